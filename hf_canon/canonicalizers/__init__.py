@@ -1,0 +1,41 @@
+"""Networks that say which group element happened to an input: one idea a file."""
+
+from typing import Any
+
+from ..groups import Group
+from .base import Canonicalizer
+from .equivariant import EquivariantCanonicalizer
+from .orbit import OrbitCanonicalizer
+from .predictor import PredictorCanonicalizer
+from .shift import ShiftCanonicalizer
+
+CANONICALIZERS: dict[str, type[Canonicalizer]] = {
+    "orbit": OrbitCanonicalizer,
+    "equivariant": EquivariantCanonicalizer,
+    "shift": ShiftCanonicalizer,
+    "predictor": PredictorCanonicalizer,
+}
+
+__all__ = [
+    "CANONICALIZERS",
+    "Canonicalizer",
+    "EquivariantCanonicalizer",
+    "OrbitCanonicalizer",
+    "PredictorCanonicalizer",
+    "ShiftCanonicalizer",
+    "build_canonicalizer",
+]
+
+
+def build_canonicalizer(name: str, group: Group, **settings: Any) -> Canonicalizer:
+    """The canonicalizer of that name for that group.
+
+    Raises:
+        ValueError: the name is unknown, a setting is, or the two do not go together.
+    """
+    if name not in CANONICALIZERS:
+        raise ValueError(f"There is no canonicalizer {name!r}. Known ones: {', '.join(CANONICALIZERS)}.")
+    try:
+        return CANONICALIZERS[name](group, **settings)
+    except TypeError as error:
+        raise ValueError(f"The canonicalizer {name!r} cannot be built from {settings}: {error}.") from error

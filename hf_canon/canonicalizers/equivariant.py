@@ -1,0 +1,127 @@
+"""A group convolution: the score of every element in one pass (Mondal et al., arXiv 2310.01647; Cohen & Welling, 1602.07576).
+
+The first layer correlates the input with every turned and mirrored copy of its kernels; later layers act on functions on
+the group. Turning the input permutes the scores, so the most likely element moves with it.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..groups import FinitePlanar, Group
+from .base import Canonicalizer, inscribed_disc
+
+
+class EquivariantCanonicalizer(Canonicalizer):
+    """Group convolutions over `c<n>` or `d<n>`, then an average over the plane: one score for each element.
+
+    The kernels are turned exactly for quarter turns and mirror images; for other angles they are resampled, and the
+    equivariance is approximate. Prefer it where pose shows in local texture and training pictures are few: its symmetry is
+    built in. Prefer `orbit` for anything pretrained, and `shift` for many angles: its cost does not grow with the group.
+
+    Args:
+        group: `c<n>` or `d<n>`.
+        channels: channels of the input.
+        resolution: side in pixels at which the pose is decided.
+        width: channels of each layer, for each group element.
+        depth: number of convolutions.
+
+    Raises:
+        ValueError: the group is not a finite planar group.
+
+    Example:
+        >>> from hf_canon import get_group
+        >>> c4 = get_group("c4")
+        >>> canonicalizer = EquivariantCanonicalizer(c4, channels=1).eval()
+        >>> x = torch.rand(1, 1, 28, 28)
+        >>> turned = c4.act(x, torch.tensor([1]))
+        >>> torch.allclose(canonicalizer(turned), canonicalizer(x).roll(1, -1), atol=1e-5)
+        True
+    """
+
+    name = "equivariant"
+
+    def __init__(self, group: Group, channels: int = 3, resolution: int = 33, width: int = 8, depth: int = 3):
+        super().__init__()
+        if not isinstance(group, FinitePlanar):
+            raise ValueError(
+                f"The {self.name!r} canonicalizer convolves over a finite group c<n> or d<n>, and {group.name} is not "
+                "one. Use canonicalizer='shift'."
+            )
+        self.group: FinitePlanar = group
+        self.settings = dict(channels=channels, resolution=resolution, width=width, depth=depth)
+        self.resolution = resolution
+        # With odd sides and kernels, a stride of 2 meets the same pixels after a quarter turn.
+        lift = GroupConv2d(group, channels, width, 5, stride=2, lifting=True)
+        rest = (GroupConv2d(group, width, width, 3, stride=2 if i == 0 else 1) for i in range(depth - 1))
+        self.layers = nn.ModuleList([lift, *rest])
+        self.norms = nn.ModuleList(nn.GroupNorm(1, width) for _ in self.layers)
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.thumbnail(x)
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            hidden = F.gelu(norm(layer(hidden)))  # (batch, width, group, height, width)
+        return self.score(hidden.mean((-1, -2)).transpose(1, 2)).squeeze(-1)
+
+
+class GroupConv2d(nn.Module):
+    """A convolution of functions on the plane and the group: `(batch, in, [group,] h, w)` to `(batch, out, group, h, w)`.
+
+    Element g of the result correlates with the kernel moved by g. Moving a kernel turns its pixels and, after the first
+    layer (`lifting`), carries its group axis along: `moved[g](h) = g . weight(g^-1 h)`.
+    """
+
+    def __init__(
+        self,
+        group: FinitePlanar,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        stride: int = 1,
+        lifting: bool = False,
+    ):
+        super().__init__()
+        self.group = group
+        self.stride = stride
+        self.padding = size // 2
+        self.lifting = lifting
+        over = 1 if lifting else group.order
+        fan_in = in_channels * over * size * size
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, over, size, size) / math.sqrt(fan_in))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self._cache: tuple[tuple[object, ...], Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if self.lifting else x.flatten(1, 2)
+        bias = self.bias.repeat_interleave(self.group.order)
+        y = F.conv2d(x, self.kernels(), bias, self.stride, self.padding)
+        return y.unflatten(1, (-1, self.group.order))
+
+    def kernels(self) -> Tensor:
+        """The moved kernels, `(out * group, in * over, size, size)`; in evaluation they are moved once."""
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self.move_kernels()
+        # Not a memory of the input but of the weights: any change of those, in place too, has another key.
+        key = (self.weight.data_ptr(), self.weight._version, self.weight.dtype, self.weight.device)
+        if self._cache is None or self._cache[0] != key:
+            self._cache = (key, self.move_kernels())
+        return self._cache[1]
+
+    def move_kernels(self) -> Tensor:
+        group, (out_channels, in_channels, over, size, _) = self.group, self.weight.shape
+        elements = group.elements.to(self.weight.device)
+        weight = self.weight
+        if not group.is_exact:
+            weight = weight * inscribed_disc(size, weight.device)  # corners have no counterpart after 45 degrees
+        moved = group.act(weight.view(1, -1, size, size).expand(group.order, -1, -1, -1), elements)
+        moved = moved.view(group.order, out_channels, in_channels, over, size, size)
+        if not self.lifting:
+            carried = group.compose(group.inverse(elements)[:, None], elements[None])  # [g, h] = g^-1 h
+            moved = moved.gather(3, carried.view(group.order, 1, 1, over, 1, 1).expand_as(moved))
+        return moved.transpose(0, 1).reshape(out_channels * group.order, in_channels * over, size, size)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**super().__getstate__(), "_cache": None}  # copies and pickles hold the weights alone

@@ -1,0 +1,148 @@
+"""Any network scores the members of a low-resolution orbit, in one batch (Panigrahi & Mondal, arXiv 2405.14089).
+
+With an embedding z of a plain network and a reference vector r, the energy of an input is -cos(z(x), r), and
+h(x) = argmin over g of the energy of g^-1 x is equivariant for any network, as long as the orbit is exact on the grid.
+
+Elements that are not exact (45 degrees) would have to be resampled to be scored, and a network soon learns to recognise
+resampled pixels. So the network looks at the exact members only, and every look votes for all elements: there is one
+reference for each element, and
+
+    logits[g] = mean over exact s of cos(z(s^-1 x), r[s^-1 g]) / temperature
+
+which is exactly equivariant under every exact s. With the reference of the identity alone, it is the energy above.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import CONFIG_MAPPING, AutoModel
+
+from ..groups import Group, Planar
+from .base import Canonicalizer, require_planar
+
+
+class OrbitCanonicalizer(Canonicalizer):
+    """Lets a plain network look at the input in every exact pose, and vote.
+
+    Prefer it whenever a pretrained backbone knows more about upright pictures than a small network can learn, and for
+    mirror images. Prefer `shift` for rotations by many angles: this one looks at quarter turns only, and has to learn
+    what lies between them.
+
+    Args:
+        group: `c<n>` or `d<n>`.
+        channels: channels of the input.
+        resolution: side in pixels at which the pose is decided.
+        width: channels of the built-in network.
+        backbone: Hub id or folder of a pretrained vision model to use in place of the built-in network. Its weights are
+            saved with the adapter.
+        backbone_config: its configuration, which a saved adapter records, so that a reload needs no backbone.
+        freeze: keep the backbone's features as they are, and train the references alone.
+        network: any module from `(batch, channels, height, width)` to `(batch, features)`. A saved adapter can not make
+            it again: give it once more when loading.
+
+    Raises:
+        ValueError: the group is continuous, or both a network and a backbone are given.
+        OSError: the backbone cannot be found.
+
+    Example:
+        >>> from hf_canon import get_group
+        >>> canonicalizer = OrbitCanonicalizer(get_group("d4"))
+        >>> canonicalizer(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 8])
+    """
+
+    name = "orbit"
+
+    def __init__(
+        self,
+        group: Group,
+        channels: int = 3,
+        resolution: int = 32,
+        width: int = 32,
+        backbone: str | None = None,
+        backbone_config: dict[str, Any] | None = None,
+        freeze: bool = False,
+        network: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.group: Planar = require_planar(self.name, group)
+        if not group.finite:
+            raise ValueError(
+                f"The 'orbit' canonicalizer needs a finite group; for {group.name} use canonicalizer='shift'."
+            )
+        if network is not None and backbone is not None:
+            raise ValueError("Give the 'orbit' canonicalizer a network or a backbone, not both.")
+        self.resolution = resolution
+        self.network: nn.Module
+        if backbone is not None:
+            self.network = Backbone(backbone, backbone_config, freeze)
+            backbone_config = self.network.model.config.to_dict()
+        else:
+            self.network = PlainNetwork(channels, resolution, width) if network is None else network
+        self.settings = dict(channels=channels, resolution=resolution, width=width)
+        if backbone is not None:
+            self.settings |= dict(backbone=backbone, backbone_config=backbone_config, freeze=freeze)
+        with torch.no_grad():
+            features = self.network(torch.zeros(1, channels, resolution, resolution)).shape[-1]
+        self.references = nn.Parameter(torch.randn(group.elements.numel(), features) / math.sqrt(features))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(0.1)))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Unit embeddings of every exact member of the orbit, `(batch, looks, features)`; the first is the input's own."""
+        looks = self.group.inverse(self.group.exact_elements)
+        pictures = self.group.orbit(self.thumbnail(x), looks)
+        return F.normalize(self.network(pictures.flatten(0, 1)), dim=-1).unflatten(0, (len(x), len(looks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.vote(self.embed(x))
+
+    def vote(self, embeddings: Tensor) -> Tensor:
+        """From the embeddings of the orbit to logits over the group, `(batch, |G|)`."""
+        cosines = embeddings @ F.normalize(self.references, dim=-1).T  # (batch, looks, |G|)
+        looks = self.group.exact_elements[:, None]
+        relative = self.group.compose(self.group.inverse(looks), self.group.elements[None])  # s^-1 g
+        votes = cosines.gather(2, relative.to(cosines.device).expand_as(cosines))
+        return votes.mean(1) / self.log_temperature.exp()
+
+
+class PlainNetwork(nn.Sequential):
+    """Three strided convolutions and a linear layer: no symmetry of its own."""
+
+    def __init__(self, channels: int, resolution: int, width: int):
+        side = math.ceil(resolution / 8)
+        super().__init__(
+            nn.Conv2d(channels, width // 2, 5, stride=2, padding=2),
+            nn.GELU(),
+            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Flatten(),
+            nn.Linear(2 * width * side * side, 2 * width),
+        )
+
+
+class Backbone(nn.Module):
+    """The pooled features of a pretrained vision model, always in evaluation mode: the pictures of one orbit share a
+    batch, and statistics over a batch would tie them together."""
+
+    def __init__(self, name: str, config: dict[str, Any] | None, freeze: bool):
+        super().__init__()
+        if config is None:
+            self.model = AutoModel.from_pretrained(name)
+        else:
+            self.model = AutoModel.from_config(CONFIG_MAPPING[config["model_type"]].from_dict(config))
+        self.model.requires_grad_(not freeze).eval()
+
+    def train(self, mode: bool = True) -> "Backbone":
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.model(pixel_values=x)
+        pooled = output.get("pooler_output")
+        return output.last_hidden_state.mean(1) if pooled is None else pooled.flatten(1)

@@ -1,0 +1,79 @@
+"""No training at all: the frozen checkpoint scores every member of the orbit, and the surest one is canonical.
+
+This is the training-free baseline of *Test-time canonicalization by foundation models* (FoCal, arXiv 2507.10375), with
+the predictor itself as the judge. It costs |G| passes of the predictor and is the teacher that cheaper canonicalizers can
+be distilled from.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..groups import Group
+from .base import Canonicalizer
+
+
+def confidence(logits: Tensor) -> Tensor:
+    """Log-probability of the likeliest class."""
+    return logits.log_softmax(-1).amax(-1)
+
+
+def energy(logits: Tensor) -> Tensor:
+    """Log of the sum of exponentials: minus the free energy of *Energy-based OOD detection* (arXiv 2010.03759)."""
+    return logits.logsumexp(-1)
+
+
+def margin(logits: Tensor) -> Tensor:
+    """Distance between the two likeliest classes."""
+    first, second = logits.topk(2, -1).values.unbind(-1)
+    return first - second
+
+
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {"confidence": confidence, "energy": energy, "margin": margin}
+
+
+class PredictorCanonicalizer(Canonicalizer):
+    """Asks the predictor how much it likes each member of the orbit.
+
+    Use it to try hf_canon on a checkpoint before anything is trained, and as the teacher of `DistillationObjective`.
+    Prefer any other canonicalizer in production: this one runs the predictor once for every element.
+
+    Args:
+        group: any finite group.
+        score: "confidence", "energy" or "margin" of the predictor's logits.
+
+    Raises:
+        ValueError: the group is continuous, or the score unknown.
+    """
+
+    name = "predictor"
+
+    def __init__(self, group: Group, channels: int = 3, score: str = "confidence"):
+        super().__init__()
+        if not group.finite:
+            raise ValueError(
+                f"The 'predictor' canonicalizer tries every element, and {group.name} has infinitely many. "
+                "Use a finite group such as 'c8'."
+            )
+        if score not in SCORES:
+            raise ValueError(f"There is no score {score!r}. Known scores: {', '.join(SCORES)}.")
+        self.group = group
+        self.settings = dict(channels=channels, score=score)
+        self.score = SCORES[score]
+        self._predictor: tuple[nn.Module, ...] = ()
+
+    def attach(self, predictor: nn.Module) -> None:
+        """Name the judge. Held in a tuple: it is the model's child, not this one's, and is not saved twice."""
+        self._predictor = (predictor,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self._predictor:
+            raise ValueError(
+                "The 'predictor' canonicalizer has no predictor yet; make it with CanonicalizedModel.wrap."
+            )
+        orbit = self.group.orbit(x, self.group.inverse(self.group.elements))
+        with torch.no_grad():
+            logits: Any = self._predictor[0](pixel_values=orbit.flatten(0, 1)).logits
+        return self.score(logits.float()).unflatten(0, (len(x), -1))

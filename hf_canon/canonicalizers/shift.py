@@ -1,0 +1,130 @@
+"""One pass in coordinates in which the group acts by translation.
+
+In log-polar coordinates a rotation shifts the angle axis, so a network that is convolutional and circular along that
+axis is equivariant by construction, as in *Polar Transformer Networks* (Esteves et al., 2018, arXiv 1709.01889). One pass
+gives a score for every angle: the cost does not grow with the group, and the peak between the bins serves `so2`.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..groups import Group, Planar
+from .base import Canonicalizer, require_planar
+
+
+class ShiftCanonicalizer(Canonicalizer):
+    """Finds the rotation as a shift along the angle axis of the log-polar picture.
+
+    Prefer it for rotations by many angles, and always for `so2`: one cheap pass. Prefer `orbit` when only a pretrained
+    backbone can know what upright means (natural photographs), and `equivariant` for textures without a centre.
+
+    Args:
+        group: `c<n>`, `d<n>` (mirror images are a second pass over the mirrored angle axis) or `so2`.
+        channels: channels of the input.
+        resolution: side in pixels at which the pose is decided.
+        angles: about how many angles are scored; rounded up to a multiple of the group's number of rotations.
+        radii: how many circles are read, spaced geometrically between half a pixel and the inscribed circle.
+        width: channels of the network.
+
+    Example:
+        >>> from hf_canon import get_group
+        >>> canonicalizer = ShiftCanonicalizer(get_group("c8"), channels=1)
+        >>> canonicalizer(torch.rand(2, 1, 28, 28)).shape
+        torch.Size([2, 8])
+    """
+
+    name = "shift"
+
+    def __init__(
+        self,
+        group: Group,
+        channels: int = 3,
+        resolution: int = 32,
+        angles: int = 48,
+        radii: int = 12,
+        width: int = 48,
+        depth: int = 3,
+    ):
+        super().__init__()
+        self.group: Planar = require_planar(self.name, group)
+        self.settings = dict(
+            channels=channels, resolution=resolution, angles=angles, radii=radii, width=width, depth=depth
+        )
+        self.resolution = resolution
+        self.radii = radii
+        # Quarter turns, half turns and the group's own must all be whole numbers of steps.
+        step = math.lcm(4, group.n if group.finite else 1)
+        self.angles = step * math.ceil(angles / step)
+        self.rings = nn.Conv1d(channels * radii, width, 1)
+        self.blocks = nn.ModuleList(CircularBlock(width, dilation) for dilation in (1, 2, 4, 8)[:depth])
+        self.score = nn.Conv1d(width, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        polar = self.polar(self.thumbnail(x))
+        if not self.group.finite or not self.group.reflections:
+            return self.pool(self.angle_logits(polar))
+        # Mirrored upside down, a picture that had been mirrored and turned by a is one turned by 180 degrees - a.
+        plain, upside_down = self.angle_logits(torch.cat([polar, reverse_angles(polar)])).chunk(2)
+        mirrored = reverse_angles(upside_down).roll(self.angles // 2, -1)
+        return torch.cat([self.pool(plain), self.pool(mirrored)], -1)
+
+    def polar(self, picture: Tensor) -> Tensor:
+        """The picture in log-polar coordinates, rings as channels: `(batch, channels * radii, angles)`."""
+        grid = polar_grid(self.angles, self.radii, self.resolution, picture.device)
+        rings = F.grid_sample(picture, grid.expand(len(picture), -1, -1, -1), align_corners=False)
+        return rings.flatten(1, 2)
+
+    def angle_logits(self, polar: Tensor) -> Tensor:
+        hidden = self.rings(polar)
+        for block in self.blocks:
+            hidden = block(hidden)
+        return self.score(hidden).squeeze(1)
+
+    def pool(self, logits: Tensor) -> Tensor:
+        """From angles to group elements: the probability of an element is that of the angles nearest to it."""
+        if not self.group.finite:
+            return logits
+        per_element = self.angles // self.group.n
+        if per_element == 1:
+            return logits
+        half = per_element // 2
+        window = (
+            F.pad(logits.unsqueeze(1), (half, half), mode="circular").squeeze(1).unfold(-1, 2 * half + 1, per_element)
+        )
+        if per_element % 2 == 0:  # the two outermost angles are as near to the neighbouring elements
+            share = torch.zeros(2 * half + 1, device=logits.device)
+            share[[0, -1]] = -math.log(2)
+            window = window + share
+        return window.logsumexp(-1)
+
+
+class CircularBlock(nn.Module):
+    """A residual convolution around the circle, told the average over the circle, which no rotation changes."""
+
+    def __init__(self, width: int, dilation: int):
+        super().__init__()
+        self.around = nn.Conv1d(width, width, 5, padding=2 * dilation, dilation=dilation, padding_mode="circular")
+        self.whole = nn.Linear(width, width)
+        self.mix = nn.Conv1d(width, width, 1)
+        self.norm = nn.GroupNorm(1, width)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        normed = self.norm(hidden)
+        context = self.whole(normed.mean(-1)).unsqueeze(-1)
+        return hidden + self.mix(F.gelu(self.around(normed) + context))
+
+
+def reverse_angles(signal: Tensor) -> Tensor:
+    """The signal with angle a at the place of angle -a, angle 0 staying first."""
+    return signal.flip(-1).roll(1, -1)
+
+
+def polar_grid(angles: int, radii: int, resolution: int, device: torch.device) -> Tensor:
+    """Where to read the picture, `(1, radii, angles, 2)`, x to the right and y down, in units of half a side."""
+    angle = torch.arange(angles, device=device) * (2 * math.pi / angles)
+    outermost = 1 - 1 / resolution  # the centre of the border pixels
+    radius = torch.logspace(math.log10(1 / resolution), math.log10(outermost), radii, device=device)
+    return torch.stack([radius[:, None] * angle.cos(), -radius[:, None] * angle.sin()], -1).unsqueeze(0)

@@ -1,0 +1,48 @@
+"""What is saved of a canonicalized model."""
+
+from typing import Any
+
+from huggingface_hub.dataclasses import strict
+from transformers import CONFIG_MAPPING, PreTrainedConfig
+
+
+@strict
+class CanonicalizedConfig(PreTrainedConfig):
+    """The configuration of a `CanonicalizedModel`.
+
+    Args:
+        base_config: the predictor's own configuration.
+        base_name_or_path: Hub id or folder of the predictor.
+        base_revision: the commit of the predictor that the canonicalizer was trained for; None for a folder.
+        group: name of the group, as in `get_group`.
+        canonicalizer: name of the canonicalizer.
+        canonicalizer_settings: the keyword arguments that build it.
+        includes_predictor: whether the saved weights hold the predictor too, so that no base is needed.
+    """
+
+    model_type = "canonicalized"
+    keys_to_ignore_at_inference = ["canonicalization"]
+
+    base_config: dict[str, Any] | PreTrainedConfig | None = None
+    base_name_or_path: str | None = None
+    base_revision: str | None = None
+    group: str = "c4"
+    canonicalizer: str = "orbit"
+    canonicalizer_settings: dict[str, Any] | None = None
+    includes_predictor: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if isinstance(self.base_config, dict):
+            # A sub-configuration given as a dict keeps its labels only if its own class reads it.
+            model_type = self.base_config.get("model_type")
+            if model_type not in CONFIG_MAPPING:
+                raise ValueError(
+                    f"The base configuration names the model type {model_type!r}, unknown to transformers."
+                )
+            self.base_config = CONFIG_MAPPING[model_type].from_dict(self.base_config)
+        if self.base_config is not None:
+            # Pipelines and Trainer read these on the outer configuration.
+            for name in ("id2label", "label2id", "problem_type"):
+                kwargs.setdefault(name, getattr(self.base_config, name, None))
+        self.canonicalizer_settings = dict(self.canonicalizer_settings or {})
+        super().__post_init__(**kwargs)

@@ -1,0 +1,206 @@
+"""Rotations and reflections of the image plane: `c<n>`, `d<n>` and `so2`.
+
+Angles are counter-clockwise, as in `torch.rot90`. A reflection mirrors left and right, and is done *before* the
+rotation: element `k + n * f` of `d<n>` is "mirror if f, then turn by k * 360 / n degrees". Composition is defined once,
+here, and every action follows it.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .base import Group
+
+
+class Planar(Group):
+    """What `c<n>`, `d<n>` and `so2` share: an action given by a mirror and an angle.
+
+    Quarter turns and mirrors permute pixels and are exact to the bit at every size. Any other angle is one
+    `grid_sample` about the true centre `((W - 1) / 2, (H - 1) / 2)`, with the border pixels repeated outwards.
+    """
+
+    def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
+        """The angle in radians and the mirror (bool) of each element."""
+        raise NotImplementedError
+
+    def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
+        """The number of quarter turns of each element, and whether it is exactly that many (bool)."""
+        raise NotImplementedError
+
+    @property
+    def turns_the_frame(self) -> bool:
+        """Whether an element swaps or tilts height and width, which then have to be equal."""
+        return True
+
+    def check_shape(self, shape: torch.Size | tuple[int, ...]) -> None:
+        if len(shape) != 4:
+            raise ValueError(
+                f"{self.name} acts on images (batch, channels, height, width), and this input has shape {tuple(shape)}."
+            )
+        height, width = shape[-2:]
+        if self.turns_the_frame and height != width:
+            fits = "c2" if self.name[0] in "cs" else "d2"
+            raise ValueError(
+                f"{self.name} turns height into width, and this input is {height} x {width}. "
+                f"Use '{fits}', which fits every shape, or crop or pad the input to a square."
+            )
+
+    def act(self, x: Tensor, element: Tensor, interpolation: str = "bilinear") -> Tensor:
+        self.check_shape(x.shape)
+        element = element.to(x.device)
+        _, mirror = self.angle_and_mirror(element)
+        turns, exact = self.quarters(element)
+        if self.is_exact:
+            return permute_pixels(x, turns, mirror)
+        if bool(exact.all()):
+            return permute_pixels(x, turns, mirror)
+        # Only what needs resampling is resampled, and once, from the untouched pixels.
+        inexact = ~exact
+        out = permute_pixels(x, turns, mirror)
+        angle, mirror = self.angle_and_mirror(element[inexact])
+        return out.index_put((inexact.nonzero().squeeze(1),), turn_pixels(x[inexact], angle, mirror, interpolation))
+
+
+class FinitePlanar(Planar):
+    """`c<n>` (rotations by multiples of 360/n degrees) or `d<n>` (those, and mirror images).
+
+    Example:
+        >>> from hf_canon import get_group
+        >>> d4 = get_group("d4")
+        >>> x = torch.rand(8, 3, 32, 32)
+        >>> there = d4.act(x, d4.elements)
+        >>> bool((d4.act(there, d4.inverse(d4.elements)) == x).all())
+        True
+    """
+
+    order: int
+
+    def __init__(self, n: int, reflections: bool):
+        self.n = n
+        self.reflections = reflections
+        self.name = f"{'d' if reflections else 'c'}{n}"
+        self.order = 2 * n if reflections else n
+
+    @property
+    def turns_the_frame(self) -> bool:
+        return self.n > 2
+
+    @property
+    def exact_elements(self) -> Tensor:
+        return self.elements[self.quarters(self.elements)[1]]
+
+    def compose(self, a: Tensor, b: Tensor) -> Tensor:
+        turn_a, turn_b = a % self.n, b % self.n
+        mirror_a, mirror_b = a // self.n, b // self.n
+        # A mirror in `a` reverses the sense of the turn that was done before it.
+        return (turn_a + torch.where(mirror_a == 1, -turn_b, turn_b)) % self.n + self.n * (mirror_a ^ mirror_b)
+
+    def inverse(self, element: Tensor) -> Tensor:
+        # Every mirror image undoes itself.
+        return torch.where(element >= self.n, element, -element % self.n)
+
+    def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
+        return (element % self.n) * (2 * math.pi / self.n), element >= self.n
+
+    def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
+        quarters_times_n = 4 * (element % self.n)
+        return quarters_times_n // self.n, quarters_times_n % self.n == 0
+
+    def describe(self, element: int | float) -> str:
+        angle = f"{360 * (int(element) % self.n) / self.n:g}\N{DEGREE SIGN}"
+        return f"mirrored, {angle}" if element >= self.n else angle
+
+
+class SO2(Planar):
+    """Every rotation; an element is an angle in radians.
+
+    Example:
+        >>> from hf_canon import get_group
+        >>> so2 = get_group("so2")
+        >>> float(so2.compose(torch.tensor(3.0), so2.inverse(torch.tensor(1.0))))
+        2.0
+    """
+
+    name = "so2"
+    order = None
+
+    @property
+    def exact_elements(self) -> Tensor:
+        return torch.arange(4) * (math.pi / 2)
+
+    def compose(self, a: Tensor, b: Tensor) -> Tensor:
+        return wrap_angle(a + b)
+
+    def inverse(self, element: Tensor) -> Tensor:
+        return wrap_angle(-element)
+
+    def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
+        return element, torch.zeros_like(element, dtype=torch.bool)
+
+    def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
+        turns = element / (math.pi / 2)
+        nearest = turns.round()
+        return nearest.long() % 4, (turns - nearest).abs() < 1e-6
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        return wrap_angle(torch.rand(n, generator=generator) * (2 * math.pi))
+
+    def describe(self, element: int | float) -> str:
+        return f"{math.degrees(element):.1f}\N{DEGREE SIGN}"
+
+
+def wrap_angle(angle: Tensor) -> Tensor:
+    """The same angle in (-pi, pi]. Radians."""
+    return math.pi - (math.pi - angle) % (2 * math.pi)
+
+
+def permute_pixels(x: Tensor, quarter_turns: Tensor, mirror: Tensor) -> Tensor:
+    """Mirror, then turn by quarters, by moving pixels. `x` is (batch, channels, H, W), the others (batch,)."""
+    height, width = x.shape[-2:]
+    # A cache only saves time: dynamo traces the construction itself.
+    build = _permutations.__wrapped__ if torch.compiler.is_compiling() else _permutations
+    table = build(height, width, x.device)
+    source = table[quarter_turns % 4 + 4 * mirror.long()]
+    return x.flatten(2).gather(2, source.unsqueeze(1).expand(-1, x.shape[1], -1)).view(x.shape)
+
+
+@lru_cache(maxsize=32)
+def _permutations(height: int, width: int, device: torch.device) -> Tensor:
+    """Row `k + 4 f`: for every pixel of the moved image, where it came from. Quarter turns of a square, else half."""
+    with torch.inference_mode(False):  # a cached tensor must also serve autograd
+        grid = torch.arange(height * width, device=device).view(height, width)
+        rows = [
+            # On an oblong image odd quarters do not exist; check_shape has refused them, and the row is never read.
+            (torch.rot90(start, k, (0, 1)) if height == width or k % 2 == 0 else start).flatten()
+            for start in (grid, grid.flip(1))
+            for k in range(4)
+        ]
+        return torch.stack(rows)
+
+
+def turn_pixels(x: Tensor, angle: Tensor, mirror: Tensor, interpolation: str = "bilinear") -> Tensor:
+    """Mirror, then turn counter-clockwise by `angle` (radians, (batch,)), in one resampling of `x`.
+
+    The pixel at p of the result is read at F(R(-angle) p), coordinates relative to the centre.
+    """
+    height, width = x.shape[-2:]
+    angle = angle.float()
+    cos, sin = angle.cos(), angle.sin()
+    sign = torch.where(mirror, -1.0, 1.0)
+    # grid_sample's y axis points down, so a counter-clockwise turn by a is [[cos, -sin], [sin, cos]] for the source.
+    # Its axes are scaled to [-1, 1] between the centres of the outer pixels, hence the ratios for oblong images.
+    down, across = max(height - 1, 1), max(width - 1, 1)
+    zero = torch.zeros_like(cos)
+    theta = torch.stack(
+        [
+            torch.stack([sign * cos, -sign * sin * (down / across), zero], -1),
+            torch.stack([sin * (across / down), cos, zero], -1),
+        ],
+        -2,
+    )
+    grid = F.affine_grid(theta, [len(x), 1, height, width], align_corners=True)
+    out = F.grid_sample(x.float(), grid, mode=interpolation, padding_mode="border", align_corners=True)
+    return out.to(x.dtype)

@@ -1,0 +1,416 @@
+"""phi(x) = rho_out(g) . p( rho_in(g)^-1 . x ), with g = canonicalizer(x): a predictor that answers in the canonical pose."""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForImageClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import ImageClassifierOutput
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, cached_file
+
+from .canonicalizers import Canonicalizer, OrbitCanonicalizer, PredictorCanonicalizer, build_canonicalizer
+from .configuration_canonicalized import CanonicalizedConfig
+from .groups import Group, get_group
+from .outputs import Canonicalization, carry_back
+
+
+class CanonicalizedModel(PreTrainedModel):
+    """A frozen checkpoint behind a canonicalizer.
+
+    Make one with `wrap`, or load one with `from_pretrained`; both return the class of the checkpoint's task.
+
+    Example:
+        >>> from transformers import ViTConfig, ViTForImageClassification
+        >>> from hf_canon import CanonicalizedModel
+        >>> vit = ViTForImageClassification(
+        ...     ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32)
+        ... )
+        >>> model = CanonicalizedModel.wrap(vit, group="d4", canonicalizer="orbit")
+        >>> out = model(pixel_values=torch.rand(2, 3, 32, 32))
+        >>> out.logits.shape, out.canonicalization.probabilities.shape
+        (torch.Size([2, 2]), torch.Size([2, 8]))
+    """
+
+    config_class = CanonicalizedConfig
+    config: CanonicalizedConfig
+    main_input_name = "pixel_values"
+    base_model_prefix = "predictor"
+    accepts_loss_kwargs = False
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _keep_in_fp32_modules_strict: ClassVar[list[str]] = ["canonicalizer"]  # type: ignore[misc]
+
+    task: ClassVar[str]
+    auto_class: ClassVar[Any]
+
+    def __init__(
+        self,
+        config: CanonicalizedConfig,
+        predictor: PreTrainedModel | None = None,
+        canonicalizer: Canonicalizer | None = None,
+    ):
+        super().__init__(config)
+        self.group: Group = get_group(config.group)
+        self.predictor = self.auto_class.from_config(config.base_config) if predictor is None else predictor
+        if canonicalizer is None:
+            settings = config.canonicalizer_settings or {}
+            canonicalizer = build_canonicalizer(config.canonicalizer, self.group, **settings)
+        if isinstance(canonicalizer, PredictorCanonicalizer):
+            canonicalizer.attach(self.predictor)
+        self.canonicalizer = canonicalizer
+        # An adapter's weights are the canonicalizer's: their absence elsewhere is no news to Trainer.
+        self._keys_to_ignore_on_save = {f"predictor.{name}" for name in self.predictor.state_dict()}
+        self.predictor.requires_grad_(False)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Canonicalizers initialise themselves, and the predictor is initialised already."""
+
+    # -- making, saving and loading ------------------------------------------------------------------------------------
+
+    @classmethod
+    def wrap(
+        cls,
+        checkpoint: "str | os.PathLike[str] | PreTrainedModel",
+        group: str | Group = "c4",
+        canonicalizer: str | nn.Module = "orbit",
+        canonicalizer_settings: dict[str, Any] | None = None,
+        **base_kwargs: Any,
+    ) -> "CanonicalizedModel":
+        """Put a new canonicalizer in front of a checkpoint, which is frozen.
+
+        Args:
+            checkpoint: a Hub id, a folder, or a live model (wrapped as it is, not copied).
+            group: what happens to the inputs, as in `get_group`.
+            canonicalizer: "orbit", "equivariant", "shift" or "predictor"; or a `Canonicalizer`; or any scoring network,
+                a module from images `(batch, channels, height, width)` to embeddings `(batch, features)`, to be used
+                on the orbit.
+            canonicalizer_settings: keyword arguments of the canonicalizer.
+            base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`, `revision`, `token`, ...).
+
+        Raises:
+            ValueError: the task of the checkpoint is not covered, or group and canonicalizer are unknown or disagree.
+            OSError: there is no such checkpoint.
+        """
+        resolved = get_group(group) if isinstance(group, str) else group
+        if isinstance(checkpoint, PreTrainedModel):
+            predictor, base_config = checkpoint, checkpoint.config
+            if base_kwargs:
+                raise ValueError(f"{', '.join(base_kwargs)} load a checkpoint, and this predictor is loaded already.")
+            model_class = _class_for(base_config, type(predictor).__name__)
+        else:
+            config_kwargs = {
+                k: v for k, v in base_kwargs.items() if k in ("revision", "token", "cache_dir", "subfolder")
+            }
+            base_config = _load_config(checkpoint, config_kwargs)
+            model_class = _class_for(base_config, str(checkpoint))
+            predictor = model_class.auto_class.from_pretrained(checkpoint, **base_kwargs)
+        channels = _input_channels(base_config)
+        built = _make_canonicalizer(canonicalizer, resolved, {"channels": channels, **(canonicalizer_settings or {})})
+        config = CanonicalizedConfig(
+            base_config=predictor.config.to_dict(),
+            base_name_or_path=predictor.config._name_or_path or None,
+            base_revision=getattr(predictor.config, "_commit_hash", None),
+            group=resolved.name,
+            canonicalizer=built.name,
+            canonicalizer_settings=built.settings,
+        )
+        model = model_class(config, predictor, built)
+        if predictor.device.type != "meta":
+            built.to(predictor.device)
+        return model.eval()
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *args: Any,
+        config: CanonicalizedConfig | None = None,
+        revision: str = "main",
+        token: str | bool | None = None,
+        predictor: PreTrainedModel | None = None,
+        **base_kwargs: Any,
+    ) -> "CanonicalizedModel":
+        """Load an adapter and the checkpoint that it was trained for.
+
+        Args:
+            pretrained_model_name_or_path: Hub id or folder of the adapter.
+            config: replaces the saved configuration.
+            revision: of the adapter; the checkpoint's commit is pinned in the configuration.
+            token: for private repositories.
+            predictor: a live model to use in place of the recorded checkpoint.
+            base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`, `attn_implementation`, ...).
+
+        Raises:
+            ValueError: what is there is not an adapter of hf_canon, or its weights do not fit its configuration.
+            OSError: the adapter or its checkpoint cannot be found.
+        """
+        where = os.fspath(pretrained_model_name_or_path)
+        hub_kwargs = {"revision": revision, "token": token}
+        output_loading_info = base_kwargs.pop("output_loading_info", False)
+        for consumed in ("trust_remote_code", "_from_auto", "adapter_kwargs", "_commit_hash"):
+            base_kwargs.pop(consumed, None)
+        if config is None:
+            config = _load_config(where, hub_kwargs)
+        if not isinstance(config, CanonicalizedConfig):
+            raise ValueError(
+                f"{where} holds a {getattr(config, 'model_type', 'different')} checkpoint, not an hf_canon adapter. "
+                "Use CanonicalizedModel.wrap to put a canonicalizer in front of it."
+            )
+        if config.includes_predictor:
+            model_class = _class_for(config.base_config, where)
+            return super(CanonicalizedModel, model_class).from_pretrained(
+                where, *args, config=config, output_loading_info=output_loading_info, **hub_kwargs, **base_kwargs
+            )
+        if predictor is None:
+            predictor = _load_base(config, where, token, base_kwargs)
+        model = _class_for(config.base_config, where)(config, predictor)
+        weights = cached_file(where, SAFE_WEIGHTS_NAME, **hub_kwargs)
+        try:
+            state = load_file(weights)
+        except SafetensorError as error:
+            raise ValueError(
+                f"The adapter's weights {weights} are damaged ({error}). Save or download them again."
+            ) from error
+        wanted = {f"canonicalizer.{name}" for name in model.canonicalizer.state_dict()}
+        if wanted != set(state):
+            raise ValueError(
+                f"The weights in {where} do not fit its configuration (a {config.canonicalizer!r} canonicalizer): "
+                f"missing {sorted(wanted - set(state))[:3]}, unexpected {sorted(set(state) - wanted)[:3]}."
+            )
+        model.load_state_dict(state, strict=False)
+        model.canonicalizer.to(predictor.device)
+        model.name_or_path = where
+        model.eval()
+        if output_loading_info:
+            nothing: dict[str, set[str]] = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
+            return model, nothing  # type: ignore[return-value]
+        return model
+
+    def save_pretrained(  # type: ignore[override]
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: dict[str, Tensor] | None = None,
+        full: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Save the adapter: the configuration, and the weights of the canonicalizer alone.
+
+        Args:
+            save_directory: made if it does not exist.
+            is_main_process: whether this process writes.
+            state_dict: the model's weights, where a distributed trainer has gathered them.
+            full: save the predictor as well, so that loading needs no base.
+            kwargs: passed to `PreTrainedModel.save_pretrained` when `full`.
+
+        Raises:
+            ValueError: the predictor came from no folder or Hub id that a reload could find.
+        """
+        if full:
+            ignored, self._keys_to_ignore_on_save = self._keys_to_ignore_on_save, None
+            self.config.includes_predictor = True
+            try:
+                super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)
+            finally:
+                self._keys_to_ignore_on_save = ignored
+                self.config.includes_predictor = False
+            return
+        if self.config.base_name_or_path is None:
+            raise ValueError(
+                "This predictor was never saved, so an adapter could not say which checkpoint it belongs to. "
+                "Save it with predictor.save_pretrained(folder) and wrap the folder, or save with full=True."
+            )
+        if Path(save_directory).is_file():
+            raise ValueError(f"{save_directory} is a file, and an adapter is saved in a folder. Name another place.")
+        if not is_main_process:
+            return
+        state = self.state_dict() if state_dict is None else state_dict
+        own = {name: value.contiguous() for name, value in state.items() if name.startswith("canonicalizer.")}
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        self.config.architectures = [type(self).__name__]
+        self.config.save_pretrained(save_directory)
+        # Written beside and renamed: a killed save leaves the old weights whole.
+        target = Path(save_directory) / SAFE_WEIGHTS_NAME
+        partial = target.with_suffix(".partial")
+        save_file(own, partial, metadata={"format": "pt"})
+        partial.replace(target)
+
+    # -- answering -----------------------------------------------------------------------------------------------------
+
+    def canonicalize(self, pixel_values: Tensor) -> Canonicalization:
+        """Find which element happened to each input, and undo it. The predictor is not asked for its answer.
+
+        Args:
+            pixel_values: `(batch, channels, height, width)`, as the checkpoint's processor makes them.
+
+        Raises:
+            ValueError: the group does not fit the shape of the input.
+        """
+        self.group.check_shape(pixel_values.shape)
+        # Decisions are made in full precision, whatever the predictor and autocast use.
+        with torch.autocast(pixel_values.device.type, enabled=False):
+            logits = self.canonicalizer(pixel_values).float()
+        probabilities = logits.softmax(-1)
+        element = self.canonicalizer.element(logits)
+        if torch.is_grad_enabled() and logits.requires_grad and self.group.finite:
+            canonical = self._straight_through(pixel_values, element, probabilities)
+        else:
+            canonical = self.group.act(pixel_values, self.group.inverse(element))
+        return Canonicalization(element=element, probabilities=probabilities, canonical=canonical, logits=logits)
+
+    def _straight_through(self, x: Tensor, element: Tensor, probabilities: Tensor) -> Tensor:
+        """The canonical input, with the gradient of the posterior's average over the transformed inputs.
+
+        One-hot forward and softmax backward, over inputs and not over angles: halfway between 315 and 0 degrees is no
+        pose at all.
+        """
+        one_hot = F.one_hot(element, probabilities.shape[-1]).to(probabilities.dtype)
+        weights = (one_hot - probabilities.detach() + probabilities).to(x.dtype)
+        orbit = self.group.orbit(x, self.group.inverse(self.group.elements))
+        return torch.einsum("bg,bg...->b...", weights, orbit)
+
+    def train(self, mode: bool = True) -> "CanonicalizedModel":
+        """Training mode, except for a frozen predictor: its dropout stays off and its running statistics untouched."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.predictor.parameters()):
+            self.predictor.eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return self.predictor.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.predictor.dtype
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.predictor.get_input_embeddings()
+
+    def _set_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
+        self.predictor._set_gradient_checkpointing(*args, **kwargs)
+
+
+class CanonicalizedForImageClassification(CanonicalizedModel):
+    """An image classifier behind a canonicalizer: the class does not move with the picture."""
+
+    task = "image-classification"
+    auto_class = AutoModelForImageClassification
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        element: Tensor | None = None,
+        canonicalize: bool = True,
+        **kwargs: Any,
+    ) -> ModelOutput:
+        """The predictor's answer for the canonical input.
+
+        Args:
+            pixel_values: `(batch, channels, height, width)`.
+            labels: `(batch,)`, classes; the loss is then the predictor's own.
+            element: `(batch,)`, the elements that happened to the inputs; the loss then has the cross-entropy of the pose.
+                With a batch that was turned at random this trains the canonicalizer without labels in any loop.
+            canonicalize: False gives the predictor's own answer for the input as it is.
+            kwargs: passed to the predictor.
+
+        Raises:
+            ValueError: the group does not fit the input, or the predictor returns a field that cannot be carried back.
+        """
+        kwargs.pop("return_dict", None)
+        if not canonicalize:
+            return self.predictor(pixel_values=pixel_values, labels=labels, **kwargs)
+        if element is not None and labels is None and self.training:
+            logits = self.canonicalizer(pixel_values)
+            return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(logits, element))  # type: ignore[arg-type]
+        canonicalization = self.canonicalize(pixel_values)
+        output = self.predictor(pixel_values=canonicalization.canonical, labels=labels, **kwargs)
+        if element is not None:
+            pose_loss = self.canonicalizer.pose_loss(canonicalization.logits, element)
+            output["loss"] = pose_loss if labels is None else output.loss + pose_loss
+        return carry_back(output, self.task, self.group, canonicalization)
+
+
+TASKS: dict[str, type[CanonicalizedModel]] = dict.fromkeys(MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES.values(), CanonicalizedForImageClassification)
+
+
+def _class_for(config: Any, what: str) -> type[CanonicalizedModel]:
+    """The class for a checkpoint's task, found from the architecture that it was saved as."""
+    architectures = list(getattr(config, "architectures", None) or [])
+    for name in architectures:
+        # Some architectures are mapped to several names, as a tuple.
+        for known, model_class in TASKS.items():
+            if name == known or (isinstance(known, tuple) and name in known):
+                return model_class
+    raise ValueError(
+        f"{what} is a {', '.join(architectures) or getattr(config, 'model_type', 'model')}, and hf_canon wraps image "
+        "classifiers (ViTForImageClassification and the like). Give it one of those."
+    )
+
+
+def _load_config(where: str | os.PathLike[str], hub_kwargs: dict[str, Any]) -> PreTrainedConfig:
+    try:
+        return AutoConfig.from_pretrained(where, **hub_kwargs)
+    except (OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
+        kind = "folder" if Path(where).is_dir() else "Hub id or folder"
+        raise OSError(
+            f"No checkpoint could be read from {os.fspath(where)!r} as a {kind}: {str(error).splitlines()[0]} "
+            "Give a folder with a config.json, or the id of a repository that can be reached."
+        ) from error
+
+
+def _load_base(
+    config: CanonicalizedConfig, adapter: str, token: str | bool | None, base_kwargs: dict[str, Any]
+) -> PreTrainedModel:
+    base = config.base_name_or_path
+    model_class = _class_for(config.base_config, adapter)
+    if base is None:
+        raise ValueError(f"The adapter {adapter} names no base checkpoint. Pass the loaded one as predictor=.")
+    try:
+        return model_class.auto_class.from_pretrained(base, revision=config.base_revision, token=token, **base_kwargs)
+    except OSError as error:
+        raise OSError(
+            f"The adapter {adapter} belongs to the checkpoint {base!r}, which cannot be read: {str(error).splitlines()[0]} "
+            "Bring it there, or pass the loaded checkpoint as predictor=."
+        ) from error
+
+
+def _make_canonicalizer(canonicalizer: str | nn.Module, group: Group, settings: dict[str, Any]) -> Canonicalizer:
+    if isinstance(canonicalizer, str):
+        return build_canonicalizer(canonicalizer, group, **settings)
+    if not isinstance(canonicalizer, Canonicalizer):
+        return OrbitCanonicalizer(group, network=canonicalizer, **settings)
+    if canonicalizer.group != group:
+        raise ValueError(
+            f"This canonicalizer was made for {canonicalizer.group.name}, and the group asked for is {group.name}."
+        )
+    return canonicalizer
+
+
+def _input_channels(config: Any) -> int:
+    """Channels of the picture that a vision configuration describes; three unless it says otherwise."""
+    for holder in (config, getattr(config, "backbone_config", None)):
+        channels = getattr(holder, "num_channels", None)
+        if isinstance(channels, int):
+            return channels
+    return 3
+
+
+AutoConfig.register(CanonicalizedConfig.model_type, CanonicalizedConfig, exist_ok=True)
+AutoModelForImageClassification.register(CanonicalizedConfig, CanonicalizedForImageClassification, exist_ok=True)

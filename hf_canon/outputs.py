@@ -1,0 +1,79 @@
+"""How each output field of a predictor moves with the group.
+
+A row says what happens to a field when the input is carried back from its canonical pose. A field without a row is
+refused by name: an answer in the wrong coordinates is worse than none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, make_dataclass
+from functools import lru_cache
+
+from torch import Tensor
+from transformers.utils import ModelOutput
+
+from .groups import Group
+
+
+@dataclass
+class Canonicalization(ModelOutput):
+    """Which element happened to each input, and the input with it undone.
+
+    Args:
+        element: `(batch,)`, indices into `group.elements`, or parameters of a continuous group.
+        probabilities: `(batch, |G|)`, the posterior p(g | x); over evenly spaced bins for a continuous group.
+        canonical: what the predictor saw, in the shape of the input.
+        logits: `(batch, |G|)`, what the canonicalizer said.
+    """
+
+    element: Tensor | None = None
+    probabilities: Tensor | None = None
+    canonical: Tensor | None = None
+    logits: Tensor | None = None
+
+
+Transport = Callable[[Group, Tensor, Tensor], Tensor]
+
+
+def invariant(group: Group, element: Tensor, value: Tensor) -> Tensor:
+    """The same for every pose: what is in a picture, not where."""
+    return value
+
+
+TRANSPORT: dict[str, dict[str, Transport]] = {
+    "image-classification": {
+        "loss": invariant,
+        "logits": invariant,
+        "cls_logits": invariant,
+        "distillation_logits": invariant,
+    },
+}
+
+
+def carry_back(output: ModelOutput, task: str, group: Group, canonicalization: Canonicalization) -> ModelOutput:
+    """The predictor's answer for the canonical input, as the answer for the input that was given.
+
+    Returns:
+        The predictor's own output class with one field more, `canonicalization`.
+
+    Raises:
+        ValueError: the output has a field whose behaviour under the group is not known.
+    """
+    rows = TRANSPORT[task]
+    unknown = [name for name in output if name not in rows]
+    if unknown:
+        raise ValueError(
+            f"The predictor returned {', '.join(unknown)}, which hf_canon cannot carry back to the pose of the input "
+            f"(for {task} it knows {', '.join(rows)}). Leave out output_hidden_states and output_attentions, or pass "
+            "canonicalize=False."
+        )
+    moved = {name: rows[name](group, canonicalization.element, value) for name, value in output.items()}
+    return canonicalized_class(type(output))(**moved, canonicalization=canonicalization)
+
+
+@lru_cache
+def canonicalized_class(base: type[ModelOutput]) -> type[ModelOutput]:
+    """The output class `base` with the field `canonicalization` added."""
+    extra = [("canonicalization", Canonicalization | None, field(default=None))]
+    made = make_dataclass(f"Canonicalized{base.__name__}", extra, bases=(base,))
+    made.__module__ = __name__
+    return made
