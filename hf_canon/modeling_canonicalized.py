@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,9 @@ from .canonicalizers import Canonicalizer, OrbitCanonicalizer, PredictorCanonica
 from .configuration_canonicalized import CanonicalizedConfig
 from .groups import Group, get_group
 from .outputs import Canonicalization, carry_back
+
+if TYPE_CHECKING:
+    from .objectives import Objective
 
 
 class CanonicalizedModel(PreTrainedModel):
@@ -318,6 +321,7 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
         labels: Tensor | None = None,
         element: Tensor | None = None,
         canonicalize: bool = True,
+        objective: "Objective | None" = None,
         **kwargs: Any,
     ) -> ModelOutput:
         """The predictor's answer for the canonical input.
@@ -328,21 +332,23 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
             element: `(batch,)`, the elements that happened to the inputs; the loss then has the cross-entropy of the pose.
                 With a batch that was turned at random this trains the canonicalizer without labels in any loop.
             canonicalize: False gives the predictor's own answer for the input as it is.
+            objective: the loss to return, alone; what `CanonicalizationTrainer` trains with.
             kwargs: passed to the predictor.
 
         Raises:
             ValueError: the group does not fit the input, or the predictor returns a field that cannot be carried back.
         """
         kwargs.pop("return_dict", None)
+        if objective is not None:
+            return ImageClassifierOutput(loss=objective(self, pixel_values, labels))
         if not canonicalize:
             return self.predictor(pixel_values=pixel_values, labels=labels, **kwargs)
         if element is not None and labels is None and self.training:
-            logits = self.canonicalizer(pixel_values)
-            return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(logits, element))  # type: ignore[arg-type]
+            return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(pixel_values, element))
         canonicalization = self.canonicalize(pixel_values)
         output = self.predictor(pixel_values=canonicalization.canonical, labels=labels, **kwargs)
         if element is not None:
-            pose_loss = self.canonicalizer.pose_loss(canonicalization.logits, element)
+            pose_loss = self.canonicalizer.pose_loss(pixel_values, element)
             output["loss"] = pose_loss if labels is None else output.loss + pose_loss
         return carry_back(output, self.task, self.group, canonicalization)
 

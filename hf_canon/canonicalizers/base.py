@@ -37,16 +37,16 @@ class Canonicalizer(nn.Module):
         """The most likely element, `(batch,)`: an index, or the parameter of a continuous group."""
         return logits.argmax(-1) if self.group.finite else angle_of_peak(logits)
 
-    def pose_loss(self, logits: Tensor, element: Tensor) -> Tensor:
-        """Cross-entropy between the posterior and the elements that did happen to the inputs."""
-        if self.group.finite:
-            return F.cross_entropy(logits, element)
-        # A continuous group: a bell of one bin's width around the true angle.
-        bins = logits.shape[-1]
-        width = 2 * math.pi / bins
-        distance = element[:, None] - torch.arange(bins, device=logits.device) * width
-        target = ((distance.cos() - 1) / width**2).softmax(-1)
-        return F.cross_entropy(logits, target)
+    def pose_loss(self, x: Tensor, element: Tensor, offset: Tensor | None = None) -> Tensor:
+        """Cross-entropy between the posterior and the elements that did happen to the inputs.
+
+        Args:
+            x: `(batch, channels, height, width)`, the moved inputs.
+            element: `(batch,)`.
+            offset: `(batch,)`, how much further they were moved, as `Group.random_act` returns it; a canonicalizer that
+                resolves more than the elements learns from it.
+        """
+        return F.cross_entropy(self(x), element)
 
 
 def angle_of_peak(logits: Tensor) -> Tensor:

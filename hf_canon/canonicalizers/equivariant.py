@@ -51,7 +51,7 @@ class EquivariantCanonicalizer(Canonicalizer):
                 "one. Use canonicalizer='shift'."
             )
         self.group: FinitePlanar = group
-        self.settings = dict(channels=channels, resolution=resolution, width=width, depth=depth)
+        self.settings = {"channels": channels, "resolution": resolution, "width": width, "depth": depth}
         self.resolution = resolution
         # With odd sides and kernels, a stride of 2 meets the same pixels after a quarter turn.
         lift = GroupConv2d(group, channels, width, 5, stride=2, lifting=True)

@@ -82,9 +82,9 @@ class OrbitCanonicalizer(Canonicalizer):
             backbone_config = self.network.model.config.to_dict()
         else:
             self.network = PlainNetwork(channels, resolution, width) if network is None else network
-        self.settings = dict(channels=channels, resolution=resolution, width=width)
+        self.settings = {"channels": channels, "resolution": resolution, "width": width}
         if backbone is not None:
-            self.settings |= dict(backbone=backbone, backbone_config=backbone_config, freeze=freeze)
+            self.settings |= {"backbone": backbone, "backbone_config": backbone_config, "freeze": freeze}
         with torch.no_grad():
             features = self.network(torch.zeros(1, channels, resolution, resolution)).shape[-1]
         self.references = nn.Parameter(torch.randn(group.elements.numel(), features) / math.sqrt(features))

@@ -60,7 +60,7 @@ class PredictorCanonicalizer(Canonicalizer):
         if score not in SCORES:
             raise ValueError(f"There is no score {score!r}. Known scores: {', '.join(SCORES)}.")
         self.group = group
-        self.settings = dict(channels=channels, score=score)
+        self.settings = {"channels": channels, "score": score}
         self.score = SCORES[score]
         self._predictor: tuple[nn.Module, ...] = ()
 

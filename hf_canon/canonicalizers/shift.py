@@ -28,6 +28,7 @@ class ShiftCanonicalizer(Canonicalizer):
         angles: about how many angles are scored; rounded up to a multiple of the group's number of rotations.
         radii: how many circles are read, spaced geometrically between half a pixel and the inscribed circle.
         width: channels of the network.
+        depth: its residual blocks.
 
     Example:
         >>> from hf_canon import get_group
@@ -50,9 +51,8 @@ class ShiftCanonicalizer(Canonicalizer):
     ):
         super().__init__()
         self.group: Planar = require_planar(self.name, group)
-        self.settings = dict(
-            channels=channels, resolution=resolution, angles=angles, radii=radii, width=width, depth=depth
-        )
+        self.settings = {"channels": channels, "resolution": resolution, "angles": angles}
+        self.settings |= {"radii": radii, "width": width, "depth": depth}
         self.resolution = resolution
         self.radii = radii
         # Quarter turns, half turns and the group's own must all be whole numbers of steps.
@@ -63,13 +63,29 @@ class ShiftCanonicalizer(Canonicalizer):
         self.score = nn.Conv1d(width, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.pool(logits) for logits in self.angle_logits(x)], -1)
+
+    def angle_logits(self, x: Tensor) -> list[Tensor]:
+        """A score for every angle, `(batch, angles)`; with reflections, one for pictures as they are and one for mirrored."""
         polar = self.polar(self.thumbnail(x))
         if not self.group.finite or not self.group.reflections:
-            return self.pool(self.angle_logits(polar))
+            return [self.around(polar)]
         # Mirrored upside down, a picture that had been mirrored and turned by a is one turned by 180 degrees - a.
-        plain, upside_down = self.angle_logits(torch.cat([polar, reverse_angles(polar)])).chunk(2)
-        mirrored = reverse_angles(upside_down).roll(self.angles // 2, -1)
-        return torch.cat([self.pool(plain), self.pool(mirrored)], -1)
+        plain, upside_down = self.around(torch.cat([polar, reverse_angles(polar)])).chunk(2)
+        return [plain, reverse_angles(upside_down).roll(self.angles // 2, -1)]
+
+    def pose_loss(self, x: Tensor, element: Tensor, offset: Tensor | None = None) -> Tensor:
+        """Cross-entropy with a bell of one step's width around the true angle, which is known better than the element."""
+        angle, mirror = self.group.angle_and_mirror(element)
+        if offset is not None:
+            angle = angle + offset * self.group.cell
+        logits = torch.cat(self.angle_logits(x), -1)
+        step = 2 * math.pi / self.angles
+        distance = angle[:, None] - torch.arange(self.angles, device=x.device) * step
+        bell = ((distance.cos() - 1) / step**2).softmax(-1)
+        if logits.shape[-1] > self.angles:
+            bell = torch.cat([torch.where(mirror[:, None], 0, bell), torch.where(mirror[:, None], bell, 0)], -1)
+        return F.cross_entropy(logits, bell)
 
     def polar(self, picture: Tensor) -> Tensor:
         """The picture in log-polar coordinates, rings as channels: `(batch, channels * radii, angles)`."""
@@ -77,7 +93,7 @@ class ShiftCanonicalizer(Canonicalizer):
         rings = F.grid_sample(picture, grid.expand(len(picture), -1, -1, -1), align_corners=False)
         return rings.flatten(1, 2)
 
-    def angle_logits(self, polar: Tensor) -> Tensor:
+    def around(self, polar: Tensor) -> Tensor:
         hidden = self.rings(polar)
         for block in self.blocks:
             hidden = block(hidden)

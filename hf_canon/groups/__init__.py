@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from .base import Group
-from .planar import SO2, FinitePlanar, Planar
+from .planar import SO2, FinitePlanar, Planar, wrap_angle
 
 KNOWN = {
     "c<n>": "rotations by multiples of 360/n degrees (c4, c8, ...)",
@@ -12,7 +12,7 @@ KNOWN = {
     "so2": "every rotation",
 }
 
-__all__ = ["KNOWN", "SO2", "FinitePlanar", "Group", "Planar", "get_group"]
+__all__ = ["KNOWN", "SO2", "FinitePlanar", "Group", "Planar", "get_group", "wrap_angle"]
 
 
 @lru_cache

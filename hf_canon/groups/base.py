@@ -76,6 +76,16 @@ class Group(ABC):
             raise NotImplementedError
         return torch.randint(self.order, (n,), generator=generator)
 
+    def random_act(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Training inputs: each moved by a random element and, unless the group is exact, by a little more.
+
+        Returns:
+            The moved inputs; the elements, `(batch,)`; and how much further than its element each input was moved, in
+            units of the distance between neighbouring elements, within +-0.5, `(batch,)`.
+        """
+        element = self.sample(len(x), generator).to(x.device)
+        return self.act(x, element), element, torch.zeros(len(x), device=x.device)
+
     def orbit(self, x: Tensor, elements: Tensor | None = None) -> Tensor:
         """Every version of every input: `(batch, k, channels, height, width)` for `k` elements (all by default)."""
         elements = (self.elements if elements is None else elements).to(x.device)

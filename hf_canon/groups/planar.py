@@ -31,6 +31,11 @@ class Planar(Group):
         raise NotImplementedError
 
     @property
+    def cell(self) -> float:
+        """Angle between neighbouring elements, radians; 0 for a continuous group."""
+        return 0.0
+
+    @property
     def turns_the_frame(self) -> bool:
         """Whether an element swaps or tilts height and width, which then have to be equal."""
         return True
@@ -63,6 +68,23 @@ class Planar(Group):
         angle, mirror = self.angle_and_mirror(element[inexact])
         return out.index_put((inexact.nonzero().squeeze(1),), turn_pixels(x[inexact], angle, mirror, interpolation))
 
+    def random_act(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Each picture moved by a random element and, unless the group is exact, turned a little further.
+
+        Quarter turns keep pixels as they are and other angles blur them, which gives the element away: so every picture
+        is resampled, by bilinear or bicubic interpolation, at an angle of which the element is the nearest one.
+        """
+        if self.is_exact:
+            return super().random_act(x, generator)
+        self.check_shape(x.shape)
+        element = self.sample(len(x), generator)
+        angle, mirror = self.angle_and_mirror(element)
+        offset = torch.rand(len(x), generator=generator) - 0.5
+        bicubic = bool(torch.rand((), generator=generator) < 0.5)
+        angle = (angle + offset * self.cell).to(x.device)
+        moved = turn_pixels(x, angle, mirror.to(x.device), "bicubic" if bicubic else "bilinear")
+        return moved, element.to(x.device), offset.to(x.device)
+
 
 class FinitePlanar(Planar):
     """`c<n>` (rotations by multiples of 360/n degrees) or `d<n>` (those, and mirror images).
@@ -83,6 +105,10 @@ class FinitePlanar(Planar):
         self.reflections = reflections
         self.name = f"{'d' if reflections else 'c'}{n}"
         self.order = 2 * n if reflections else n
+
+    @property
+    def cell(self) -> float:
+        return 2 * math.pi / self.n
 
     @property
     def turns_the_frame(self) -> bool:

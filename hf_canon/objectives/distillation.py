@@ -1,0 +1,43 @@
+"""Distillation: learn, in one cheap pass, which pose the frozen checkpoint itself likes best."""
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..canonicalizers import PredictorCanonicalizer
+from .base import Objective
+from .prior import moved_prior
+
+if TYPE_CHECKING:
+    from ..modeling_canonicalized import CanonicalizedModel
+
+
+class Distillation(Objective):
+    """KL between the predictor's own scores over the orbit, as soft targets, and the posterior.
+
+    It is prior regularization with the predictor as the prior, p(g | x) = softmax over g of score(g^-1 x) / temperature: it
+    aligns the canonical form with what the predictor answers well, and does not assume that the pictures come upright.
+
+    Requirements: a finite group; no labels; |G| passes of the predictor for every training picture.
+
+    Relations: prefer `PriorRegularization` for pictures that come upright: it is exact there, and much cheaper.
+
+    Args:
+        score: "confidence", "energy" or "margin", as in the `predictor` canonicalizer.
+        temperature: of the predictor's scores; lower is nearer to its first choice.
+    """
+
+    def __init__(self, score: str = "confidence", temperature: float = 0.3):
+        self.score = score
+        self.temperature = temperature
+
+    def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
+        teacher = PredictorCanonicalizer(model.group, score=self.score)
+        teacher.attach(model.predictor)
+        with torch.no_grad():
+            target = (teacher(pixel_values) / self.temperature).softmax(-1)
+        # The teacher looks at the picture as it came; what it said is then turned with the picture.
+        moved, element, _ = model.group.random_act(pixel_values)
+        return F.cross_entropy(model.canonicalizer(moved), moved_prior(model, target, element))

@@ -1,0 +1,29 @@
+"""The task loss, through a straight-through choice over the transformed pictures (2310.01647)."""
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from .base import Objective
+
+if TYPE_CHECKING:
+    from ..modeling_canonicalized import CanonicalizedModel
+
+
+class TaskLoss(Objective):
+    """The predictor's own loss on the canonical picture, its gradient reaching the canonicalizer.
+
+    Requirements: labels; memory for the whole orbit of the batch.
+
+    Relations: alone it leaves the canonical pose free and drifts from what the predictor knows; add it to
+    `PriorRegularization`.
+    """
+
+    needs_labels = True
+
+    def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is None:
+            raise ValueError("The task loss needs labels, and the batch has none. Add a label column, or set task_weight=0.")
+        moved, _, _ = model.group.random_act(pixel_values)
+        loss: Tensor = model(pixel_values=moved, labels=labels).loss
+        return loss

@@ -1,0 +1,7 @@
+"""Training a canonicalizer."""
+
+from .arguments import CanonicalizationArguments
+from .data import PictureCollator
+from .trainer import CanonicalizationTrainer
+
+__all__ = ["CanonicalizationArguments", "CanonicalizationTrainer", "PictureCollator"]
