@@ -114,7 +114,9 @@ class CanonicalizedModel(PreTrainedModel):
             predictor, base_config = checkpoint, checkpoint.config
             if base_kwargs:
                 raise ValueError(f"{', '.join(base_kwargs)} load a checkpoint, and this predictor is loaded already.")
-            model_class = _class_for(base_config, type(predictor).__name__)
+            # A live model says what it is by its class; its configuration does so only once it was saved.
+            base_config.architectures = [type(predictor).__name__]
+            model_class = _class_for(base_config, f"This {type(predictor).__name__}")
         else:
             config_kwargs = {
                 k: v for k, v in base_kwargs.items() if k in ("revision", "token", "cache_dir", "subfolder")
@@ -353,7 +355,9 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
         return carry_back(output, self.task, self.group, canonicalization)
 
 
-TASKS: dict[str, type[CanonicalizedModel]] = dict.fromkeys(MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES.values(), CanonicalizedForImageClassification)
+TASKS: dict[str, type[CanonicalizedModel]] = dict.fromkeys(
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES.values(), CanonicalizedForImageClassification
+)
 
 
 def _class_for(config: Any, what: str) -> type[CanonicalizedModel]:

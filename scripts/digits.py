@@ -1,11 +1,12 @@
-"""The digits of the quickstart and of the figures: pixel tensors, and the small ViT that stands in for your checkpoint.
+"""The digits of the quickstart and of the figures: the small ViT that stands in for your checkpoint, and its adapter.
 
-    python scripts/digits.py --seed 0 --output build/digits-vit
+python scripts/digits.py --seed 0 --output build/digits
 """
 
 import argparse
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 
 import offline_data
@@ -21,6 +22,8 @@ from transformers import (
     ViTImageProcessorPil,
     set_seed,
 )
+
+from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel
 
 AMBIGUOUS = (6, 9)
 """Each is the other's half turn: no canonicalizer can tell them apart, so they are reported apart."""
@@ -40,10 +43,10 @@ def digits(split: str, ambiguous: bool | None = None) -> Dataset:
     return Dataset.from_dict({"pixel_values": pixels.numpy(), "label": data["label"]}).with_format("torch")
 
 
-def jiggle(pixel_values: Tensor) -> Tensor:
-    """The augmentation that any digit classifier is trained with: up to 15 degrees, 10 % of scale, and two pixels."""
+def jiggle(pixel_values: Tensor, degrees: float) -> Tensor:
+    """The augmentation that any digit classifier is trained with: some degrees, 10 % of scale, and a pixel or two."""
     n = len(pixel_values)
-    angle, scale = (torch.rand(n) * 2 - 1) * math.radians(15), 1 + (torch.rand(n) * 2 - 1) * 0.1
+    angle, scale = (torch.rand(n) * 2 - 1) * math.radians(degrees), 1 + (torch.rand(n) * 2 - 1) * 0.1
     shift = (torch.rand(n, 2) * 2 - 1) * 0.1
     cos, sin = angle.cos() * scale, angle.sin() * scale
     theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], -1), torch.stack([sin, cos, shift[:, 1]], -1)], 1)
@@ -51,9 +54,10 @@ def jiggle(pixel_values: Tensor) -> Tensor:
     return F.grid_sample(pixel_values, grid, padding_mode="border", align_corners=True)
 
 
-def collate(examples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def collate(examples: list[dict[str, Tensor]], degrees: float) -> dict[str, Tensor]:
     pixel_values = torch.stack([example["pixel_values"] for example in examples])
-    return {"pixel_values": jiggle(pixel_values), "labels": torch.stack([example["label"] for example in examples])}
+    labels = torch.stack([example["label"] for example in examples])
+    return {"pixel_values": jiggle(pixel_values, degrees), "labels": labels}
 
 
 def train_predictor(output: Path, seed: int = 0, epochs: int = 40) -> Path:
@@ -92,7 +96,7 @@ def train_predictor(output: Path, seed: int = 0, epochs: int = 40) -> Path:
         model=ViTForImageClassification(config),
         args=args,
         train_dataset=digits("train"),
-        data_collator=collate,
+        data_collator=partial(collate, degrees=15.0),
         processing_class=processor(),
     )
     trainer.train()
@@ -103,9 +107,44 @@ def train_predictor(output: Path, seed: int = 0, epochs: int = 40) -> Path:
     return output
 
 
+def train_canonicalizer(checkpoint: Path, output: Path, seed: int = 0, epochs: int = 30) -> CanonicalizedModel:
+    """Wraps the checkpoint and trains a canonicalizer for c8 on the training digits, all ten, without their labels."""
+    set_seed(seed)
+    model = CanonicalizedModel.wrap(
+        checkpoint, group="c8", canonicalizer="shift", canonicalizer_settings={"width": 96, "depth": 4, "angles": 48}
+    )
+    args = CanonicalizationArguments(
+        output_dir=str(output),
+        num_train_epochs=epochs,
+        save_strategy="no",
+        logging_strategy="epoch",
+        report_to="none",
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        seed=seed,
+    )
+    trainer = CanonicalizationTrainer(
+        model=model,
+        args=args,
+        train_dataset=digits("train").remove_columns("label"),
+        # Upright digits stay upright: only their size and place vary, and the trainer turns them.
+        data_collator=jiggled_pictures,
+        processing_class=processor(),
+    )
+    trainer.train()
+    model.save_pretrained(output)
+    processor().save_pretrained(output)
+    return model.eval()
+
+
+def jiggled_pictures(examples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {"pixel_values": jiggle(torch.stack([example["pixel_values"] for example in examples]), degrees=0.0)}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("build/digits-vit"))
+    parser.add_argument("--output", type=Path, default=Path("build/digits"))
     arguments = parser.parse_args()
-    print(train_predictor(arguments.output, arguments.seed))
+    predictor = train_predictor(arguments.output / "checkpoint", arguments.seed)
+    train_canonicalizer(predictor, arguments.output / "adapter", arguments.seed)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..constants import constant
 from ..groups import Group, Planar
 
 
@@ -84,6 +85,7 @@ def thumbnail(x: Tensor, resolution: int) -> Tensor:
     return small * inscribed_disc(resolution, x.device)
 
 
+@constant
 def inscribed_disc(resolution: int, device: torch.device) -> Tensor:
     """1 inside the disc that touches the borders, 0 outside: `(resolution, resolution)`."""
     offset = torch.arange(resolution, device=device) - (resolution - 1) / 2

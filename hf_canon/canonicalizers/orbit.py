@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModel
 
+from ..constants import constant
 from ..groups import Group, Planar
 from .base import Canonicalizer, require_planar
 
@@ -34,8 +35,8 @@ class OrbitCanonicalizer(Canonicalizer):
     Args:
         group: `c<n>` or `d<n>`.
         channels: channels of the input.
-        resolution: side in pixels at which the pose is decided.
-        width: channels of the built-in network.
+        resolution: side in pixels at which the pose is decided; a multiple of 16 for the built-in network.
+        width: channels of the first layer of the built-in network.
         backbone: Hub id or folder of a pretrained vision model to use in place of the built-in network. Its weights are
             saved with the adapter.
         backbone_config: its configuration, which a saved adapter records, so that a reload needs no backbone.
@@ -81,7 +82,7 @@ class OrbitCanonicalizer(Canonicalizer):
             self.network = Backbone(backbone, backbone_config, freeze)
             backbone_config = self.network.model.config.to_dict()
         else:
-            self.network = PlainNetwork(channels, resolution, width) if network is None else network
+            self.network = PatchNetwork(channels, resolution, width) if network is None else network
         self.settings = {"channels": channels, "resolution": resolution, "width": width}
         if backbone is not None:
             self.settings |= {"backbone": backbone, "backbone_config": backbone_config, "freeze": freeze}
@@ -102,27 +103,46 @@ class OrbitCanonicalizer(Canonicalizer):
     def vote(self, embeddings: Tensor) -> Tensor:
         """From the embeddings of the orbit to logits over the group, `(batch, |G|)`."""
         cosines = embeddings @ F.normalize(self.references, dim=-1).T  # (batch, looks, |G|)
-        looks = self.group.exact_elements[:, None]
-        relative = self.group.compose(self.group.inverse(looks), self.group.elements[None])  # s^-1 g
-        votes = cosines.gather(2, relative.to(cosines.device).expand_as(cosines))
+        votes = cosines.gather(2, relative_elements(self.group, cosines.device).expand_as(cosines))
         return votes.mean(1) / self.log_temperature.exp()
 
 
-class PlainNetwork(nn.Sequential):
-    """Three strided convolutions and a linear layer: no symmetry of its own."""
+@constant
+def relative_elements(group: Group, device: torch.device) -> Tensor:
+    """Row s, column g: the element s^-1 g, for every exact s; `(looks, |G|)`."""
+    looks = group.exact_elements[:, None]
+    return group.compose(group.inverse(looks), group.elements[None]).to(device)
+
+
+class PatchNetwork(nn.Module):
+    """A small network without any symmetry: linear layers over patches, each merging those of the layer before.
+
+    Matrix products are what a CPU does fastest; a convolution of this size spends its time on preparing itself.
+    """
 
     def __init__(self, channels: int, resolution: int, width: int):
-        side = math.ceil(resolution / 8)
-        super().__init__(
-            nn.Conv2d(channels, width // 2, 5, stride=2, padding=2),
-            nn.GELU(),
-            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
-            nn.GELU(),
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
-            nn.GELU(),
-            nn.Flatten(),
-            nn.Linear(2 * width * side * side, 2 * width),
+        super().__init__()
+        if resolution % 16:
+            raise ValueError(
+                f"The built-in network merges patches of 4, 8 and 16 pixels: {resolution} is no multiple of 16."
+            )
+        self.sides = (4, 2, 2)
+        widths = (width, 2 * width, 4 * width)
+        inputs = (channels, *widths)
+        self.merge = nn.ModuleList(
+            nn.Linear(side * side * before, after)
+            for side, before, after in zip(self.sides, inputs, widths, strict=False)
         )
+        self.norms = nn.ModuleList(nn.LayerNorm(after) for after in widths)
+        self.embed = nn.Linear((resolution // 16) ** 2 * widths[-1], 2 * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, channels, height, width)` to `(batch, features)`."""
+        x = x.permute(0, 2, 3, 1)
+        for side, merge, norm in zip(self.sides, self.merge, self.norms, strict=True):
+            patches = x.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3).flatten(3)
+            x = F.gelu(norm(merge(patches)))
+        return self.embed(x.flatten(1))
 
 
 class Backbone(nn.Module):

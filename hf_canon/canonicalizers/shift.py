@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..constants import constant
 from ..groups import Group, Planar
 from .base import Canonicalizer, require_planar
 
@@ -44,9 +45,9 @@ class ShiftCanonicalizer(Canonicalizer):
         group: Group,
         channels: int = 3,
         resolution: int = 32,
-        angles: int = 48,
+        angles: int = 32,
         radii: int = 12,
-        width: int = 48,
+        width: int = 64,
         depth: int = 3,
     ):
         super().__init__()
@@ -138,6 +139,7 @@ def reverse_angles(signal: Tensor) -> Tensor:
     return signal.flip(-1).roll(1, -1)
 
 
+@constant
 def polar_grid(angles: int, radii: int, resolution: int, device: torch.device) -> Tensor:
     """Where to read the picture, `(1, radii, angles, 2)`, x to the right and y down, in units of half a side."""
     angle = torch.arange(angles, device=device) * (2 * math.pi / angles)

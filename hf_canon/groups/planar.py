@@ -6,12 +6,12 @@ here, and every action follows it.
 """
 
 import math
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..constants import constant
 from .base import Group
 
 
@@ -60,13 +60,19 @@ class Planar(Group):
         turns, exact = self.quarters(element)
         if self.is_exact:
             return permute_pixels(x, turns, mirror)
+        angle, mirror = self.angle_and_mirror(element)
+        if torch.compiler.is_compiling():  # no branch on values, at the price of resampling every picture
+            permuted = permute_pixels(x, turns, mirror)
+            return torch.where(exact.view(-1, 1, 1, 1), permuted, turn_pixels(x, angle, mirror, interpolation))
+        # Only what needs resampling is resampled, and once, from the untouched pixels.
         if bool(exact.all()):
             return permute_pixels(x, turns, mirror)
-        # Only what needs resampling is resampled, and once, from the untouched pixels.
-        inexact = ~exact
-        out = permute_pixels(x, turns, mirror)
-        angle, mirror = self.angle_and_mirror(element[inexact])
-        return out.index_put((inexact.nonzero().squeeze(1),), turn_pixels(x[inexact], angle, mirror, interpolation))
+        if not bool(exact.any()):
+            return turn_pixels(x, angle, mirror, interpolation)
+        permuted = permute_pixels(x[exact], turns[exact], mirror[exact])
+        resampled = turn_pixels(x[~exact], angle[~exact], mirror[~exact], interpolation)
+        order = torch.cat([exact.nonzero(), (~exact).nonzero()]).squeeze(1).argsort()
+        return torch.cat([permuted, resampled])[order]
 
     def random_act(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Each picture moved by a random element and, unless the group is exact, turned a little further.
@@ -116,7 +122,7 @@ class FinitePlanar(Planar):
 
     @property
     def exact_elements(self) -> Tensor:
-        return self.elements[self.quarters(self.elements)[1]]
+        return torch.tensor([element for element in range(self.order) if 4 * (element % self.n) % self.n == 0])
 
     def compose(self, a: Tensor, b: Tensor) -> Tensor:
         turn_a, turn_b = a % self.n, b % self.n
@@ -186,25 +192,21 @@ def wrap_angle(angle: Tensor) -> Tensor:
 def permute_pixels(x: Tensor, quarter_turns: Tensor, mirror: Tensor) -> Tensor:
     """Mirror, then turn by quarters, by moving pixels. `x` is (batch, channels, H, W), the others (batch,)."""
     height, width = x.shape[-2:]
-    # A cache only saves time: dynamo traces the construction itself.
-    build = _permutations.__wrapped__ if torch.compiler.is_compiling() else _permutations
-    table = build(height, width, x.device)
-    source = table[quarter_turns % 4 + 4 * mirror.long()]
+    source = permutations(height, width, x.device)[quarter_turns % 4 + 4 * mirror.long()]
     return x.flatten(2).gather(2, source.unsqueeze(1).expand(-1, x.shape[1], -1)).view(x.shape)
 
 
-@lru_cache(maxsize=32)
-def _permutations(height: int, width: int, device: torch.device) -> Tensor:
-    """Row `k + 4 f`: for every pixel of the moved image, where it came from. Quarter turns of a square, else half."""
-    with torch.inference_mode(False):  # a cached tensor must also serve autograd
-        grid = torch.arange(height * width, device=device).view(height, width)
-        rows = [
-            # On an oblong image odd quarters do not exist; check_shape has refused them, and the row is never read.
-            (torch.rot90(start, k, (0, 1)) if height == width or k % 2 == 0 else start).flatten()
-            for start in (grid, grid.flip(1))
-            for k in range(4)
-        ]
-        return torch.stack(rows)
+@constant
+def permutations(height: int, width: int, device: torch.device) -> Tensor:
+    """Row `k + 4 f`: for every pixel of the picture turned by k quarters, where it came from; `(8, height * width)`."""
+    grid = torch.arange(height * width, device=device).view(height, width)
+    rows = [
+        # An oblong picture has no odd quarters; check_shape has refused them, and their rows are never read.
+        (torch.rot90(start, k, (0, 1)) if height == width or k % 2 == 0 else start).flatten()
+        for start in (grid, grid.flip(1))
+        for k in range(4)
+    ]
+    return torch.stack(rows)
 
 
 def turn_pixels(x: Tensor, angle: Tensor, mirror: Tensor, interpolation: str = "bilinear") -> Tensor:

@@ -39,7 +39,9 @@ class PriorRegularization(Objective):
         if isinstance(prior, str) and prior != "identity":
             raise ValueError(f"A prior is 'identity' or one probability for each element, and this is {prior!r}.")
         self.histogram = None if isinstance(prior, str) else torch.tensor(list(prior), dtype=torch.float32)
-        if self.histogram is not None and (self.histogram.min() < 0 or not 0.999 < float(self.histogram.sum()) < 1.001):
+        if self.histogram is not None and (
+            self.histogram.min() < 0 or not 0.999 < float(self.histogram.sum()) < 1.001
+        ):
             raise ValueError(f"A prior holds probabilities that add up to 1, and these are {list(prior)}.")
 
     def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -23,7 +23,9 @@ class TaskLoss(Objective):
 
     def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
         if labels is None:
-            raise ValueError("The task loss needs labels, and the batch has none. Add a label column, or set task_weight=0.")
+            raise ValueError(
+                "The task loss needs labels, and the batch has none. Add a label column, or set task_weight=0."
+            )
         moved, _, _ = model.group.random_act(pixel_values)
         loss: Tensor = model(pixel_values=moved, labels=labels).loss
         return loss

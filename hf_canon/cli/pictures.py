@@ -1,0 +1,235 @@
+"""The pictures that a command is given: a data set, or image files."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .checkpoints import first_line, looks_like_path
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from PIL.Image import Image
+    from transformers import PreTrainedConfig
+
+    from ..modeling_canonicalized import CanonicalizedModel
+
+DATA_HELP = (
+    "a folder that holds one folder of images for each class, or images alone; a folder saved by "
+    "datasets.save_to_disk; a parquet or csv file; or the id of a data set on the Hub. The image column is found by "
+    "itself"
+)
+IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+def picture_mode(config: "PreTrainedConfig") -> str:
+    """The PIL mode of the pictures that a checkpoint takes."""
+    return "L" if getattr(config, "num_channels", 3) == 1 else "RGB"
+
+
+def load_pictures(data: str, split: str | None, usual: tuple[str, ...], config: "PreTrainedConfig") -> "Dataset":
+    """A data set with the column `image`, and `label` where it has labels.
+
+    Args:
+        data: as `DATA_HELP` says.
+        split: the one to read, or None for the first of `usual` that exists, or the only one.
+        usual: names of splits.
+        config: of the checkpoint, which says what pictures it takes and how it calls its classes.
+
+    Raises:
+        ValueError: there is nothing there, no such split, no image in it, or no column of images; or a class has a
+            name that the checkpoint does not know.
+    """
+    import datasets
+
+    loaded = read_dataset(data)
+    if isinstance(loaded, datasets.DatasetDict):
+        if split is None:
+            only = list(loaded) if len(loaded) == 1 else []
+            split = next((name for name in [*usual, *only] if name in loaded), usual[0])
+        if split not in loaded:
+            raise ValueError(f"{data!r} has no split {split!r}; choose with --split from: {', '.join(loaded)}.")
+        dataset = loaded[split]
+    else:
+        dataset = loaded
+    if len(dataset) == 0:
+        raise ValueError(f"The data set {data!r} is empty.")
+    image, label = image_column(dataset, data), label_column(dataset)
+    if isinstance(dataset.features[image], datasets.Value) and isinstance(dataset[0][image], str):
+        # A table names its pictures relative to itself.
+        folder = Path(data).resolve().parent
+        dataset = dataset.map(lambda path: {image: str(folder / path)}, input_columns=image)
+    dataset = dataset.select_columns([image] if label is None else [image, label])
+    renamed = {old: new for old, new in ((image, "image"), (label, "label")) if old is not None and old != new}
+    if renamed:
+        dataset = dataset.rename_columns(renamed)
+    if label is not None:
+        dataset = with_known_classes(dataset, config, data)
+    return dataset.cast_column("image", datasets.Image(mode=picture_mode(config)))
+
+
+def with_known_classes(dataset: "Dataset", config: "PreTrainedConfig", data: str) -> "Dataset":
+    """The data set, when its classes are the checkpoint's; otherwise every answer would count as wrong.
+
+    Raises:
+        ValueError: a class has a name that the checkpoint does not know.
+    """
+    import datasets
+
+    if dataset.features["label"] == datasets.Value("string"):
+        dataset = dataset.class_encode_column("label")
+    names = getattr(dataset.features["label"], "names", [])
+    known = config.label2id or {}
+    unnamed = all(str(name).startswith("LABEL_") for name in known)  # then only the order can be meant
+    stranger = next((name for name in names if name not in known), None)
+    if stranger is not None and not unnamed:
+        examples = ", ".join(repr(name) for name in list(known)[:3])
+        raise ValueError(
+            f"The checkpoint has no class {stranger!r}, as {data!r} has it; call the classes what the checkpoint "
+            f"calls them ({examples}, ...)."
+        )
+    return dataset
+
+
+def read_dataset(data: str) -> Any:
+    """Whatever `datasets` makes of a folder, a file or a Hub id: a `Dataset` or a `DatasetDict`."""
+    import datasets
+
+    path = Path(data)
+    if path.is_dir():
+        if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+            try:
+                return datasets.load_from_disk(path)
+            except (IndexError, OSError, ValueError) as error:  # IndexError: there are no rows
+                raise ValueError(f"The data set saved in {data!r} is empty or damaged: {first_line(error)}") from error
+        if not any(path.iterdir()):
+            raise ValueError(f"The folder {data!r} is empty.")
+        try:
+            return datasets.load_dataset(str(path))
+        except (datasets.exceptions.DatasetsError, FileNotFoundError, ValueError) as error:
+            raise ValueError(f"The folder {data!r} holds no images and no table that names some.") from error
+    if path.is_file():
+        builder = {".parquet": "parquet", ".csv": "csv"}.get(path.suffix.lower())
+        if builder is None:
+            raise ValueError(f"{data!r} is neither a folder nor a parquet or csv file.")
+        try:
+            return datasets.load_dataset(builder, data_files=str(path))
+        except (datasets.exceptions.DatasetsError, ValueError) as error:
+            reason = first_line(error.__cause__ or error)
+            raise ValueError(f"{data!r} is empty or is no {builder} file: {reason}") from error
+    if looks_like_path(data):
+        raise ValueError(f"There is no folder or file {data!r}.")
+    try:
+        return datasets.load_dataset(data)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise ValueError(
+            f"There is no folder or file {data!r}, and the Hub gave no such data set: {first_line(error)}"
+        ) from error
+
+
+def image_column(dataset: "Dataset", data: str) -> str:
+    """The column that holds pictures: declared so, or by the look of its first row (a path, bytes, or both)."""
+    import datasets
+
+    columns = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+    if not columns:
+        first = dataset.with_format(None)[0]
+        columns = [name for name, value in first.items() if looks_like_picture(value)]
+    if not columns:
+        raise ValueError(f"None of the columns of {data!r} holds images ({', '.join(dataset.column_names)}).")
+    return next((name for name in ("image", "img") if name in columns), columns[0])
+
+
+def looks_like_picture(value: Any) -> bool:
+    if isinstance(value, dict):
+        return set(value) == {"bytes", "path"}
+    return isinstance(value, bytes) or (isinstance(value, str) and Path(value).suffix.lower() in IMAGE_SUFFIXES)
+
+
+def label_column(dataset: "Dataset") -> str | None:
+    import datasets
+
+    named = [name for name in ("label", "labels") if name in dataset.features]
+    return next(
+        iter(named + [name for name, f in dataset.features.items() if isinstance(f, datasets.ClassLabel)]), None
+    )
+
+
+def check_fit(model: "CanonicalizedModel", processor: Any, pictures: "Dataset") -> None:
+    """Raise ValueError, before any long work, if the group does not fit what the processor makes of a picture."""
+    model.group.check_shape(processor(pictures[0]["image"], return_tensors="pt")["pixel_values"].shape)
+
+
+@contextmanager
+def naming_broken_pictures(dataset: "Dataset") -> Iterator[None]:
+    """Turn the failure of a picture deep inside a data loader into a sentence that names the picture."""
+    try:
+        yield
+    except (OSError, SyntaxError) as error:  # what PIL raises
+        broken = find_broken_picture(dataset)
+        if broken is None:
+            raise
+        raise ValueError(broken) from error
+
+
+def find_broken_picture(dataset: "Dataset") -> str | None:
+    """A sentence about the first picture that cannot be decoded."""
+    import datasets
+    from PIL import Image
+
+    for index, row in enumerate(dataset.cast_column("image", datasets.Image(decode=False))):
+        source = row["image"]
+        try:
+            encoded = Path(source["path"]).read_bytes() if source["bytes"] is None else source["bytes"]
+            with Image.open(BytesIO(encoded)) as picture:
+                picture.load()
+        except (OSError, SyntaxError) as error:
+            name = repr(source["path"]) if source["path"] else f"number {index}"
+            return f"The image {name} of the data set cannot be read: {broken_because(error)}"
+    return None
+
+
+def broken_because(error: BaseException) -> str:
+    """Why PIL refused a picture, without the name or the memory address in its message."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file."
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "it is no image, or is damaged."
+    return first_line(error)
+
+
+def find_images(names: list[str]) -> list[Path]:
+    """The image files that are named, and those in the folders that are named.
+
+    Raises:
+        ValueError: there is no such file or folder, or no image in a folder.
+    """
+    found = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+            if not inside:
+                raise ValueError(f"There is no image in the folder {name!r}.")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise ValueError(f"There is no image file or folder {name!r}.")
+    return found
+
+
+def open_picture(path: Path, mode: str) -> "Image":
+    """A picture as a viewer shows it, turned as its EXIF tag says.
+
+    Raises:
+        ValueError: the file is not an image, or is damaged.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            return ImageOps.exif_transpose(picture).convert(mode)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"The image {str(path)!r} cannot be read: {broken_because(error)}") from error

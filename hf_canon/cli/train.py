@@ -1,0 +1,131 @@
+"""`hf-canon train`: a face over `CanonicalizedModel.wrap` and `CanonicalizationTrainer`."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from .checkpoints import load_processor, read_config
+from .destinations import require_writable_folder
+from .numbers import count, positive
+from .pictures import DATA_HELP, check_fit, load_pictures, naming_broken_pictures
+
+NAME = "train"
+SUMMARY = "train an adapter for a checkpoint, without labels"
+DESCRIPTION = """\
+Put a canonicalizer in front of an image classifier and train it on pictures that
+are the right way up. The checkpoint is not changed, and no labels are read. A
+tenth of the pictures is held back to measure how often the pose is found, and
+the best epoch is kept."""
+EXAMPLES = """\
+  hf-canon train google/vit-base-patch16-224 --data photos/ --group d4 --output vit-d4
+  hf-canon train my-checkpoint/ --data mnist --group c8 --canonicalizer shift --epochs 20
+
+go on after an interruption:
+  hf-canon train my-checkpoint/ --data mnist --group c8 --canonicalizer shift --epochs 20 --resume"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="an image classifier: a folder, or a Hub id")
+    parser.add_argument("--data", required=True, help=DATA_HELP)
+    parser.add_argument("--split", help="default: train, or else the only one")
+    parser.add_argument(
+        "--group",
+        default="c8",
+        help="what happens to the inputs; `hf-canon info` lists the groups (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--canonicalizer",
+        default="orbit",
+        help="what finds the pose; `hf-canon info` lists the canonicalizers (default: %(default)s)",
+    )
+    parser.add_argument("--output", default="out", help="folder for the adapter (default: %(default)s)")
+    parser.add_argument("--epochs", type=positive, default=10, help="default: %(default)s")
+    parser.add_argument("--batch-size", type=count, default=64, help="default: %(default)s")
+    parser.add_argument("--learning-rate", type=positive, default=2e-3, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    used = parser.add_mutually_exclusive_group()
+    used.add_argument("--resume", action="store_true", help="go on from the last checkpoint in the output folder")
+    used.add_argument("--overwrite", action="store_true", help="start anew in an output folder that is not empty")
+
+
+def run(args: argparse.Namespace) -> int:
+    import torch
+    from transformers import set_seed
+
+    from .. import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
+
+    get_group(args.group)
+    read_config(args.checkpoint)
+    last = prepare_output(args)
+    set_seed(args.seed)  # the canonicalizer starts from random weights
+    # An adapter names its checkpoint, and has to find it from any working directory.
+    checkpoint = str(Path(args.checkpoint).resolve()) if Path(args.checkpoint).is_dir() else args.checkpoint
+    model = CanonicalizedModel.wrap(checkpoint, group=args.group, canonicalizer=args.canonicalizer)
+    processor = load_processor(args.checkpoint)
+    pictures = load_pictures(args.data, args.split, ("train",), model.predictor.config).select_columns("image")
+    held_back = len(pictures) // 10
+    parts = pictures.train_test_split(held_back, seed=args.seed) if held_back else {"train": pictures}
+    every = "epoch" if held_back else "no"
+    arguments = CanonicalizationArguments(
+        output_dir=args.output,
+        num_train_epochs=args.epochs,
+        per_device_train_batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        seed=args.seed,
+        eval_strategy=every,
+        save_strategy="epoch",
+        save_total_limit=1,
+        logging_strategy="epoch",
+        load_best_model_at_end=bool(held_back),
+        metric_for_best_model="pose_accuracy" if held_back else None,
+        report_to="none",
+        dataloader_pin_memory=torch.accelerator.is_available(),
+    )
+    with naming_broken_pictures(pictures):
+        check_fit(model, processor, pictures)
+        trainer = CanonicalizationTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=parts["train"],
+            eval_dataset=parts.get("test"),
+            processing_class=processor,
+        )
+        trainer.train(resume_from_checkpoint=last)
+    model.save_pretrained(args.output)
+    processor.save_pretrained(args.output)
+    if trainer.state.best_metric is not None:
+        print(f"The pose is found for {100 * trainer.state.best_metric:.1f} % of {held_back} held-back pictures.")
+    print(f"The adapter is saved in {args.output}. To see what it changes:")
+    print(f"  hf-canon evaluate {args.output} --data {args.data}")
+    return 0
+
+
+def prepare_output(args: argparse.Namespace) -> str | None:
+    """Make the output folder, and return the checkpoint in it to go on from.
+
+    Raises:
+        ValueError: the folder is in use, cannot be written, or does not hold what is to be resumed.
+    """
+    from transformers.trainer_utils import get_last_checkpoint
+
+    folder = require_writable_folder(args.output)
+    if args.resume:
+        last = get_last_checkpoint(args.output)
+        if last is None:
+            raise ValueError(f"There is no checkpoint in {args.output!r} to resume from; leave out --resume.")
+        saved = read_config(last)
+        for name in ("group", "canonicalizer"):
+            if getattr(saved, name) != getattr(args, name):
+                raise ValueError(
+                    f"The training in {args.output!r} had --{name} {getattr(saved, name)}; resume it with the same."
+                )
+        return last
+    if any(folder.iterdir()):
+        if not args.overwrite:
+            raise ValueError(
+                f"The output folder {args.output!r} is not empty: add --resume to go on, --overwrite to start anew, "
+                "or name another --output."
+            )
+        for old in folder.glob("checkpoint-*"):
+            shutil.rmtree(old)
+    return None

@@ -1,0 +1,270 @@
+"""What an evaluation found: numbers, a table, a file."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+BASELINES = {"orbit_mean": "orbit mean", "most_confident": "most confident", "oracle": "oracle"}
+"""Other ways to answer, measured on the same pictures, and how they are called in tables and plots."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How often the answers were right, and how often they were what the untouched model says upright. 0 to 1."""
+
+    agreement: float
+    accuracy: float | None = None
+
+    @property
+    def value(self) -> float:
+        """The accuracy where there are labels, the agreement where there are none."""
+        return self.agreement if self.accuracy is None else self.accuracy
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A paired difference in percentage points, with its 95 % bootstrap interval over items."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:+.1f} points [{self.low:+.1f}, {self.high:+.1f}]"
+
+
+@dataclass(frozen=True)
+class TransformResult:
+    """What one transform did. `scores` has 'before' (untouched), 'after' (canonicalized), and the baselines."""
+
+    name: str
+    angle: float
+    mirrored: bool
+    scores: dict[str, Score]
+    pose_accuracy: float
+
+    @property
+    def before(self) -> Score:
+        return self.scores["before"]
+
+    @property
+    def after(self) -> Score:
+        return self.scores["after"]
+
+
+@dataclass(frozen=True)
+class TransformSet:
+    """The transforms of one group, or all the angles in degrees, together."""
+
+    name: str
+    transforms: tuple[TransformResult, ...]
+    mean: dict[str, Score]
+    worst: dict[str, Score]
+    pose_accuracy: float
+    gain: Interval
+    """After minus before, of the mean."""
+    right_to_wrong: int
+    wrong_to_right: int
+
+    @property
+    def before(self) -> float:
+        """The mean over the transforms, untouched: accuracy, or agreement without labels."""
+        return self.mean["before"].value
+
+    @property
+    def after(self) -> float:
+        """The mean over the transforms, canonicalized: accuracy, or agreement without labels."""
+        return self.mean["after"].value
+
+    @property
+    def title(self) -> str:
+        return f"{len(self.transforms)} angles" if self.name == "angles" else self.name
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What canonicalization costs on top of the bare model.
+
+    Wall-clock time is the median over passes taken in turns on one batch of transformed pictures, milliseconds a
+    picture. `parameter_ratio` compares the bytes of parameters and buffers; `peak_memory_ratio` the peak of
+    allocated memory during a pass, which only a CUDA device can tell (None elsewhere).
+    """
+
+    device: str
+    batch_size: int
+    bare_ms: float
+    canonicalized_ms: float
+    latency_ratio: float
+    parameter_ratio: float
+    peak_memory_ratio: float | None
+
+
+@dataclass(frozen=True)
+class RobustnessReport:
+    """What `evaluate_robustness` found. Scores are fractions; differences are percentage points.
+
+    `print(report)` shows the table, `report.sets["c8"]` has the figures of one set of transforms.
+
+    Attributes:
+        model: the predictor's name or path.
+        group: the model's group.
+        canonicalizer: the canonicalizer's name.
+        items: number of pictures.
+        labelled: whether there were labels. Without them every accuracy is None, and agreement with the untouched
+            model's upright answer takes its place in differences and counts.
+        upright: the pictures as they came.
+        upright_tax: what canonicalization costs upright pictures: before minus after.
+        upright_right_to_wrong: upright pictures that canonicalization spoils; `upright_wrong_to_right` that it mends.
+        sets: the sets of transforms by name: that of a group, and 'angles'.
+        cost: time and memory in relation to the bare model.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from transformers import ViTConfig, ViTForImageClassification
+        >>> from hf_canon import CanonicalizedModel, evaluate_robustness
+        >>> tiny = ViTConfig(hidden_size=12, num_hidden_layers=1, intermediate_size=12, image_size=16)
+        >>> model = CanonicalizedModel.wrap(ViTForImageClassification(tiny), group="c4", canonicalizer="shift")
+        >>> report = evaluate_robustness(model, [{"pixel_values": torch.rand(3, 16, 16)}], "c4")
+        >>> report.upright.before.agreement, report.upright.before.accuracy  # there were no labels
+        (1.0, None)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report.save(f"{folder}/report.json")
+        ...     RobustnessReport.load(f"{folder}/report.json") == report
+        True
+    """
+
+    model: str
+    group: str
+    canonicalizer: str
+    items: int
+    labelled: bool
+    upright: TransformResult
+    upright_tax: Interval
+    upright_right_to_wrong: int
+    upright_wrong_to_right: int
+    sets: dict[str, TransformSet]
+    cost: Cost
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, in what JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "RobustnessReport":
+        sets = {name: _set_from_dict(value) for name, value in data["sets"].items()}
+        return cls(
+            **{
+                **data,
+                "upright": _transform_from_dict(data["upright"]),
+                "upright_tax": Interval(**data["upright_tax"]),
+                "sets": sets,
+                "cost": Cost(**data["cost"]),
+            }
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write a JSON file that `load` reads."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "RobustnessReport":
+        """Read a JSON file that `save` wrote."""
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def table(self) -> str:
+        """The report as text, at most 100 columns wide.
+
+        Every element of a group has its row; of angles in degrees, the mean and the worst are shown.
+        """
+        baselines = [name for name in BASELINES if name in self.upright.scores]
+        what = "accuracy" if self.labelled else "agreement with the untouched model's upright answers"
+        columns = ["before", "after", *(BASELINES[name] for name in baselines), "pose right"]
+        if self.labelled:
+            columns += ["agree before", "agree after"]
+
+        def line(name: str, scores: dict[str, Score], pose: float | None) -> str:
+            values = [scores[method].value for method in ("before", "after", *baselines)] + [pose]
+            if self.labelled:
+                values += [scores["before"].agreement, scores["after"].agreement]
+            return _row(name, ["" if value is None else f"{100 * value:.1f}" for value in values])
+
+        # Titles of two words stand on two lines.
+        header = _row("", [column.rpartition(" ")[0] for column in columns])
+        subheader = _row("", [column.rpartition(" ")[2] for column in columns])
+        rule = "-" * len(subheader)
+        lines = [
+            f"{_shorten(self.model, 48)}, canonicalizer {self.canonicalizer!r} over {self.group}",
+            f"{self.items:,} pictures, {what} in %",
+            "",
+            header,
+            subheader,
+            rule,
+            line("upright", self.upright.scores, self.upright.pose_accuracy),
+        ]
+        for group in self.sets.values():
+            lines += ["", f"{group.title}"]
+            if group.name != "angles":
+                lines += [line("  " + row.name, row.scores, row.pose_accuracy) for row in group.transforms]
+            lines += [line("  mean", group.mean, group.pose_accuracy), line("  worst", group.worst, None)]
+        lines += [rule, *self._summary()]
+        return "\n".join(lines)
+
+    def _summary(self) -> list[str]:
+        rows = [
+            (
+                "upright tax",
+                f"{self.upright_tax}",
+                f"{self.upright_right_to_wrong} right -> wrong, {self.upright_wrong_to_right} wrong -> right",
+            )
+        ]
+        for group in self.sets.values():
+            rows.append(
+                (
+                    f"gain, {group.title}",
+                    f"{group.gain}",
+                    f"{group.right_to_wrong:,} right -> wrong, {group.wrong_to_right:,} wrong -> right",
+                )
+            )
+        lines = [f"{name:<16}{interval:<32}{counts}" for name, interval, counts in rows]
+        cost = self.cost
+        memory = f"{cost.parameter_ratio:.3f} x parameter bytes"
+        if cost.peak_memory_ratio is not None:
+            memory += f", {cost.peak_memory_ratio:.2f} x peak memory"
+        return [
+            *lines,
+            f"{'cost':<16}{cost.latency_ratio:.2f} x time ({cost.bare_ms:.2f} -> {cost.canonicalized_ms:.2f} ms a "
+            f"picture, batch {cost.batch_size}, {cost.device}), {memory}",
+        ]
+
+    def __str__(self) -> str:
+        return self.table()
+
+
+def _transform_from_dict(data: Mapping[str, Any]) -> TransformResult:
+    return TransformResult(**{**data, "scores": _scores_from_dict(data["scores"])})
+
+
+def _set_from_dict(data: Mapping[str, Any]) -> TransformSet:
+    return TransformSet(
+        **{
+            **data,
+            "transforms": tuple(_transform_from_dict(row) for row in data["transforms"]),
+            "mean": _scores_from_dict(data["mean"]),
+            "worst": _scores_from_dict(data["worst"]),
+            "gain": Interval(**data["gain"]),
+        }
+    )
+
+
+def _scores_from_dict(data: Mapping[str, Any]) -> dict[str, Score]:
+    return {name: Score(**score) for name, score in data.items()}
+
+
+def _row(name: str, cells: list[str]) -> str:
+    return f"{name:<19}" + "".join(f"{cell:>10}" for cell in cells).rstrip()
+
+
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else "..." + text[3 - width :]

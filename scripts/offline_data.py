@@ -1,0 +1,56 @@
+"""What `python scripts/prepare_offline_assets.py` has built: a function for each asset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+ASSETS = Path(__file__).resolve().parent.parent / "build/assets"
+
+
+def digits(split: Literal["train", "calibration", "test"]) -> Dataset:
+    """MNIST digits: `image` (28x28, L), `label`, `name`."""
+    return _dataset("digits", split)
+
+
+def stamps(split: Literal["train", "calibration", "test", "excluded"]) -> Dataset:
+    """Cut-out pictures of things, upright on white: `image` (224x224, RGB), `name`, `title`, `taxonomy`, `imagenet`.
+
+    `imagenet` lists the classes that are right answers; it is empty outside `test`. `excluded` holds what is too close
+    to a test picture to train on.
+    """
+    return _dataset("stamps", split)
+
+
+def emoji() -> Dataset:
+    """Emoji on white, for training without labels: `image` (224x224, RGB), `name`, `group`."""
+    return _dataset("emoji", "train")
+
+
+def photos(canonical_pose: bool = True) -> list[Path]:
+    """Real photographs, sorted by name: those with a right way up, or those without one."""
+    folder = _asset("photos") if canonical_pose else _asset("photos") / "no_canonical_pose"
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def checkpoint(name: Literal["efficientnet", "mobilenet"]) -> Path:
+    """A folder for `from_pretrained`: an ImageNet classifier, or a backbone without a head."""
+    return _asset(name)
+
+
+def _dataset(name: str, split: str) -> Dataset:
+    from datasets import load_from_disk
+
+    return load_from_disk(str(_asset(name)))[split]
+
+
+def _asset(name: str) -> Path:
+    folder = ASSETS / name
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"The asset {name!r} is not built yet: run `python scripts/prepare_offline_assets.py --only {name}`."
+        )
+    return folder

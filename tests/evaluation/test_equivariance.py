@@ -1,0 +1,86 @@
+import math
+
+import pytest
+import torch
+from pictures import pictures
+
+from hf_canon import check_equivariance, get_group
+from hf_canon.canonicalizers import build_canonicalizer
+from hf_canon.groups import FinitePlanar
+
+
+@pytest.mark.parametrize("name", ["c1", "c2", "c3", "c4", "c8", "d1", "d2", "d4", "d8"])
+def test_groups_act_exactly_where_they_say_so(name):
+    assert check_equivariance(get_group(name)) == 0
+    assert check_equivariance(get_group(name), pictures(2, 21)) == 0
+
+
+def test_the_quarter_turns_of_so2_are_exact():
+    assert check_equivariance(get_group("so2")) == 0
+
+
+def test_a_wrong_composition_is_seen():
+    class Confused(FinitePlanar):
+        """equiadapt's defect: the order of mirror and turn differs between composing and acting."""
+
+        def compose(self, a, b):
+            return super().compose(b, a)
+
+    assert check_equivariance(Confused(4, reflections=True)) > 0.1
+
+
+def test_a_wrong_inverse_is_seen():
+    class Confused(FinitePlanar):
+        def inverse(self, element):
+            return element
+
+    assert check_equivariance(Confused(4, reflections=False)) > 0.1
+    assert check_equivariance(Confused(2, reflections=True)) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [("orbit", "c4"), ("orbit", "d8"), ("equivariant", "c8"), ("equivariant", "d4"), ("shift", "c8"), ("shift", "d4")]
+    + [("shift", "so2")],
+)
+def test_canonicalizers_move_their_logits_with_the_picture(name, group):
+    canonicalizer = build_canonicalizer(name, get_group(group))
+    assert check_equivariance(canonicalizer) < 1e-4
+    assert check_equivariance(canonicalizer.train(), pictures(2, 40)) < 1e-4
+    assert canonicalizer.training
+
+
+def test_a_canonicalizer_that_is_not_equivariant_is_seen(wrap):
+    assert check_equivariance(wrap("c4", 1).canonicalizer) == 1
+
+
+@pytest.mark.parametrize("group", ["c4", "d4", "c8", "so2"])
+def test_a_model_answers_the_same_to_every_exact_turn(wrap, group):
+    model = wrap(group, "shift")
+    assert check_equivariance(model) < 1e-3  # so2 undoes an angle that is right up to rounding
+    assert check_equivariance(model, pictures(3, 16)) < 1e-3
+
+
+@pytest.mark.parametrize("canonicalizer", ["orbit", "equivariant", "shift", "predictor"])
+def test_a_model_over_an_exact_group_hands_on_the_same_pixels(wrap, canonicalizer):
+    assert check_equivariance(wrap("d4", canonicalizer), pictures(3, 16)) == 0
+
+
+def test_a_model_that_does_nothing_is_seen_and_left_in_its_mode(wrap):
+    model = wrap("c4", 0).train()
+    assert check_equivariance(model, pictures(3, 16)) > 0.01
+    assert model.training and not model.predictor.training
+
+
+def test_not_a_number_is_not_taken_for_zero(wrap):
+    x = pictures(2, 16)
+    x[0, 0, 3, 5] = float("nan")
+    for thing in (get_group("c4"), build_canonicalizer("shift", get_group("c4")), wrap("c4")):
+        assert math.isnan(check_equivariance(thing, x))
+
+
+def test_other_things_are_refused():
+    with pytest.raises(ValueError, match="This is a Linear"):
+        check_equivariance(torch.nn.Linear(1, 1))
+    with pytest.raises(ValueError, match="16 x 20"):
+        check_equivariance(get_group("c4"), torch.rand(1, 3, 16, 20))
