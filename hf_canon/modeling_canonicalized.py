@@ -307,9 +307,6 @@ class CanonicalizedModel(PreTrainedModel):
     def get_input_embeddings(self) -> nn.Module:
         return self.predictor.get_input_embeddings()
 
-    def _set_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
-        self.predictor._set_gradient_checkpointing(*args, **kwargs)
-
 
 class CanonicalizedForImageClassification(CanonicalizedModel):
     """An image classifier behind a canonicalizer: the class does not move with the picture."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, make_dataclass
 from functools import lru_cache
 
+import torch
 from torch import Tensor
 from transformers.utils import ModelOutput
 
@@ -70,9 +71,14 @@ def carry_back(output: ModelOutput, task: str, group: Group, canonicalization: C
     return canonicalized_class(type(output))(**moved, canonicalization=canonicalization)
 
 
-@lru_cache
+@torch.compiler.assume_constant_result
 def canonicalized_class(base: type[ModelOutput]) -> type[ModelOutput]:
     """The output class `base` with the field `canonicalization` added."""
+    return _canonicalized_class(base)
+
+
+@lru_cache
+def _canonicalized_class(base: type[ModelOutput]) -> type[ModelOutput]:
     extra = [("canonicalization", Canonicalization | None, field(default=None))]
     made = make_dataclass(f"Canonicalized{base.__name__}", extra, bases=(base,))
     made.__module__ = __name__

@@ -115,7 +115,9 @@ class GroupConv2d(nn.Module):
         elements = group.elements.to(self.weight.device)
         weight = self.weight
         if not group.is_exact:
-            weight = weight * inscribed_disc(size, weight.device)  # corners have no counterpart after 45 degrees
+            weight = weight * inscribed_disc(size, weight.device).to(
+                weight.dtype
+            )  # corners have no counterpart after 45 degrees
         moved = group.act(weight.view(1, -1, size, size).expand(group.order, -1, -1, -1), elements)
         moved = moved.view(group.order, out_channels, in_channels, over, size, size)
         if not self.lifting:

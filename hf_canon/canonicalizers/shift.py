@@ -91,8 +91,8 @@ class ShiftCanonicalizer(Canonicalizer):
     def polar(self, picture: Tensor) -> Tensor:
         """The picture in log-polar coordinates, rings as channels: `(batch, channels * radii, angles)`."""
         grid = polar_grid(self.angles, self.radii, self.resolution, picture.device)
-        rings = F.grid_sample(picture, grid.expand(len(picture), -1, -1, -1), align_corners=False)
-        return rings.flatten(1, 2)
+        rings = F.grid_sample(picture.float(), grid.expand(len(picture), -1, -1, -1), align_corners=False)
+        return rings.flatten(1, 2).to(picture.dtype)
 
     def around(self, polar: Tensor) -> Tensor:
         hidden = self.rings(polar)
