@@ -3,23 +3,27 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Importing the model registers it with AutoModel and pipeline. The trainer and evaluation are imported when first used.
-from .configuration_canonicalized import CanonicalizedConfig
-from .groups import get_group
-from .modeling_canonicalized import CanonicalizedModel
+from .registration import register
 
 if TYPE_CHECKING:
+    from .configuration_canonicalized import CanonicalizedConfig
     from .evaluation import RobustnessReport, check_equivariance, evaluate_robustness
+    from .groups import get_group
+    from .modeling_canonicalized import CanonicalizedModel
     from .training import CanonicalizationArguments, CanonicalizationTrainer
 
 __version__ = "0.1.0"
 
-_LAZY = {
+# Each is imported when it is first used: `import hf_canon` costs nothing.
+_HOMES = {
     "CanonicalizationArguments": "training",
     "CanonicalizationTrainer": "training",
+    "CanonicalizedConfig": "configuration_canonicalized",
+    "CanonicalizedModel": "modeling_canonicalized",
     "RobustnessReport": "evaluation",
     "check_equivariance": "evaluation",
     "evaluate_robustness": "evaluation",
+    "get_group": "groups",
 }
 
 __all__ = [
@@ -35,6 +39,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _HOMES:
         raise AttributeError(f"module 'hf_canon' has no attribute {name!r}")
-    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+register()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
-from transformers import CONFIG_MAPPING, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 
 
 @strict
@@ -34,7 +34,7 @@ class CanonicalizedConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.base_config, dict):
             # A sub-configuration given as a dict keeps its labels only if its own class reads it.
-            model_type = self.base_config.get("model_type")
+            model_type = str(self.base_config.get("model_type"))
             if model_type not in CONFIG_MAPPING:
                 raise ValueError(
                     f"The base configuration names the model type {model_type!r}, unknown to transformers."
@@ -46,3 +46,6 @@ class CanonicalizedConfig(PreTrainedConfig):
                 kwargs.setdefault(name, getattr(self.base_config, name, None))
         self.canonicalizer_settings = dict(self.canonicalizer_settings or {})
         super().__post_init__(**kwargs)
+
+
+AutoConfig.register(CanonicalizedConfig.model_type, CanonicalizedConfig, exist_ok=True)

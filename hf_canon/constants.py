@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import ParamSpec
+from typing import Any
 
 import torch
 from torch import Tensor
 
-P = ParamSpec("P")
 
-
-def constant(build: Callable[P, Tensor]) -> Callable[P, Tensor]:
+def constant(build: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Remembers what a pure function of hashable arguments returned: pixel tables, grids, masks.
 
     A tensor made in inference mode could not serve autograd later, so it is made outside of it; and under
@@ -18,12 +16,12 @@ def constant(build: Callable[P, Tensor]) -> Callable[P, Tensor]:
     """
 
     @lru_cache(maxsize=32)
-    def remembered(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+    def remembered(*args: Any) -> Tensor:
         with torch.inference_mode(False):
-            return build(*args, **kwargs)
+            return build(*args)
 
     @wraps(build)
-    def call(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        return build(*args, **kwargs) if torch.compiler.is_compiling() else remembered(*args, **kwargs)
+    def call(*args: Any) -> Tensor:
+        return build(*args) if torch.compiler.is_compiling() else remembered(*args)
 
     return call

@@ -1,4 +1,5 @@
-"""phi(x) = rho_out(g) . p( rho_in(g)^-1 . x ), with g = canonicalizer(x): a predictor that answers in the canonical pose."""
+"""phi(x) = rho_out(g) . p( rho_in(g)^-1 . x ), with g = canonicalizer(x): a predictor that answers in the
+canonical pose."""
 
 import os
 from pathlib import Path
@@ -38,7 +39,7 @@ class CanonicalizedModel(PreTrainedModel):
         >>> from transformers import ViTConfig, ViTForImageClassification
         >>> from hf_canon import CanonicalizedModel
         >>> vit = ViTForImageClassification(
-        ...     ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32)
+        ...     ViTConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32)
         ... )
         >>> model = CanonicalizedModel.wrap(vit, group="d4", canonicalizer="orbit")
         >>> out = model(pixel_values=torch.rand(2, 3, 32, 32))
@@ -75,15 +76,15 @@ class CanonicalizedModel(PreTrainedModel):
         if isinstance(canonicalizer, PredictorCanonicalizer):
             canonicalizer.attach(self.predictor)
         self.canonicalizer = canonicalizer
-        # An adapter's weights are the canonicalizer's: their absence elsewhere is no news to Trainer.
-        self._keys_to_ignore_on_save = {f"predictor.{name}" for name in self.predictor.state_dict()}
+        # An adapter's weights are the canonicalizer's: that the others are missing is no news to Trainer. It compares
+        # with what load_state_dict misses, and that never misses a count of batches.
+        names = (name for name in self.predictor.state_dict() if not name.endswith("num_batches_tracked"))
+        self._keys_to_ignore_on_save = {f"predictor.{name}" for name in names}
         self.predictor.requires_grad_(False)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         """Canonicalizers initialise themselves, and the predictor is initialised already."""
-
-    # -- making, saving and loading ------------------------------------------------------------------------------------
 
     @classmethod
     def wrap(
@@ -99,11 +100,12 @@ class CanonicalizedModel(PreTrainedModel):
         Args:
             checkpoint: a Hub id, a folder, or a live model (wrapped as it is, not copied).
             group: what happens to the inputs, as in `get_group`.
-            canonicalizer: "orbit", "equivariant", "shift" or "predictor"; or a `Canonicalizer`; or any scoring network,
-                a module from images `(batch, channels, height, width)` to embeddings `(batch, features)`, to be used
-                on the orbit.
+            canonicalizer: "orbit", "equivariant", "shift" or "predictor"; or a `Canonicalizer`; or any scoring
+                network, a module from images `(batch, channels, height, width)` to embeddings `(batch, features)`,
+                to be used on the orbit.
             canonicalizer_settings: keyword arguments of the canonicalizer.
-            base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`, `revision`, `token`, ...).
+            base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`, `revision`, `token`,
+                ...).
 
         Raises:
             ValueError: the task of the checkpoint is not covered, or group and canonicalizer are unknown or disagree.
@@ -144,7 +146,7 @@ class CanonicalizedModel(PreTrainedModel):
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str],
         *args: Any,
-        config: CanonicalizedConfig | None = None,
+        config: PreTrainedConfig | None = None,
         revision: str = "main",
         token: str | bool | None = None,
         predictor: PreTrainedModel | None = None,
@@ -158,14 +160,15 @@ class CanonicalizedModel(PreTrainedModel):
             revision: of the adapter; the checkpoint's commit is pinned in the configuration.
             token: for private repositories.
             predictor: a live model to use in place of the recorded checkpoint.
-            base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`, `attn_implementation`, ...).
+            base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`,
+                `attn_implementation`, ...).
 
         Raises:
             ValueError: what is there is not an adapter of hf_canon, or its weights do not fit its configuration.
             OSError: the adapter or its checkpoint cannot be found.
         """
         where = os.fspath(pretrained_model_name_or_path)
-        hub_kwargs = {"revision": revision, "token": token}
+        hub_kwargs: dict[str, Any] = {"revision": revision, "token": token}
         output_loading_info = base_kwargs.pop("output_loading_info", False)
         for consumed in ("trust_remote_code", "_from_auto", "adapter_kwargs", "_commit_hash"):
             base_kwargs.pop(consumed, None)
@@ -184,7 +187,7 @@ class CanonicalizedModel(PreTrainedModel):
         if predictor is None:
             predictor = _load_base(config, where, token, base_kwargs)
         model = _class_for(config.base_config, where)(config, predictor)
-        weights = cached_file(where, SAFE_WEIGHTS_NAME, **hub_kwargs)
+        weights = str(cached_file(where, SAFE_WEIGHTS_NAME, **hub_kwargs))
         try:
             state = load_file(weights)
         except SafetensorError as error:
@@ -211,7 +214,7 @@ class CanonicalizedModel(PreTrainedModel):
         save_directory: str | os.PathLike[str],
         is_main_process: bool = True,
         state_dict: dict[str, Tensor] | None = None,
-        full: bool = False,
+        full: bool | None = None,
         **kwargs: Any,
     ) -> None:
         """Save the adapter: the configuration, and the weights of the canonicalizer alone.
@@ -220,13 +223,14 @@ class CanonicalizedModel(PreTrainedModel):
             save_directory: made if it does not exist.
             is_main_process: whether this process writes.
             state_dict: the model's weights, where a distributed trainer has gathered them.
-            full: save the predictor as well, so that loading needs no base.
+            full: save the predictor as well, so that loading needs no base. By default it is saved if it is being trained
+                (its parameters require gradients), and no base would have those weights.
             kwargs: passed to `PreTrainedModel.save_pretrained` when `full`.
 
         Raises:
             ValueError: the predictor came from no folder or Hub id that a reload could find.
         """
-        if full:
+        if any(parameter.requires_grad for parameter in self.predictor.parameters()) if full is None else full:
             ignored, self._keys_to_ignore_on_save = self._keys_to_ignore_on_save, None
             self.config.includes_predictor = True
             try:
@@ -254,8 +258,6 @@ class CanonicalizedModel(PreTrainedModel):
         partial = target.with_suffix(".partial")
         save_file(own, partial, metadata={"format": "pt"})
         partial.replace(target)
-
-    # -- answering -----------------------------------------------------------------------------------------------------
 
     def canonicalize(self, pixel_values: Tensor) -> Canonicalization:
         """Find which element happened to each input, and undo it. The predictor is not asked for its answer.
@@ -328,8 +330,9 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
         Args:
             pixel_values: `(batch, channels, height, width)`.
             labels: `(batch,)`, classes; the loss is then the predictor's own.
-            element: `(batch,)`, the elements that happened to the inputs; the loss then has the cross-entropy of the pose.
-                With a batch that was turned at random this trains the canonicalizer without labels in any loop.
+            element: `(batch,)`, the elements that happened to the inputs; the loss then has the cross-entropy of
+                the pose. With a batch that was turned at random this trains the canonicalizer without labels in
+                any loop.
             canonicalize: False gives the predictor's own answer for the input as it is.
             objective: the loss to return, alone; what `CanonicalizationTrainer` trains with.
             kwargs: passed to the predictor.
@@ -352,19 +355,19 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
         return carry_back(output, self.task, self.group, canonicalization)
 
 
-TASKS: dict[str, type[CanonicalizedModel]] = dict.fromkeys(
-    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES.values(), CanonicalizedForImageClassification
-)
+TASKS: dict[str, type[CanonicalizedModel]] = {
+    name: CanonicalizedForImageClassification
+    for names in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES.values()
+    for name in ([names] if isinstance(names, str) else names)
+}
 
 
 def _class_for(config: Any, what: str) -> type[CanonicalizedModel]:
     """The class for a checkpoint's task, found from the architecture that it was saved as."""
     architectures = list(getattr(config, "architectures", None) or [])
     for name in architectures:
-        # Some architectures are mapped to several names, as a tuple.
-        for known, model_class in TASKS.items():
-            if name == known or (isinstance(known, tuple) and name in known):
-                return model_class
+        if name in TASKS:
+            return TASKS[name]
     raise ValueError(
         f"{what} is a {', '.join(architectures) or getattr(config, 'model_type', 'model')}, and hf_canon wraps image "
         "classifiers (ViTForImageClassification and the like). Give it one of those."
@@ -393,8 +396,8 @@ def _load_base(
         return model_class.auto_class.from_pretrained(base, revision=config.base_revision, token=token, **base_kwargs)
     except OSError as error:
         raise OSError(
-            f"The adapter {adapter} belongs to the checkpoint {base!r}, which cannot be read: {str(error).splitlines()[0]} "
-            "Bring it there, or pass the loaded checkpoint as predictor=."
+            f"The adapter {adapter} belongs to the checkpoint {base!r}, which cannot be read: "
+            f"{str(error).splitlines()[0]} Bring it there, or pass the loaded checkpoint as predictor=."
         ) from error
 
 
@@ -419,5 +422,4 @@ def _input_channels(config: Any) -> int:
     return 3
 
 
-AutoConfig.register(CanonicalizedConfig.model_type, CanonicalizedConfig, exist_ok=True)
 AutoModelForImageClassification.register(CanonicalizedConfig, CanonicalizedForImageClassification, exist_ok=True)

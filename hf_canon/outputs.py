@@ -26,7 +26,7 @@ class Canonicalization(ModelOutput):
         logits: `(batch, |G|)`, what the canonicalizer said.
     """
 
-    element: Tensor | None = None
+    element: Tensor = None  # type: ignore[assignment]  # ModelOutput wants a default
     probabilities: Tensor | None = None
     canonical: Tensor | None = None
     logits: Tensor | None = None

@@ -44,8 +44,8 @@ class Canonicalizer(nn.Module):
         Args:
             x: `(batch, channels, height, width)`, the moved inputs.
             element: `(batch,)`.
-            offset: `(batch,)`, how much further they were moved, as `Group.random_act` returns it; a canonicalizer that
-                resolves more than the elements learns from it.
+            offset: `(batch,)`, how much further they were moved, as `Group.random_act` returns it; a canonicalizer
+                that resolves more than the elements learns from it.
         """
         return F.cross_entropy(self(x), element)
 

@@ -1,7 +1,7 @@
-"""A group convolution: the score of every element in one pass (Mondal et al., arXiv 2310.01647; Cohen & Welling, 1602.07576).
+"""A group convolution scores every element in one pass (arXiv 2310.01647, after Cohen & Welling, 1602.07576).
 
-The first layer correlates the input with every turned and mirrored copy of its kernels; later layers act on functions on
-the group. Turning the input permutes the scores, so the most likely element moves with it.
+The first layer correlates the input with every turned and mirrored copy of its kernels; later layers act on
+functions on the group. Turning the input permutes the scores, so the most likely element moves with it.
 """
 
 import math
@@ -18,8 +18,9 @@ class EquivariantCanonicalizer(Canonicalizer):
     """Group convolutions over `c<n>` or `d<n>`, then an average over the plane: one score for each element.
 
     The kernels are turned exactly for quarter turns and mirror images; for other angles they are resampled, and the
-    equivariance is approximate. Prefer it where pose shows in local texture and training pictures are few: its symmetry is
-    built in. Prefer `orbit` for anything pretrained, and `shift` for many angles: its cost does not grow with the group.
+    equivariance is approximate. Prefer it where pose shows in local texture and training pictures are few: its
+    symmetry is built in. Prefer `orbit` for anything pretrained, and `shift` for many angles: its cost does not
+    grow with the group.
 
     Args:
         group: `c<n>` or `d<n>`.
@@ -68,10 +69,10 @@ class EquivariantCanonicalizer(Canonicalizer):
 
 
 class GroupConv2d(nn.Module):
-    """A convolution of functions on the plane and the group: `(batch, in, [group,] h, w)` to `(batch, out, group, h, w)`.
+    """A convolution of functions on plane and group: `(batch, in, [group,] h, w)` to `(batch, out, group, h, w)`.
 
-    Element g of the result correlates with the kernel moved by g. Moving a kernel turns its pixels and, after the first
-    layer (`lifting`), carries its group axis along: `moved[g](h) = g . weight(g^-1 h)`.
+    Element g of the result correlates with the kernel moved by g. Moving a kernel turns its pixels and, after the
+    first layer (`lifting`), carries its group axis along: `moved[g](h) = g . weight(g^-1 h)`.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class GroupConv2d(nn.Module):
     def move_kernels(self) -> Tensor:
         group, (out_channels, in_channels, over, size, _) = self.group, self.weight.shape
         elements = group.elements.to(self.weight.device)
-        weight = self.weight
+        weight: Tensor = self.weight
         if not group.is_exact:
             weight = weight * inscribed_disc(size, weight.device).to(
                 weight.dtype

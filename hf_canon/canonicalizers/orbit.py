@@ -3,9 +3,9 @@
 With an embedding z of a plain network and a reference vector r, the energy of an input is -cos(z(x), r), and
 h(x) = argmin over g of the energy of g^-1 x is equivariant for any network, as long as the orbit is exact on the grid.
 
-Elements that are not exact (45 degrees) would have to be resampled to be scored, and a network soon learns to recognise
-resampled pixels. So the network looks at the exact members only, and every look votes for all elements: there is one
-reference for each element, and
+Elements that are not exact (45 degrees) would have to be resampled to be scored, and a network soon learns to
+recognise resampled pixels. So the network looks at the exact members only, and every look votes for all elements:
+there is one reference for each element, and
 
     logits[g] = mean over exact s of cos(z(s^-1 x), r[s^-1 g]) / temperature
 
@@ -18,7 +18,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoModel
 
 from ..constants import constant
 from ..groups import Group, Planar
@@ -37,12 +36,12 @@ class OrbitCanonicalizer(Canonicalizer):
         channels: channels of the input.
         resolution: side in pixels at which the pose is decided; a multiple of 16 for the built-in network.
         width: channels of the first layer of the built-in network.
-        backbone: Hub id or folder of a pretrained vision model to use in place of the built-in network. Its weights are
-            saved with the adapter.
+        backbone: Hub id or folder of a pretrained vision model to use in place of the built-in network. Its
+            weights are saved with the adapter.
         backbone_config: its configuration, which a saved adapter records, so that a reload needs no backbone.
         freeze: keep the backbone's features as they are, and train the references alone.
-        network: any module from `(batch, channels, height, width)` to `(batch, features)`. A saved adapter can not make
-            it again: give it once more when loading.
+        network: any module from `(batch, channels, height, width)` to `(batch, features)`. A saved adapter can not
+            make it again: give it once more when loading.
 
     Raises:
         ValueError: the group is continuous, or both a network and a backbone are given.
@@ -92,7 +91,7 @@ class OrbitCanonicalizer(Canonicalizer):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(0.1)))
 
     def embed(self, x: Tensor) -> Tensor:
-        """Unit embeddings of every exact member of the orbit, `(batch, looks, features)`; the first is the input's own."""
+        """Unit embeddings of every exact member of the orbit, `(batch, looks, features)`; the input's own first."""
         looks = self.group.inverse(self.group.exact_elements)
         pictures = self.group.orbit(self.thumbnail(x), looks)
         return F.normalize(self.network(pictures.flatten(0, 1)), dim=-1).unflatten(0, (len(x), len(looks)))
@@ -151,6 +150,8 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, config: dict[str, Any] | None, freeze: bool):
         super().__init__()
+        from transformers import CONFIG_MAPPING, AutoModel  # only a pretrained backbone needs transformers
+
         if config is None:
             self.model = AutoModel.from_pretrained(name)
         else:

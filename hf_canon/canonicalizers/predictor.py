@@ -1,8 +1,8 @@
 """No training at all: the frozen checkpoint scores every member of the orbit, and the surest one is canonical.
 
 This is the training-free baseline of *Test-time canonicalization by foundation models* (FoCal, arXiv 2507.10375), with
-the predictor itself as the judge. It costs |G| passes of the predictor and is the teacher that cheaper canonicalizers can
-be distilled from.
+the predictor itself as the judge. It costs |G| passes of the predictor and is the teacher that cheaper
+canonicalizers can be distilled from.
 """
 
 from collections.abc import Callable

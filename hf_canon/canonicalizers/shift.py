@@ -1,8 +1,9 @@
 """One pass in coordinates in which the group acts by translation.
 
 In log-polar coordinates a rotation shifts the angle axis, so a network that is convolutional and circular along that
-axis is equivariant by construction, as in *Polar Transformer Networks* (Esteves et al., 2018, arXiv 1709.01889). One pass
-gives a score for every angle: the cost does not grow with the group, and the peak between the bins serves `so2`.
+axis is equivariant by construction, as in *Polar Transformer Networks* (Esteves et al., 2018, arXiv 1709.01889).
+One pass gives a score for every angle: the cost does not grow with the group, and the peak between the bins serves
+`so2`.
 """
 
 import math
@@ -57,7 +58,7 @@ class ShiftCanonicalizer(Canonicalizer):
         self.resolution = resolution
         self.radii = radii
         # Quarter turns, half turns and the group's own must all be whole numbers of steps.
-        step = math.lcm(4, group.n if group.finite else 1)
+        step = math.lcm(4, self.group.n or 1)
         self.angles = step * math.ceil(angles / step)
         self.rings = nn.Conv1d(channels * radii, width, 1)
         self.blocks = nn.ModuleList(CircularBlock(width, dilation) for dilation in (1, 2, 4, 8)[:depth])
@@ -67,16 +68,16 @@ class ShiftCanonicalizer(Canonicalizer):
         return torch.cat([self.pool(logits) for logits in self.angle_logits(x)], -1)
 
     def angle_logits(self, x: Tensor) -> list[Tensor]:
-        """A score for every angle, `(batch, angles)`; with reflections, one for pictures as they are and one for mirrored."""
+        """A score for every angle, `(batch, angles)`; with reflections, a second one for mirrored pictures."""
         polar = self.polar(self.thumbnail(x))
-        if not self.group.finite or not self.group.reflections:
+        if not self.group.reflections:
             return [self.around(polar)]
         # Mirrored upside down, a picture that had been mirrored and turned by a is one turned by 180 degrees - a.
         plain, upside_down = self.around(torch.cat([polar, reverse_angles(polar)])).chunk(2)
         return [plain, reverse_angles(upside_down).roll(self.angles // 2, -1)]
 
     def pose_loss(self, x: Tensor, element: Tensor, offset: Tensor | None = None) -> Tensor:
-        """Cross-entropy with a bell of one step's width around the true angle, which is known better than the element."""
+        """Cross-entropy with a bell around the true angle, one step wide: it is known better than the element."""
         angle, mirror = self.group.angle_and_mirror(element)
         if offset is not None:
             angle = angle + offset * self.group.cell
@@ -102,7 +103,7 @@ class ShiftCanonicalizer(Canonicalizer):
 
     def pool(self, logits: Tensor) -> Tensor:
         """From angles to group elements: the probability of an element is that of the angles nearest to it."""
-        if not self.group.finite:
+        if self.group.n is None:
             return logits
         per_element = self.angles // self.group.n
         if per_element == 1:

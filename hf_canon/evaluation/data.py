@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..pictures import image_column, process, stack
+
 Answer = tuple[int, ...]
 """The classes that are right for one picture; empty if nobody knows."""
-
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Batches:
         first, self.items = _items(dataset)
         self.processor = processor
         self.model_config = model_config
-        self.image_column = _image_column(first)
+        self.image_column = image_column(first)
         self.label_column = _label_column(first, label_column)
         self.to_answer = _answers(dataset, self.label_column, model_config)
         self.finished = np.ndim(first[self.image_column]) == 4
@@ -75,9 +75,9 @@ class Batches:
                 pixel_values = torch.as_tensor(images[0])
                 labels = [None] * len(pixel_values) if labels[0] is None else _as_list(labels[0])
             elif self.image_column == "pixel_values":
-                pixel_values = _stack(images)
+                pixel_values = stack(images)
             else:
-                pixel_values = _process(images, self.image_column, self.processor, self.model_config)
+                pixel_values = process(images, self.processor, self.model_config)
             answers = [self.to_answer(label) for label in labels]
             labelled = bool(answers[0]) if labelled is None else labelled
             if any(bool(answer) != labelled for answer in answers):
@@ -86,16 +86,6 @@ class Batches:
                     "or remove the column to measure agreement alone."
                 )
             yield Batch(pixel_values, answers if labelled else None)
-
-
-def to_pixel_values(images: Any, processor: Callable[..., Any] | None, model_config: Any = None) -> Tensor:
-    """One picture or several (PIL, or tensors that are left as they are) as `(batch, channels, height, width)`."""
-    if isinstance(images, Tensor):
-        return images if images.ndim == 4 else images.unsqueeze(0)
-    images = list(images) if isinstance(images, list | tuple) else [images]
-    if isinstance(images[0], Tensor):
-        return _stack(images)
-    return _process(images, "image", processor, model_config)
 
 
 def _items(dataset: Any) -> tuple[Mapping[str, Any], Iterator[Any]]:
@@ -119,18 +109,6 @@ def _items(dataset: Any) -> tuple[Mapping[str, Any], Iterator[Any]]:
             "'pixel_values' and, if known, a 'label'."
         )
     return first, chain([first], items)
-
-
-def _image_column(item: Mapping[str, Any]) -> str:
-    for name in ("pixel_values", "image", "img"):
-        if name in item:
-            return name
-    pictures = [name for name, value in item.items() if hasattr(value, "convert")]
-    if len(pictures) == 1:
-        return pictures[0]
-    columns = ", ".join(repr(name) for name in item)
-    found = "no picture" if not pictures else f"{len(pictures)} pictures"
-    raise ValueError(f"There is {found} among the columns {columns}; name the right one 'image' or 'pixel_values'.")
 
 
 def _label_column(item: Mapping[str, Any], wanted: str | None) -> str | None:
@@ -165,29 +143,6 @@ def _answers(dataset: Any, label_column: str | None, model_config: Any) -> Calla
         return right
 
     return to_answer
-
-
-def _process(images: list[Any], column: str, processor: Callable[..., Any] | None, model_config: Any) -> Tensor:
-    if processor is None:
-        raise ValueError(
-            f"The data set has pictures in {column!r} and no processor to prepare them: "
-            "pass processor=AutoImageProcessor.from_pretrained(...)."
-        )
-    mode = MODES.get(getattr(model_config, "num_channels", None) or 3)
-    images = [image.convert(mode) if hasattr(image, "convert") and image.mode != mode else image for image in images]
-    return torch.as_tensor(processor(images=images, return_tensors="pt")["pixel_values"])
-
-
-def _stack(pictures: list[Any]) -> Tensor:
-    tensors = [
-        picture if isinstance(picture, Tensor) else torch.as_tensor(np.asarray(picture)) for picture in pictures
-    ]
-    shapes = {tuple(tensor.shape) for tensor in tensors}
-    if len(shapes) > 1:
-        raise ValueError(
-            f"The pictures have different shapes, {shapes}; resize them to one size, or use batch_size=1."
-        )
-    return torch.stack(tensors).float()
 
 
 def _as_list(labels: Any) -> list[Any]:

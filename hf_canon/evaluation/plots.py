@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..modeling_canonicalized import CanonicalizedModel
-from .data import to_pixel_values
+from ..pictures import to_pixel_values
 from .report import BASELINES, RobustnessReport, TransformResult
 from .robustness import evaluating
 from .transforms import Shift, Transforms, parse_transforms

@@ -1,8 +1,8 @@
 """Rotations and reflections of the image plane: `c<n>`, `d<n>` and `so2`.
 
 Angles are counter-clockwise, as in `torch.rot90`. A reflection mirrors left and right, and is done *before* the
-rotation: element `k + n * f` of `d<n>` is "mirror if f, then turn by k * 360 / n degrees". Composition is defined once,
-here, and every action follows it.
+rotation: element `k + n * f` of `d<n>` is "mirror if f, then turn by k * 360 / n degrees". Composition is defined
+once, here, and every action follows it.
 """
 
 import math
@@ -21,6 +21,11 @@ class Planar(Group):
     Quarter turns and mirrors permute pixels and are exact to the bit at every size. Any other angle is one
     `grid_sample` about the true centre `((W - 1) / 2, (H - 1) / 2)`, with the border pixels repeated outwards.
     """
+
+    n: int | None = None
+    """How many rotations there are; None for all of them."""
+    reflections: bool = False
+    """Whether there are mirror images too."""
 
     def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
         """The angle in radians and the mirror (bool) of each element."""
@@ -43,7 +48,7 @@ class Planar(Group):
     def check_shape(self, shape: torch.Size | tuple[int, ...]) -> None:
         if len(shape) != 4:
             raise ValueError(
-                f"{self.name} acts on images (batch, channels, height, width), and this input has shape {tuple(shape)}."
+                f"{self.name} acts on images (batch, channels, height, width), and this input is {tuple(shape)}."
             )
         height, width = shape[-2:]
         if self.turns_the_frame and height != width:
@@ -77,7 +82,7 @@ class Planar(Group):
     def random_act(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Each picture moved by a random element and, unless the group is exact, turned a little further.
 
-        Quarter turns keep pixels as they are and other angles blur them, which gives the element away: so every picture
+        Quarter turns keep pixels as they are and other angles blur them, which gives the element away: so every one
         is resampled, by bilinear or bicubic interpolation, at an angle of which the element is the nearest one.
         """
         if self.is_exact:
@@ -104,6 +109,7 @@ class FinitePlanar(Planar):
         True
     """
 
+    n: int
     order: int
 
     def __init__(self, n: int, reflections: bool):
@@ -152,7 +158,7 @@ class SO2(Planar):
     Example:
         >>> from hf_canon import get_group
         >>> so2 = get_group("so2")
-        >>> float(so2.compose(torch.tensor(3.0), so2.inverse(torch.tensor(1.0))))
+        >>> round(float(so2.compose(torch.tensor(3.0), so2.inverse(torch.tensor(1.0)))), 3)
         2.0
     """
 
@@ -198,7 +204,7 @@ def permute_pixels(x: Tensor, quarter_turns: Tensor, mirror: Tensor) -> Tensor:
 
 @constant
 def permutations(height: int, width: int, device: torch.device) -> Tensor:
-    """Row `k + 4 f`: for every pixel of the picture turned by k quarters, where it came from; `(8, height * width)`."""
+    """Where every pixel comes from: row `k + 4 f` mirrors if f, and turns by k quarters. `(8, height * width)`."""
     grid = torch.arange(height * width, device=device).view(height, width)
     rows = [
         # An oblong picture has no odd quarters; check_shape has refused them, and their rows are never read.

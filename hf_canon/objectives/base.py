@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 class Objective(ABC):
     """A loss for a canonicalized model, `objective(model, pixel_values, labels)`, averaged over the batch.
 
-    It is handed to `model(pixel_values=..., objective=...)` rather than called from outside, so that it runs inside the
-    forward pass, where distributed wrappers look for it.
+    It is handed to `model(pixel_values=..., objective=...)` rather than called from outside, so that it runs
+    inside the forward pass, where distributed wrappers look for it.
     """
 
     needs_labels: bool = False

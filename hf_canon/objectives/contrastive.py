@@ -25,8 +25,8 @@ class ContrastiveUniqueness(Objective):
     def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
         if not isinstance(model.canonicalizer, OrbitCanonicalizer):
             raise ValueError(
-                f"Contrastive uniqueness compares the embeddings of an orbit, and {model.canonicalizer.name!r} has none. "
-                "Use canonicalizer='orbit', or contrastive_weight=0."
+                "Contrastive uniqueness compares the embeddings of an orbit, and "
+                f"{model.canonicalizer.name!r} has none. Use canonicalizer='orbit', or contrastive_weight=0."
             )
         embeddings = model.canonicalizer.embed(pixel_values)
         cosines = embeddings @ embeddings.transpose(1, 2)

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Distillation(Objective):
     """KL between the predictor's own scores over the orbit, as soft targets, and the posterior.
 
-    It is prior regularization with the predictor as the prior, p(g | x) = softmax over g of score(g^-1 x) / temperature: it
-    aligns the canonical form with what the predictor answers well, and does not assume that the pictures come upright.
+    It is prior regularization with the predictor as the prior, p(g | x) = softmax over g of score(g^-1 x) /
+    temperature: it aligns the canonical form with what the predictor answers well, and does not assume that the
+    pictures come upright.
 
     Requirements: a finite group; no labels; |G| passes of the predictor for every training picture.
 

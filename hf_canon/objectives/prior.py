@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class PriorRegularization(Objective):
     """KL(prior || posterior); for pictures that come upright it is `-log p(identity | x)`.
 
-    Each picture is first turned by a random element, and the prior with it: the canonicalizer has to predict that element.
-    Where the group is exact this changes nothing, for the canonicalizer is equivariant by construction. Where it is not
-    (45 degrees), the identity prior on upright pictures alone teaches a network to recognise pixels that were never
-    resampled, and it fails on everything else.
+    Each picture is first turned by a random element, and the prior with it: the canonicalizer has to predict that
+    element. Where the group is exact this changes nothing, for the canonicalizer is equivariant by construction.
+    Where it is not (45 degrees), the identity prior on upright pictures alone teaches a network to recognise
+    pixels that were never resampled, and it fails on everything else.
 
     Requirements: no labels; pictures whose poses follow the prior.
 

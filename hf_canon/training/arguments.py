@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from transformers import TrainingArguments
 
 
@@ -43,3 +44,8 @@ class CanonicalizationArguments(TrainingArguments):
     per_device_train_batch_size: int = field(default=64, metadata={"help": "Batch size per device for training."})
     # The image column is turned into pixel_values by the collator, so Trainer must not drop it before.
     remove_unused_columns: bool = field(default=False, metadata={"help": "Remove columns the model does not take."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # There is no memory to pin without an accelerator, and torch warns about the wish.
+        self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()

@@ -1,53 +1,38 @@
-"""From examples of a data set to the tensors that a predictor takes."""
+"""From examples of a data set to a training batch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
-IMAGE_COLUMNS = ("image", "img", "picture", "pixel_values")
-LABEL_COLUMNS = ("label", "labels")
+from ..pictures import image_column, process, stack
 
 
 class PictureCollator:
     """Makes a batch `{"pixel_values": (batch, channels, height, width), "labels": (batch,)}` from examples.
 
-    Examples hold a PIL image (or `pixel_values`) and perhaps a label, under the names that data sets use. A phone photo is
-    first set upright by its EXIF orientation.
+    Examples hold a PIL image or `pixel_values`, and perhaps a `label`.
 
     Args:
         processor: the checkpoint's image processor; not needed for examples that hold `pixel_values`.
+        model_config: the predictor's, which says how many channels it takes.
 
     Raises:
-        ValueError: an example has no image, or an image and there is no processor.
+        ValueError: an example has no picture, or pictures come without a processor.
     """
 
-    def __init__(self, processor: Any = None):
+    def __init__(self, processor: Any = None, model_config: Any = None):
         self.processor = processor
+        self.model_config = model_config
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         first = examples[0]
-        column = next((name for name in IMAGE_COLUMNS if name in first), None)
-        if column is None:
-            raise ValueError(
-                f"These examples have the columns {', '.join(first)}, and none of {', '.join(IMAGE_COLUMNS)}. "
-                "Rename the column that holds the pictures."
-            )
+        column = image_column(first)
         pictures = [example[column] for example in examples]
-        batch = {"pixel_values": self.pixel_values(pictures)}
-        label = next((name for name in LABEL_COLUMNS if name in first), None)
-        if label is not None and first[label] is not None:
+        ready = column == "pixel_values"
+        batch = {"pixel_values": stack(pictures) if ready else process(pictures, self.processor, self.model_config)}
+        label = next((name for name in ("label", "labels") if first.get(name) is not None), None)
+        if label is not None:
             batch["labels"] = torch.tensor([int(example[label]) for example in examples])
         return batch
-
-    def pixel_values(self, pictures: Sequence[Any]) -> Tensor:
-        """`(batch, channels, height, width)` from PIL images or from tensors."""
-        if not isinstance(pictures[0], Image.Image):
-            return torch.stack([torch.as_tensor(picture) for picture in pictures])
-        if self.processor is None:
-            raise ValueError("These examples hold images. Pass the checkpoint's processor as processing_class=.")
-        upright = [ImageOps.exif_transpose(picture) for picture in pictures]
-        values: Tensor = self.processor(upright, return_tensors="pt")["pixel_values"]
-        return values

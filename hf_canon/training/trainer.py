@@ -1,7 +1,7 @@
 """Trains a canonicalizer with `transformers.Trainer`: frozen predictor, and no labels unless asked."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,10 @@ from .data import PictureCollator
 class CanonicalizationTrainer(Trainer):
     """A thin `Trainer`: the loss is the weighted sum of the objectives, and evaluation measures the pose.
 
-    Data sets, map-style or streaming, give an image (or `pixel_values`) and perhaps a label. Evaluation turns each picture
-    by a random element, the same ones every time, and logs `eval_pose_accuracy`, how often that element is found; set
-    `load_best_model_at_end` to keep the best. Everything else (resuming, mixed precision, logging) is Trainer's.
+    Data sets, map-style or streaming, give an image (or `pixel_values`) and perhaps a label. Evaluation turns each
+    picture by a random element, the same ones every time, and logs `eval_pose_accuracy`, how often that element is
+    found; set `load_best_model_at_end` to keep the best. Everything else (resuming, mixed precision, logging) is
+    Trainer's.
 
     Args:
         model: what `CanonicalizedModel.wrap` returned.
@@ -35,9 +36,11 @@ class CanonicalizationTrainer(Trainer):
         >>> vit = ViTForImageClassification(ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=1,
         ...     intermediate_size=16, image_size=16, patch_size=8))
         >>> model = CanonicalizedModel.wrap(vit, group="c4")
-        >>> args = CanonicalizationArguments("out", max_steps=1, save_strategy="no", report_to="none", disable_tqdm=True)
+        >>> args = CanonicalizationArguments("out", max_steps=1, save_strategy="no", report_to="none", use_cpu=True)
         >>> data = [{"pixel_values": torch.rand(3, 16, 16)} for _ in range(4)]
-        >>> CanonicalizationTrainer(model=model, args=args, train_dataset=data).train().global_step
+        >>> trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=data)
+        >>> trainer.train().global_step  # doctest: +ELLIPSIS
+        {...
         1
     """
 
@@ -56,18 +59,19 @@ class CanonicalizationTrainer(Trainer):
         model.predictor.requires_grad_(args.train_predictor)
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise ValueError(
-                f"The {model.canonicalizer.name!r} canonicalizer has nothing to train. Use 'orbit', 'equivariant' or 'shift'."
+                f"The {model.canonicalizer.name!r} canonicalizer has nothing to train. "
+                "Use 'orbit', 'equivariant' or 'shift'."
             )
         if args.save_strategy != "no" and model.config.base_name_or_path is None and not args.train_predictor:
             raise ValueError(
-                "The predictor was never saved, so the adapters that training saves could not name it. Save it, wrap the "
-                "folder that it is in, or train with save_strategy='no'."
+                "The predictor was never saved, so the adapters that training saves could not name it. "
+                "Save it, wrap the folder that it is in, or train with save_strategy='no'."
             )
         self.objectives = objectives_from(args)
         super().__init__(
             model=model,
             args=args,
-            data_collator=PictureCollator(processing_class) if data_collator is None else data_collator,
+            data_collator=data_collator or PictureCollator(processing_class, model.predictor.config),
             processing_class=processing_class,
             compute_metrics=pose_metrics(model) if compute_metrics is None else compute_metrics,
             **kwargs,
@@ -90,9 +94,10 @@ class CanonicalizationTrainer(Trainer):
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """The pose of a batch that was turned at random: its loss, the logits over the group, and the true elements."""
+        """The pose of a batch that was turned at random: its loss, the logits over the group, and the true
+        elements."""
         inputs = self._prepare_inputs(inputs)
-        wrapped: CanonicalizedModel = unwrap_model(model)
+        wrapped = cast(CanonicalizedModel, unwrap_model(model))
         generator = torch.Generator().manual_seed(self._eval_batches)
         self._eval_batches += 1
         with torch.no_grad():

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from transformers import ViTImageProcessorPil
 
-from hf_canon.evaluation.data import Batches, to_pixel_values
+from hf_canon.evaluation.data import Batches
+from hf_canon.pictures import to_pixel_values
 
 PROCESSOR = ViTImageProcessorPil(size={"height": 8, "width": 8})
 RGB = SimpleNamespace(num_channels=3, num_labels=5, label2id={"ant": 0, "bee": 1, "cat": 2, "dog": 3, "elk": 4})
@@ -139,7 +140,7 @@ def test_no_labels_at_all_is_fine_and_some_are_not(missing):
         ([(torch.zeros(3, 8, 8), 0)], {}, "An item of the data set is a tuple"),
         ([{"text": "a", "label": 0}], {}, "no picture among the columns 'text', 'label'"),
         ([{"left": picture(0), "right": picture(1)}], {}, "2 pictures among the columns"),
-        ([{"image": picture(0)}], {"processor": None}, r"pass processor=AutoImageProcessor"),
+        ([{"image": picture(0)}], {"processor": None}, r"AutoImageProcessor.from_pretrained"),
         ([{"image": picture(0)}], {"label_column": "kind"}, "no column 'kind'.*'image'"),
         ([{"image": picture(0), "label": 5}], {}, "The label 5 has no class in this model, which has 5"),
         ([{"pixel_values": torch.zeros(3, n, n)} for n in (8, 9)], {}, "different shapes"),

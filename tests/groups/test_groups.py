@@ -218,7 +218,7 @@ def test_unknown_names_are_quoted_and_the_known_listed(name: str) -> None:
 
 
 def test_waveform_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"c4 acts on images .* shape \(2, 16000\)"):
+    with pytest.raises(ValueError, match=r"c4 acts on images .* is \(2, 16000\)"):
         get_group("c4").act(torch.randn(2, 16000), torch.tensor([0, 1]))
 
 

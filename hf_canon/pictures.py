@@ -1,0 +1,59 @@
+"""From the pictures of a data set to the tensors that a predictor takes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import ImageOps
+from torch import Tensor
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""PIL's name for pictures of so many channels."""
+
+
+def image_column(item: Mapping[str, Any]) -> str:
+    """The name under which an item of a data set holds its picture."""
+    for name in ("pixel_values", "image", "img"):
+        if name in item:
+            return name
+    pictures = [name for name, value in item.items() if hasattr(value, "convert")]
+    if len(pictures) == 1:
+        return pictures[0]
+    columns = ", ".join(repr(name) for name in item)
+    found = "no picture" if not pictures else f"{len(pictures)} pictures"
+    raise ValueError(f"There is {found} among the columns {columns}; name the right one 'image' or 'pixel_values'.")
+
+
+def to_pixel_values(images: Any, processor: Callable[..., Any] | None, model_config: Any = None) -> Tensor:
+    """One picture or several (PIL, or tensors that are left as they are) as `(batch, channels, height, width)`."""
+    if isinstance(images, Tensor):
+        return images if images.ndim == 4 else images.unsqueeze(0)
+    images = list(images) if isinstance(images, list | tuple) else [images]
+    if isinstance(images[0], Tensor):
+        return stack(images)
+    return process(images, processor, model_config)
+
+
+def process(images: Sequence[Any], processor: Callable[..., Any] | None, model_config: Any = None) -> Tensor:
+    """PIL pictures through the checkpoint's processor, phone photos set upright by their EXIF orientation first."""
+    if processor is None:
+        raise ValueError(
+            "These are pictures, and there is no processor to prepare them: pass the checkpoint's own, "
+            "AutoImageProcessor.from_pretrained(...)."
+        )
+    mode = MODES.get(getattr(model_config, "num_channels", None) or 3)
+    upright = [ImageOps.exif_transpose(image).convert(mode) for image in images]
+    return torch.as_tensor(processor(images=upright, return_tensors="pt")["pixel_values"])
+
+
+def stack(pictures: Sequence[Any]) -> Tensor:
+    tensors = [
+        picture if isinstance(picture, Tensor) else torch.as_tensor(np.asarray(picture)) for picture in pictures
+    ]
+    shapes = {tuple(tensor.shape) for tensor in tensors}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"The pictures have different shapes, {shapes}; resize them to one size, or use batch_size=1."
+        )
+    return torch.stack(tensors).float()

@@ -1,0 +1,124 @@
+"""One suite for every objective, and what each promises."""
+
+import pytest
+import torch
+from pictures import pictures
+from transformers import ViTConfig, ViTForImageClassification
+
+from hf_canon import CanonicalizedModel
+from hf_canon.objectives import ContrastiveUniqueness, Distillation, Objective, PriorRegularization, TaskLoss
+from hf_canon.objectives.prior import moved_prior
+
+OBJECTIVES = {
+    "prior": PriorRegularization(),
+    "histogram": PriorRegularization([0.7, 0.1, 0.1, 0.1]),
+    "contrastive": ContrastiveUniqueness(),
+    "distillation": Distillation(),
+    "task": TaskLoss(),
+}
+
+
+def wrapped(group: str = "c4", canonicalizer: str = "orbit") -> CanonicalizedModel:
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, num_labels=3
+    )
+    return CanonicalizedModel.wrap(ViTForImageClassification(config), group=group, canonicalizer=canonicalizer)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+class TestObjective:
+    def test_a_number_with_a_gradient_for_the_canonicalizer_alone(self, name: str) -> None:
+        model = wrapped().train()
+        objective: Objective = OBJECTIVES[name]
+        loss = model(pixel_values=pictures(4, 32), labels=torch.tensor([0, 1, 2, 0]), objective=objective).loss
+        assert loss.ndim == 0 and loss.isfinite()
+        loss.backward()
+        gradients = [p.grad for p in model.canonicalizer.parameters() if p.grad is not None]
+        assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0
+        assert all(parameter.grad is None for parameter in model.predictor.parameters())
+
+    def test_training_lowers_it(self, name: str) -> None:
+        model = wrapped().train()
+        optimizer = torch.optim.AdamW(model.canonicalizer.parameters(), 3e-3)
+        x, labels = pictures(8, 32), torch.arange(8) % 3
+
+        def value() -> float:
+            torch.manual_seed(1)
+            with torch.no_grad():
+                values = [OBJECTIVES[name](model, x, labels) for _ in range(8)]
+            return float(torch.stack(values).mean())
+
+        before = value()
+        for _ in range(40):
+            loss = OBJECTIVES[name](model, x, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert value() < before
+
+    def test_inputs_are_not_written_to(self, name: str) -> None:
+        x, labels = pictures(4, 32), torch.tensor([0, 1, 2, 0])
+        x_before, labels_before = x.clone(), labels.clone()
+        OBJECTIVES[name](wrapped().train(), x, labels)
+        assert torch.equal(x, x_before) and torch.equal(labels, labels_before)
+
+
+@pytest.mark.parametrize(
+    ("group", "canonicalizer"), [("c8", "shift"), ("d4", "shift"), ("so2", "shift"), ("d3", "orbit")]
+)
+def test_identity_prior_for_every_kind_of_group(group: str, canonicalizer: str) -> None:
+    loss = PriorRegularization()(wrapped(group, canonicalizer).train(), pictures(4, 32))
+    loss.backward()
+    assert loss.isfinite()
+
+
+@pytest.mark.parametrize("group_name", ["c4", "d4", "d3"])
+def test_a_prior_moves_with_the_picture(group_name: str) -> None:
+    """Of a picture moved by g, element h is as likely as g^-1 h was before: checked by moving pictures for real."""
+    model = wrapped(group_name)
+    group = model.group
+    prior = torch.rand(group.order).softmax(-1)
+    for g in group.elements:
+        moved = moved_prior(model, prior, g[None])[0]
+        for h in group.elements:
+            assert moved[group.compose(g, h)] == prior[h]
+
+
+def test_histogram_of_one_pose_is_the_identity_prior() -> None:
+    model = wrapped("d4").train()
+    x = pictures(4, 32)
+    torch.manual_seed(3)
+    one = PriorRegularization([1.0] + [0.0] * 7)(model, x)
+    torch.manual_seed(3)
+    assert torch.allclose(PriorRegularization()(model, x), one)
+
+
+def test_contrastive_uniqueness_is_low_for_orthogonal_and_high_for_equal_embeddings() -> None:
+    model = wrapped("c4")
+    constant = torch.full((2, 3, 32, 32), 0.5)  # every member of its orbit is the same picture
+    assert torch.allclose(ContrastiveUniqueness()(model, constant), torch.tensor(1.0), atol=1e-5)
+    model.canonicalizer.embed = lambda x: torch.eye(4).expand(len(x), 4, 4)  # type: ignore[method-assign]
+    assert ContrastiveUniqueness()(model, constant) == 0
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("prior", ["upright", [0.5, 0.6], [1.5, -0.5]])
+    def test_no_prior(self, prior: object) -> None:
+        with pytest.raises(ValueError, match="A prior"):
+            PriorRegularization(prior)  # type: ignore[arg-type]
+
+    def test_a_prior_for_another_group(self) -> None:
+        with pytest.raises(ValueError, match="2 probabilities, and c4 has 4 elements"):
+            PriorRegularization([0.5, 0.5])(wrapped("c4"), pictures(1, 32))
+
+    def test_contrastive_without_an_orbit(self) -> None:
+        with pytest.raises(ValueError, match="'shift' has none. Use canonicalizer='orbit'"):
+            ContrastiveUniqueness()(wrapped("c4", "shift"), pictures(1, 32))
+
+    def test_task_without_labels(self) -> None:
+        with pytest.raises(ValueError, match="needs labels"):
+            TaskLoss()(wrapped(), pictures(1, 32))
+
+    def test_distillation_over_a_continuous_group(self) -> None:
+        with pytest.raises(ValueError, match="so2 has infinitely many"):
+            Distillation()(wrapped("so2", "shift"), pictures(1, 32))
