@@ -223,8 +223,8 @@ class CanonicalizedModel(PreTrainedModel):
             save_directory: made if it does not exist.
             is_main_process: whether this process writes.
             state_dict: the model's weights, where a distributed trainer has gathered them.
-            full: save the predictor as well, so that loading needs no base. By default it is saved if it is being trained
-                (its parameters require gradients), and no base would have those weights.
+            full: save the predictor as well, so that loading needs no base. By default it is saved if it is being
+                trained (its parameters require gradients), for no base would have those weights.
             kwargs: passed to `PreTrainedModel.save_pretrained` when `full`.
 
         Raises:

@@ -1,8 +1,8 @@
 """Makes AutoConfig, AutoModel and pipeline know our models, without loading torch before anybody needs it.
 
-`import transformers` loads almost nothing; its auto classes come with their modules when first used. Registering at once
-would load them, and torch with them, in every program that imports hf_canon. So each registration waits for the module
-that it adds to, and happens at once where that module is loaded already.
+`import transformers` loads almost nothing; its auto classes come with their modules when first used. Registering at
+once would load them, and torch with them, in every program that imports hf_canon. So each registration waits for the
+module that it adds to, and happens at once where that module is loaded already.
 """
 
 import sys

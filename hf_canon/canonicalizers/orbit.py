@@ -92,9 +92,10 @@ class OrbitCanonicalizer(Canonicalizer):
 
     def embed(self, x: Tensor) -> Tensor:
         """Unit embeddings of every exact member of the orbit, `(batch, looks, features)`; the input's own first."""
-        looks = self.group.inverse(self.group.exact_elements)
-        pictures = self.group.orbit(self.thumbnail(x), looks)
-        return F.normalize(self.network(pictures.flatten(0, 1)), dim=-1).unflatten(0, (len(x), len(looks)))
+        picture = self.thumbnail(x)
+        looks = look_pixels(self.group, *picture.shape[1:3], x.device)
+        pictures = picture.flatten(1).index_select(1, looks).view(-1, *picture.shape[1:])
+        return F.normalize(self.network(pictures), dim=-1).unflatten(0, (len(x), -1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.vote(self.embed(x))
@@ -104,6 +105,13 @@ class OrbitCanonicalizer(Canonicalizer):
         cosines = embeddings @ F.normalize(self.references, dim=-1).T  # (batch, looks, |G|)
         votes = cosines.gather(2, relative_elements(self.group, cosines.device).expand_as(cosines))
         return votes.mean(1) / self.log_temperature.exp()
+
+
+@constant
+def look_pixels(group: Group, channels: int, side: int, device: torch.device) -> Tensor:
+    """Where each pixel of each exact member of the orbit is in the picture; `(looks * channels * side * side,)`."""
+    pixels = torch.arange(channels * side * side).view(1, channels, side, side)
+    return group.orbit(pixels, group.inverse(group.exact_elements)).flatten().to(device)
 
 
 @constant
@@ -137,11 +145,19 @@ class PatchNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, channels, height, width)` to `(batch, features)`."""
-        x = x.permute(0, 2, 3, 1)
-        for side, merge, norm in zip(self.sides, self.merge, self.norms, strict=True):
-            patches = x.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3).flatten(3)
-            x = F.gelu(norm(merge(patches)))
-        return self.embed(x.flatten(1))
+        values = x.flatten(1).index_select(1, patch_order(*x.shape[1:3], self.sides, x.device))
+        for merge, norm in zip(self.merge, self.norms, strict=True):
+            values = F.gelu(norm(merge(values.view(len(x), -1, merge.in_features))))
+        return self.embed(values.flatten(1))
+
+
+@constant
+def patch_order(channels: int, side: int, merges: tuple[int, ...], device: torch.device) -> Tensor:
+    """The order of a picture's values in which every patch, and every patch of patches, is one stretch."""
+    values = torch.arange(channels * side * side, device=device).view(channels, side, side).permute(1, 2, 0)
+    for merge in merges:
+        values = values.unflatten(1, (-1, merge)).unflatten(0, (-1, merge)).transpose(1, 2).flatten(2)
+    return values.flatten()
 
 
 class Backbone(nn.Module):
