@@ -63,7 +63,7 @@ def collate(examples: list[dict[str, Tensor]], degrees: float) -> dict[str, Tens
     return {"pixel_values": jiggle(pixel_values, degrees), "labels": labels}
 
 
-def train_predictor(output: Path, seed: int = 0, epochs: int = 40) -> Path:
+def train_predictor(output: Path, seed: int = 0, epochs: int = 40, degrees: float = 15.0) -> Path:
     """Trains the ViT on the training digits and saves it with its processor, as any fine-tuned checkpoint is."""
     set_seed(seed)
     names = {i: str(i) for i in range(10)}
@@ -99,7 +99,7 @@ def train_predictor(output: Path, seed: int = 0, epochs: int = 40) -> Path:
         model=ViTForImageClassification(config),
         args=args,
         train_dataset=digits("train"),
-        data_collator=partial(collate, degrees=15.0),
+        data_collator=partial(collate, degrees=degrees),
         processing_class=processor(),
     )
     trainer.train()

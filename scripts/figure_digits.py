@@ -2,8 +2,8 @@
 
     python scripts/figure_digits.py --seeds 0 1 2 3 4 --json build/figures/digits.json
 
-Digits 6 and 9 are each other's half turn, so they are reported apart. The sixteen other angles lie between the elements
-of c8. A seed trains its own ViT and its own canonicalizer; what was trained is kept and not trained again.
+Digits 6 and 9 are each other's half turn, so they are reported apart. The sixteen other angles lie between the
+elements of c8. A seed trains its own ViT and its own canonicalizer; what was trained is kept and not trained again.
 """
 
 import argparse
@@ -29,6 +29,13 @@ def trained(folder: Path, seed: int) -> tuple[CanonicalizedModel, float]:
         train_canonicalizer(folder / "checkpoint", folder / "adapter", seed)
         timing.write_text(json.dumps(time.perf_counter() - start))
     return CanonicalizedModel.from_pretrained(folder / "adapter"), json.loads(timing.read_text())
+
+
+def augmented_predictor(folder: Path, seed: int) -> CanonicalizedModel:
+    """The rival without a canonicalizer: the same ViT, trained on digits turned by any angle."""
+    if not (folder / "augmented").is_dir():
+        train_predictor(folder / "augmented", seed, degrees=180.0)
+    return CanonicalizedModel.wrap(folder / "augmented", group="c1", canonicalizer="predictor")
 
 
 def figures(report: RobustnessReport) -> dict[str, float]:
@@ -59,6 +66,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--folder", type=Path, default=Path("build/figures/digits"))
     parser.add_argument("--json", type=Path, default=Path("build/figures/digits.json"))
+    parser.add_argument("--augmentation", action="store_true", help="train a ViT on turned digits too, for comparison")
     arguments = parser.parse_args()
 
     results: dict[str, list[dict[str, float]]] = {"without 6 and 9": [], "6 and 9": []}
@@ -66,10 +74,17 @@ def main() -> None:
     for seed in arguments.seeds:
         model, took = trained(arguments.folder / str(seed), seed)
         seconds.append(took)
+        augmented = augmented_predictor(arguments.folder / str(seed), seed) if arguments.augmentation else None
         for name, ambiguous in (("without 6 and 9", False), ("6 and 9", True)):
             data = digits("test", ambiguous=ambiguous)
             report = evaluate_robustness(model, data, ["c8", *OTHER_ANGLES], batch_size=128)
-            results[name].append(figures(report))
+            row = figures(report)
+            if augmented is not None:
+                bare = evaluate_robustness(augmented, data, ["c8", *OTHER_ANGLES], batch_size=128, baselines=False)
+                row["augmented, upright"] = 100 * bare.upright.before.value
+                row["augmented, mean over c8"] = 100 * bare.sets["c8"].before
+                row["augmented, other angles"] = 100 * bare.sets["angles"].before
+            results[name].append(row)
 
     for name, rows in results.items():
         print(f"\nDigits {name}, held-back, {len(rows)} seeds: mean (lowest to highest), %")

@@ -47,7 +47,7 @@ class ShiftCanonicalizer(Canonicalizer):
         channels: int = 3,
         resolution: int = 32,
         angles: int = 32,
-        radii: int = 12,
+        radii: int = 16,
         width: int = 64,
         depth: int = 3,
     ):
@@ -131,11 +131,11 @@ class CircularBlock(nn.Module):
         self.around = nn.Linear(5 * width, width)
         self.whole = nn.Linear(width, width)
         self.mix = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`(batch, angles, width)` to the same."""
-        normed = self.norm(hidden)
+        # Over the whole circle, so that strong directions stay stronger than weak ones.
+        normed = F.layer_norm(hidden, hidden.shape[1:])
         context = self.whole(normed.mean(1, keepdim=True))
         near = neighbours(hidden.shape[1], self.dilation, hidden.device)
         around = self.around(normed.index_select(1, near).unflatten(1, (-1, 5)).flatten(2))

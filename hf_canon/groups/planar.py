@@ -198,7 +198,7 @@ def wrap_angle(angle: Tensor) -> Tensor:
 def permute_pixels(x: Tensor, quarter_turns: Tensor, mirror: Tensor) -> Tensor:
     """Mirror, then turn by quarters, by moving pixels. `x` is (batch, channels, H, W), the others (batch,)."""
     height, width = x.shape[-2:]
-    if x.device.type == "cpu" and not torch.compiler.is_compiling():  # where looking at the values costs nothing
+    if x.device.type == "cpu" and len(x) and not torch.compiler.is_compiling():  # looking at values is free here
         moves = zip(x, quarter_turns.tolist(), mirror.tolist(), strict=True)
         return torch.stack([torch.rot90(one.flip(2) if mirrored else one, k, (1, 2)) for one, k, mirrored in moves])
     source = permutations(height, width, x.device)[quarter_turns % 4 + 4 * mirror.long()]
