@@ -22,12 +22,16 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATIO
 from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, cached_file
 
 from .canonicalizers import Canonicalizer, OrbitCanonicalizer, PredictorCanonicalizer, build_canonicalizer
+from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
 from .groups import Group, get_group
 from .outputs import Canonicalization, carry_back
 
 if TYPE_CHECKING:
     from .objectives import Objective
+
+HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only", "subfolder", "force_download")
+"""Of `from_pretrained`: where a file comes from, as opposed to what is done with it."""
 
 
 class CanonicalizedModel(PreTrainedModel):
@@ -112,26 +116,30 @@ class CanonicalizedModel(PreTrainedModel):
             OSError: there is no such checkpoint.
         """
         resolved = get_group(group) if isinstance(group, str) else group
-        if isinstance(checkpoint, PreTrainedModel):
-            predictor, base_config = checkpoint, checkpoint.config
+        if isinstance(checkpoint, nn.Module):
             if base_kwargs:
                 raise ValueError(f"{', '.join(base_kwargs)} load a checkpoint, and this predictor is loaded already.")
+            predictor = checkpoint
             # A live model says what it is by its class; its configuration does so only once it was saved.
-            base_config.architectures = [type(predictor).__name__]
-            model_class = _class_for(base_config, f"This {type(predictor).__name__}")
+            architecture = type(predictor).__name__
+            model_class = _class_for([architecture], f"This {architecture}")
         else:
-            config_kwargs = {
-                k: v for k, v in base_kwargs.items() if k in ("revision", "token", "cache_dir", "subfolder")
-            }
-            base_config = _load_config(checkpoint, config_kwargs)
-            model_class = _class_for(base_config, str(checkpoint))
-            predictor = model_class.auto_class.from_pretrained(checkpoint, **base_kwargs)
-        channels = _input_channels(base_config)
-        built = _make_canonicalizer(canonicalizer, resolved, {"channels": channels, **(canonicalizer_settings or {})})
+            where = str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else os.fspath(checkpoint)
+            base_config = _load_config(where, {k: v for k, v in base_kwargs.items() if k in HUB_ARGUMENTS})
+            model_class = _class_for(base_config.architectures, where)
+            try:
+                predictor = model_class.auto_class.from_pretrained(where, **base_kwargs)
+            except OSError as error:
+                reason = str(error).splitlines()[0]
+                raise OSError(f"The weights of the checkpoint {where!r} cannot be read: {reason}") from error
+            architecture = type(predictor).__name__
+        channels = _input_channels(predictor.config)
+        built = _make_canonicalizer(canonicalizer, resolved, channels, canonicalizer_settings or {})
+        name, commit = _origin(predictor)
         config = CanonicalizedConfig(
-            base_config=predictor.config.to_dict(),
-            base_name_or_path=predictor.config._name_or_path or None,
-            base_revision=getattr(predictor.config, "_commit_hash", None),
+            base_config={**predictor.config.to_dict(), "architectures": [architecture]},
+            base_name_or_path=name,
+            base_revision=commit,
             group=resolved.name,
             canonicalizer=built.name,
             canonicalizer_settings=built.settings,
@@ -150,6 +158,7 @@ class CanonicalizedModel(PreTrainedModel):
         revision: str = "main",
         token: str | bool | None = None,
         predictor: PreTrainedModel | None = None,
+        canonicalizer: nn.Module | None = None,
         **base_kwargs: Any,
     ) -> "CanonicalizedModel":
         """Load an adapter and the checkpoint that it was trained for.
@@ -160,6 +169,8 @@ class CanonicalizedModel(PreTrainedModel):
             revision: of the adapter; the checkpoint's commit is pinned in the configuration.
             token: for private repositories.
             predictor: a live model to use in place of the recorded checkpoint.
+            canonicalizer: the canonicalizer, or the scoring network of an `orbit`, that `wrap` was given as a module;
+                the saved weights are loaded into it.
             base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`,
                 `attn_implementation`, ...).
 
@@ -169,6 +180,7 @@ class CanonicalizedModel(PreTrainedModel):
         """
         where = os.fspath(pretrained_model_name_or_path)
         hub_kwargs: dict[str, Any] = {"revision": revision, "token": token}
+        hub_kwargs |= {key: base_kwargs.pop(key) for key in HUB_ARGUMENTS if key in base_kwargs}
         output_loading_info = base_kwargs.pop("output_loading_info", False)
         for consumed in ("trust_remote_code", "_from_auto", "adapter_kwargs", "_commit_hash"):
             base_kwargs.pop(consumed, None)
@@ -180,13 +192,28 @@ class CanonicalizedModel(PreTrainedModel):
                 "Use CanonicalizedModel.wrap to put a canonicalizer in front of it."
             )
         if config.includes_predictor:
-            model_class = _class_for(config.base_config, where)
-            return super(CanonicalizedModel, model_class).from_pretrained(
+            loaded: Any = super(CanonicalizedModel, _class_of(config, where)).from_pretrained(
                 where, *args, config=config, output_loading_info=output_loading_info, **hub_kwargs, **base_kwargs
             )
+            # Loading has replaced the parameters, and with them what was frozen.
+            full = loaded[0] if output_loading_info else loaded
+            full.predictor.requires_grad_(False)
+            for module in full.canonicalizer.modules():
+                if isinstance(module, Backbone):
+                    module.model.requires_grad_(not module.freeze)
+            return loaded
         if predictor is None:
-            predictor = _load_base(config, where, token, base_kwargs)
-        model = _class_for(config.base_config, where)(config, predictor)
+            from_hub: dict[str, Any] = {
+                key: hub_kwargs[key] for key in ("cache_dir", "local_files_only") if key in hub_kwargs
+            }
+            predictor = _load_base(config, where, {"token": token, **from_hub, **base_kwargs})
+        else:
+            config.base_name_or_path, config.base_revision = _origin(predictor)
+        if canonicalizer is not None:
+            settings = dict(config.canonicalizer_settings or {})
+            channels = settings.pop("channels", 3)
+            canonicalizer = _make_canonicalizer(canonicalizer, get_group(config.group), channels, settings, again=True)
+        model = _class_of(config, where)(config, predictor, canonicalizer)
         weights = str(cached_file(where, SAFE_WEIGHTS_NAME, **hub_kwargs))
         try:
             state = load_file(weights)
@@ -194,11 +221,14 @@ class CanonicalizedModel(PreTrainedModel):
             raise ValueError(
                 f"The adapter's weights {weights} are damaged ({error}). Save or download them again."
             ) from error
-        wanted = {f"canonicalizer.{name}" for name in model.canonicalizer.state_dict()}
-        if wanted != set(state):
+        wanted = {f"canonicalizer.{name}": value.shape for name, value in model.canonicalizer.state_dict().items()}
+        found = {name: value.shape for name, value in state.items()}
+        if wanted != found:
+            odd = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
             raise ValueError(
-                f"The weights in {where} do not fit its configuration (a {config.canonicalizer!r} canonicalizer): "
-                f"missing {sorted(wanted - set(state))[:3]}, unexpected {sorted(set(state) - wanted)[:3]}."
+                f"The weights in {where} do not fit its configuration, a {config.canonicalizer!r} canonicalizer with "
+                f"{config.canonicalizer_settings}: see {', '.join(odd[:3])}. Restore the config.json that was saved "
+                "with them; if the canonicalizer was a module of yours, pass it again as canonicalizer=."
             )
         model.load_state_dict(state, strict=False)
         model.canonicalizer.to(predictor.device)
@@ -224,21 +254,29 @@ class CanonicalizedModel(PreTrainedModel):
             is_main_process: whether this process writes.
             state_dict: the model's weights, where a distributed trainer has gathered them.
             full: save the predictor as well, so that loading needs no base. By default it is saved if it is being
-                trained (its parameters require gradients), for no base would have those weights.
+                trained (its parameters require gradients) or came that way: no base would have those weights.
             kwargs: passed to `PreTrainedModel.save_pretrained` when `full`.
 
         Raises:
             ValueError: the predictor came from no folder or Hub id that a reload could find.
         """
-        if any(parameter.requires_grad for parameter in self.predictor.parameters()) if full is None else full:
+        came_full = self.config.includes_predictor
+        if full is None:
+            full = came_full or any(parameter.requires_grad for parameter in self.predictor.parameters())
+        if full:
             ignored, self._keys_to_ignore_on_save = self._keys_to_ignore_on_save, None
             self.config.includes_predictor = True
             try:
                 super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)
             finally:
                 self._keys_to_ignore_on_save = ignored
-                self.config.includes_predictor = False
+                self.config.includes_predictor = came_full
             return
+        if came_full:
+            raise ValueError(
+                "This model was loaded with its predictor, and no other checkpoint is known to have those weights. "
+                "Save it with full=True."
+            )
         if self.config.base_name_or_path is None:
             raise ValueError(
                 "This predictor was never saved, so an adapter could not say which checkpoint it belongs to. "
@@ -362,16 +400,27 @@ TASKS: dict[str, type[CanonicalizedModel]] = {
 }
 
 
-def _class_for(config: Any, what: str) -> type[CanonicalizedModel]:
+def _class_for(architectures: list[str] | None, what: str) -> type[CanonicalizedModel]:
     """The class for a checkpoint's task, found from the architecture that it was saved as."""
-    architectures = list(getattr(config, "architectures", None) or [])
-    for name in architectures:
+    for name in architectures or []:
         if name in TASKS:
             return TASKS[name]
     raise ValueError(
-        f"{what} is a {', '.join(architectures) or getattr(config, 'model_type', 'model')}, and hf_canon wraps image "
-        "classifiers (ViTForImageClassification and the like). Give it one of those."
+        f"{what} is a {', '.join(architectures or ['checkpoint that names no architecture'])}, and hf_canon wraps "
+        "image classifiers (ViTForImageClassification and the like). Give it one of those."
     )
+
+
+def _class_of(config: CanonicalizedConfig, where: str) -> type[CanonicalizedModel]:
+    return _class_for(getattr(config.base_config, "architectures", None), where)
+
+
+def _origin(predictor: PreTrainedModel) -> tuple[str | None, str | None]:
+    """Where a predictor can be found again: its folder from any working directory, or its Hub id and commit."""
+    name = predictor.config._name_or_path or None
+    if name is not None and Path(name).is_dir():
+        name = str(Path(name).resolve())
+    return name, getattr(predictor.config, "_commit_hash", None)
 
 
 def _load_config(where: str | os.PathLike[str], hub_kwargs: dict[str, Any]) -> PreTrainedConfig:
@@ -385,15 +434,13 @@ def _load_config(where: str | os.PathLike[str], hub_kwargs: dict[str, Any]) -> P
         ) from error
 
 
-def _load_base(
-    config: CanonicalizedConfig, adapter: str, token: str | bool | None, base_kwargs: dict[str, Any]
-) -> PreTrainedModel:
+def _load_base(config: CanonicalizedConfig, adapter: str, base_kwargs: dict[str, Any]) -> PreTrainedModel:
     base = config.base_name_or_path
-    model_class = _class_for(config.base_config, adapter)
+    model_class = _class_of(config, adapter)
     if base is None:
         raise ValueError(f"The adapter {adapter} names no base checkpoint. Pass the loaded one as predictor=.")
     try:
-        return model_class.auto_class.from_pretrained(base, revision=config.base_revision, token=token, **base_kwargs)
+        return model_class.auto_class.from_pretrained(base, revision=config.base_revision, **base_kwargs)
     except OSError as error:
         raise OSError(
             f"The adapter {adapter} belongs to the checkpoint {base!r}, which cannot be read: "
@@ -401,15 +448,20 @@ def _load_base(
         ) from error
 
 
-def _make_canonicalizer(canonicalizer: str | nn.Module, group: Group, settings: dict[str, Any]) -> Canonicalizer:
+def _make_canonicalizer(
+    canonicalizer: str | nn.Module, group: Group, channels: int, settings: dict[str, Any], again: bool = False
+) -> Canonicalizer:
+    """A canonicalizer from its name, a scoring network, or itself; `again` when its settings were saved."""
     if isinstance(canonicalizer, str):
-        return build_canonicalizer(canonicalizer, group, **settings)
+        return build_canonicalizer(canonicalizer, group, **{"channels": channels, **settings})
     if not isinstance(canonicalizer, Canonicalizer):
-        return OrbitCanonicalizer(group, network=canonicalizer, **settings)
+        return OrbitCanonicalizer(group, network=canonicalizer, **{"channels": channels, **settings})
     if canonicalizer.group != group:
         raise ValueError(
             f"This canonicalizer was made for {canonicalizer.group.name}, and the group asked for is {group.name}."
         )
+    if settings and not again:
+        raise ValueError(f"This canonicalizer is made already, and {', '.join(settings)} would change nothing.")
     return canonicalizer
 
 

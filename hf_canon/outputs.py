@@ -5,8 +5,9 @@ refused by name: an answer in the wrong coordinates is worse than none.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -79,7 +80,14 @@ def canonicalized_class(base: type[ModelOutput]) -> type[ModelOutput]:
 
 @lru_cache
 def _canonicalized_class(base: type[ModelOutput]) -> type[ModelOutput]:
+    def reduce(output: ModelOutput) -> tuple[Any, ...]:
+        # Another process makes the class anew, from its base.
+        return _unpickle, (base, tuple(getattr(output, one.name) for one in fields(output)))  # type: ignore[arg-type]
+
     extra = [("canonicalization", Canonicalization | None, field(default=None))]
-    made = make_dataclass(f"Canonicalized{base.__name__}", extra, bases=(base,))
-    made.__module__ = __name__
-    return made
+    name = f"Canonicalized{base.__name__}"
+    return make_dataclass(name, extra, bases=(base,), namespace={"__reduce__": reduce, "__module__": __name__})
+
+
+def _unpickle(base: type[ModelOutput], values: tuple[Any, ...]) -> ModelOutput:
+    return canonicalized_class(base)(*values)

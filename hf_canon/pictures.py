@@ -43,7 +43,9 @@ def process(images: Sequence[Any], processor: Callable[..., Any] | None, model_c
             "AutoImageProcessor.from_pretrained(...)."
         )
     mode = MODES.get(getattr(model_config, "num_channels", None) or 3)
-    upright = [ImageOps.exif_transpose(image).convert(mode) for image in images]
+    upright = [
+        ImageOps.exif_transpose(image).convert(mode) if hasattr(image, "convert") else image for image in images
+    ]
     return torch.as_tensor(processor(images=upright, return_tensors="pt")["pixel_values"])
 
 

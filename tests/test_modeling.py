@@ -1,6 +1,7 @@
 """The wrapper: exact, stateless, and without a trace on the checkpoint inside."""
 
 import json
+import pickle
 import threading
 from pathlib import Path
 
@@ -233,6 +234,14 @@ def test_a_scoring_network_of_ones_own(checkpoint: Path, tmp_path: Path) -> None
     model = CanonicalizedModel.wrap(checkpoint, group="c4", canonicalizer=network)
     assert isinstance(model.canonicalizer, OrbitCanonicalizer) and model.canonicalizer.network is network
     assert check_equivariance(model) == 0.0
+    model.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ValueError, match="pass it again as canonicalizer="):
+        CanonicalizedModel.from_pretrained(tmp_path / "adapter")
+    blank = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 16))
+    again = CanonicalizedModel.from_pretrained(tmp_path / "adapter", canonicalizer=blank)
+    x = pictures(2, 32)
+    with torch.no_grad():
+        assert torch.equal(again(pixel_values=x).logits, model(pixel_values=x).logits)
 
 
 @pytest.mark.parametrize("freeze", [True, False])
@@ -302,7 +311,88 @@ def test_a_field_that_cannot_be_carried_back_is_refused_by_name(field: str) -> N
         model(pixel_values=pictures(1, 32), **{field: True})
 
 
+def test_a_full_model_stays_frozen_and_stays_full(checkpoint: Path, tmp_path: Path) -> None:
+    """What came with its predictor is saved with it: an adapter would lose those weights."""
+    settings = {"backbone": str(checkpoint), "resolution": 32, "freeze": True}
+    model = CanonicalizedModel.wrap(checkpoint, group="c4", canonicalizer_settings=settings)
+    with torch.no_grad():
+        model.predictor.classifier.weight.add_(1)
+    model.save_pretrained(tmp_path / "full", full=True)
+    again = CanonicalizedModel.from_pretrained(tmp_path / "full")
+    assert not any(parameter.requires_grad for parameter in again.predictor.parameters())
+    assert not any(parameter.requires_grad for parameter in again.canonicalizer.network.parameters())
+    assert not again.train().predictor.training
+    with pytest.raises(ValueError, match="full=True"):
+        again.save_pretrained(tmp_path / "adapter", full=False)
+    again.eval().save_pretrained(tmp_path / "again")
+    x = pictures(2, 32)
+    with torch.no_grad():
+        expected = model(pixel_values=x).logits
+        assert torch.equal(CanonicalizedModel.from_pretrained(tmp_path / "again")(pixel_values=x).logits, expected)
+
+
+def test_an_adapter_on_another_predictor_names_that_one(checkpoint: Path, tmp_path: Path) -> None:
+    CanonicalizedModel.wrap(checkpoint).save_pretrained(tmp_path / "adapter")
+    other = vit()
+    other.save_pretrained(tmp_path / "other")
+    other = ViTForImageClassification.from_pretrained(tmp_path / "other")
+    model = CanonicalizedModel.from_pretrained(tmp_path / "adapter", predictor=other)
+    model.save_pretrained(tmp_path / "moved")
+    x = pictures(2, 32)
+    with torch.no_grad():
+        expected = model(pixel_values=x).logits
+        assert torch.equal(CanonicalizedModel.from_pretrained(tmp_path / "moved")(pixel_values=x).logits, expected)
+
+
+def test_an_adapter_finds_its_base_from_any_working_directory(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkpoint.parent)
+    CanonicalizedModel.wrap(checkpoint.name).save_pretrained("adapter")
+    monkeypatch.chdir("/")
+    CanonicalizedModel.from_pretrained(tmp_path / "adapter")
+
+
+def test_outputs_can_be_sent_to_another_process() -> None:
+    out = CanonicalizedModel.wrap(vit(), group="c4")(pixel_values=pictures(1, 32))
+    again = pickle.loads(pickle.dumps(out))
+    assert type(again) is type(out)
+    assert torch.equal(again.canonicalization.canonical, out.canonicalization.canonical)
+
+
+def test_a_pooler_that_nobody_trained_is_not_used(checkpoint: Path) -> None:
+    """A ViT classifier has no pooler, and its backbone alone would make one up."""
+    settings = {"backbone": str(checkpoint), "resolution": 32}
+    first, second = (CanonicalizedModel.wrap(checkpoint, canonicalizer_settings=settings) for _ in range(2))
+    x = pictures(2, 32)
+    with torch.no_grad():
+        assert torch.equal(first.canonicalizer.network(x), second.canonicalizer.network(x))
+
+
 class TestRefusals:
+    def test_not_a_transformers_model(self) -> None:
+        with pytest.raises(ValueError, match="This Linear is a Linear, and hf_canon wraps image classifiers"):
+            CanonicalizedModel.wrap(nn.Linear(1, 1))  # type: ignore[arg-type]
+
+    def test_settings_beside_a_finished_canonicalizer(self) -> None:
+        with pytest.raises(ValueError, match="width would change nothing"):
+            CanonicalizedModel.wrap(
+                vit(), canonicalizer=OrbitCanonicalizer(get_group("c4")), canonicalizer_settings={"width": 8}
+            )
+
+    def test_no_weights(self, checkpoint: Path) -> None:
+        (checkpoint / "model.safetensors").unlink()
+        with pytest.raises(OSError, match="weights of the checkpoint .* cannot be read"):
+            CanonicalizedModel.wrap(checkpoint)
+
+    def test_configuration_of_another_adapter(self, checkpoint: Path, tmp_path: Path) -> None:
+        wide = {"width": 48}
+        CanonicalizedModel.wrap(checkpoint, canonicalizer_settings=wide).save_pretrained(tmp_path / "wide")
+        CanonicalizedModel.wrap(checkpoint).save_pretrained(tmp_path / "adapter")
+        (tmp_path / "wide/config.json").replace(tmp_path / "adapter/config.json")
+        with pytest.raises(ValueError, match="do not fit its configuration"):
+            CanonicalizedModel.from_pretrained(tmp_path / "adapter")
+
     def test_text_model(self, tmp_path: Path) -> None:
         tiny = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
         text = BertForSequenceClassification(tiny)
@@ -346,7 +436,7 @@ class TestRefusals:
             CanonicalizedModel.from_pretrained(adapter)
         weights.pop("canonicalizer.references")
         save_file(weights, adapter / "model.safetensors")
-        with pytest.raises(ValueError, match="missing.*canonicalizer.references"):
+        with pytest.raises(ValueError, match="do not fit.*canonicalizer.references"):
             CanonicalizedModel.from_pretrained(adapter)
 
     def test_oblong_input(self) -> None:

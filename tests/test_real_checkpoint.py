@@ -25,7 +25,9 @@ def answer(model: CanonicalizedModel, x: Tensor, canonicalize: bool = True) -> s
     return model.config.id2label[int(logits.argmax())].split(",")[0]
 
 
-@pytest.mark.parametrize(("name", "upright", "turned"), [("rocket", "missile", "crane"), ("camera", "tripod", "violin")])
+@pytest.mark.parametrize(
+    ("name", "upright", "turned"), [("rocket", "missile", "crane"), ("camera", "tripod", "violin")]
+)
 def test_a_turned_photograph_is_repaired_without_training(name: str, upright: str, turned: str) -> None:
     model = CanonicalizedModel.wrap(CHECKPOINT, group="c4", canonicalizer="predictor")
     x = photograph(name)

@@ -25,12 +25,12 @@ class EquivariantCanonicalizer(Canonicalizer):
     Args:
         group: `c<n>` or `d<n>`.
         channels: channels of the input.
-        resolution: side in pixels at which the pose is decided.
+        resolution: side in pixels at which the pose is decided, one more than a multiple of 4.
         width: channels of each layer, for each group element.
         depth: number of convolutions.
 
     Raises:
-        ValueError: the group is not a finite planar group.
+        ValueError: the group is not a finite planar group, or the resolution would break the symmetry.
 
     Example:
         >>> from hf_canon import get_group
@@ -50,6 +50,11 @@ class EquivariantCanonicalizer(Canonicalizer):
             raise ValueError(
                 f"The {self.name!r} canonicalizer convolves over a finite group c<n> or d<n>, and {group.name} is not "
                 "one. Use canonicalizer='shift'."
+            )
+        if resolution % 4 != 1:
+            raise ValueError(
+                f"At a resolution of {resolution} a stride of two meets other pixels after a quarter turn, and "
+                f"equivariance is lost. Use {resolution - (resolution - 1) % 4}, or another multiple of 4, plus 1."
             )
         self.group: FinitePlanar = group
         self.settings = {"channels": channels, "resolution": resolution, "width": width, "depth": depth}
@@ -101,11 +106,16 @@ class GroupConv2d(nn.Module):
         y = F.conv2d(x, self.kernels(), bias, self.stride, self.padding)
         return y.unflatten(1, (-1, self.group.order))
 
+    def train(self, mode: bool = True) -> "GroupConv2d":
+        self._cache = None
+        return super().train(mode)
+
     def kernels(self) -> Tensor:
         """The moved kernels, `(out * group, in * over, size, size)`; in evaluation they are moved once."""
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self.move_kernels()
-        # Not a memory of the input but of the weights: any change of those, in place too, has another key.
+        # Not a memory of the input but of the weights: their changes in place have another key, except those through
+        # `.data`, after which `eval()` starts anew.
         key = (self.weight.data_ptr(), self.weight._version, self.weight.dtype, self.weight.device)
         if self._cache is None or self._cache[0] != key:
             self._cache = (key, self.move_kernels())

@@ -39,6 +39,7 @@ class OrbitCanonicalizer(Canonicalizer):
         backbone: Hub id or folder of a pretrained vision model to use in place of the built-in network. Its
             weights are saved with the adapter.
         backbone_config: its configuration, which a saved adapter records, so that a reload needs no backbone.
+        pooled: whether the backbone's own pooler is used; by default, if it was pretrained too. Recorded likewise.
         freeze: keep the backbone's features as they are, and train the references alone.
         network: any module from `(batch, channels, height, width)` to `(batch, features)`. A saved adapter can not
             make it again: give it once more when loading.
@@ -64,6 +65,7 @@ class OrbitCanonicalizer(Canonicalizer):
         width: int = 32,
         backbone: str | None = None,
         backbone_config: dict[str, Any] | None = None,
+        pooled: bool | None = None,
         freeze: bool = False,
         network: nn.Module | None = None,
     ):
@@ -78,13 +80,14 @@ class OrbitCanonicalizer(Canonicalizer):
         self.resolution = resolution
         self.network: nn.Module
         if backbone is not None:
-            self.network = Backbone(backbone, backbone_config, freeze)
-            backbone_config = self.network.model.config.to_dict()
+            self.network = Backbone(backbone, backbone_config, pooled, freeze)
+            backbone_config, pooled = self.network.model.config.to_dict(), self.network.pooled
         else:
             self.network = PatchNetwork(channels, resolution, width) if network is None else network
         self.settings = {"channels": channels, "resolution": resolution, "width": width}
         if backbone is not None:
-            self.settings |= {"backbone": backbone, "backbone_config": backbone_config, "freeze": freeze}
+            self.settings |= {"backbone": backbone, "backbone_config": backbone_config}
+            self.settings |= {"pooled": pooled, "freeze": freeze}
         with torch.no_grad():
             features = self.network(torch.zeros(1, channels, resolution, resolution)).shape[-1]
         self.references = nn.Parameter(torch.randn(group.elements.numel(), features) / math.sqrt(features))
@@ -135,19 +138,16 @@ class PatchNetwork(nn.Module):
             )
         self.sides = (4, 2, 2)
         widths = (width, 2 * width, 4 * width)
-        inputs = (channels, *widths)
-        self.merge = nn.ModuleList(
-            nn.Linear(side * side * before, after)
-            for side, before, after in zip(self.sides, inputs, widths, strict=False)
-        )
+        self.sizes = [side * side * before for side, before in zip(self.sides, (channels, *widths), strict=False)]
+        self.merge = nn.ModuleList(nn.Linear(size, after) for size, after in zip(self.sizes, widths, strict=True))
         self.norms = nn.ModuleList(nn.LayerNorm(after) for after in widths)
         self.embed = nn.Linear((resolution // 16) ** 2 * widths[-1], 2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, channels, height, width)` to `(batch, features)`."""
         values = x.flatten(1).index_select(1, patch_order(*x.shape[1:3], self.sides, x.device))
-        for merge, norm in zip(self.merge, self.norms, strict=True):
-            values = F.gelu(norm(merge(values.view(len(x), -1, merge.in_features))))
+        for size, merge, norm in zip(self.sizes, self.merge, self.norms, strict=True):
+            values = F.gelu(norm(merge(values.view(len(x), -1, size))))
         return self.embed(values.flatten(1))
 
 
@@ -164,14 +164,19 @@ class Backbone(nn.Module):
     """The pooled features of a pretrained vision model, always in evaluation mode: the pictures of one orbit share a
     batch, and statistics over a batch would tie them together."""
 
-    def __init__(self, name: str, config: dict[str, Any] | None, freeze: bool):
+    def __init__(self, name: str, config: dict[str, Any] | None, pooled: bool | None, freeze: bool):
         super().__init__()
         from transformers import CONFIG_MAPPING, AutoModel  # only a pretrained backbone needs transformers
 
+        missing: list[str] = []
         if config is None:
-            self.model = AutoModel.from_pretrained(name)
+            self.model, loading = AutoModel.from_pretrained(name, output_loading_info=True)
+            missing = [str(key) for key in loading["missing_keys"]]
         else:
             self.model = AutoModel.from_config(CONFIG_MAPPING[config["model_type"]].from_dict(config))
+        # A classifier may come without the pooler that its backbone has: what is there then was never trained.
+        self.pooled = not any("pooler" in key for key in missing) if pooled is None else pooled
+        self.freeze = freeze
         self.model.requires_grad_(not freeze).eval()
 
     def train(self, mode: bool = True) -> "Backbone":
@@ -181,5 +186,8 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         output = self.model(pixel_values=x)
-        pooled = output.get("pooler_output")
-        return output.last_hidden_state.mean(1) if pooled is None else pooled.flatten(1)
+        pooled = output.get("pooler_output") if self.pooled else None
+        if pooled is not None:
+            return pooled.flatten(1)
+        last = output.last_hidden_state
+        return last.mean(1) if last.ndim == 3 else last.mean((2, 3))

@@ -1,7 +1,8 @@
 """No training at all: the frozen checkpoint scores every member of the orbit, and the surest one is canonical.
 
 This is the training-free baseline of *Test-time canonicalization by foundation models* (FoCal, arXiv 2507.10375), with
-the predictor itself as the judge. It costs |G| passes of the predictor and is the teacher that cheaper
+the predictor itself as the judge. It costs |G| passes of the
+predictor, besides the one that answers, and is the teacher that cheaper
 canonicalizers can be distilled from.
 """
 
@@ -37,7 +38,7 @@ SCORES: dict[str, Callable[[Tensor], Tensor]] = {"confidence": confidence, "ener
 class PredictorCanonicalizer(Canonicalizer):
     """Asks the predictor how much it likes each member of the orbit.
 
-    Use it to try hf_canon on a checkpoint before anything is trained, and as the teacher of `DistillationObjective`.
+    Use it to try hf_canon on a checkpoint before anything is trained, and as the teacher of `Distillation`.
     Prefer any other canonicalizer in production: this one runs the predictor once for every element.
 
     Args:

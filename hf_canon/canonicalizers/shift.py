@@ -61,7 +61,7 @@ class ShiftCanonicalizer(Canonicalizer):
         step = math.lcm(4, self.group.n or 1)
         self.angles = step * math.ceil(angles / step)
         self.rings = nn.Linear(channels * radii, width)
-        self.blocks = nn.ModuleList(CircularBlock(width, dilation) for dilation in (1, 2, 4, 8)[:depth])
+        self.blocks = nn.ModuleList(CircularBlock(width, 2 ** (i % 4)) for i in range(depth))
         self.score = nn.Linear(width, 1)
 
     def forward(self, x: Tensor) -> Tensor:

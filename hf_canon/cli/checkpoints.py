@@ -68,8 +68,10 @@ def read_config(where: str) -> "PreTrainedConfig":
         raise ValueError(f"There is no folder {where!r}.")
     try:
         return AutoConfig.from_pretrained(where)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
+        if Path(where).is_dir():
+            raise ValueError(f"The config.json in {where!r} is not one that transformers knows: {reason}.") from error
         raise ValueError(f"There is no folder {where!r}, and the Hub gave no such repository: {reason}.") from error
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import shutil
-from pathlib import Path
 
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_folder
@@ -58,9 +57,7 @@ def run(args: argparse.Namespace) -> int:
     read_config(args.checkpoint)
     last = prepare_output(args)
     set_seed(args.seed)  # the canonicalizer starts from random weights
-    # An adapter names its checkpoint, and has to find it from any working directory.
-    checkpoint = str(Path(args.checkpoint).resolve()) if Path(args.checkpoint).is_dir() else args.checkpoint
-    model = CanonicalizedModel.wrap(checkpoint, group=args.group, canonicalizer=args.canonicalizer)
+    model = CanonicalizedModel.wrap(args.checkpoint, group=args.group, canonicalizer=args.canonicalizer)
     processor = load_processor(args.checkpoint)
     pictures = load_pictures(args.data, args.split, ("train",), model.predictor.config).select_columns("image")
     held_back = len(pictures) // 10

@@ -126,7 +126,13 @@ def _answers(dataset: Any, label_column: str | None, model_config: Any) -> Calla
     names = getattr(feature, "names", None) or []
     label2id = getattr(model_config, "label2id", None) or {}
     # A folder of pictures numbers its classes by the alphabet, and a checkpoint as it was trained.
-    translation = [int(label2id[name]) for name in names] if names and set(names) <= set(label2id) else None
+    strangers = [name for name in names if name not in label2id]
+    if 0 < len(strangers) < len(names):
+        raise ValueError(
+            f"The data set and the model share some class names, but the model has no {strangers[0]!r}; "
+            "rename the classes of the data set to those of the model."
+        )
+    translation = [int(label2id[name]) for name in names] if names and not strangers else None
     classes = getattr(model_config, "num_labels", None)
 
     def to_answer(label: Any) -> Answer:

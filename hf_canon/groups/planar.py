@@ -61,11 +61,10 @@ class Planar(Group):
     def act(self, x: Tensor, element: Tensor, interpolation: str = "bilinear") -> Tensor:
         self.check_shape(x.shape)
         element = element.to(x.device)
-        _, mirror = self.angle_and_mirror(element)
+        angle, mirror = self.angle_and_mirror(element)
         turns, exact = self.quarters(element)
         if self.is_exact:
             return permute_pixels(x, turns, mirror)
-        angle, mirror = self.angle_and_mirror(element)
         if torch.compiler.is_compiling():  # no branch on values, at the price of resampling every picture
             permuted = permute_pixels(x, turns, mirror)
             return torch.where(exact.view(-1, 1, 1, 1), permuted, turn_pixels(x, angle, mirror, interpolation))
@@ -141,7 +140,8 @@ class FinitePlanar(Planar):
         return torch.where(element >= self.n, element, -element % self.n)
 
     def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
-        return (element % self.n) * (2 * math.pi / self.n), element >= self.n
+        mirror = element >= self.n if self.reflections else torch.zeros_like(element, dtype=torch.bool)
+        return (element % self.n) * (2 * math.pi / self.n), mirror
 
     def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
         quarters_times_n = 4 * (element % self.n)
@@ -238,6 +238,10 @@ def turn_pixels(x: Tensor, angle: Tensor, mirror: Tensor, interpolation: str = "
         ],
         -2,
     )
-    grid = F.affine_grid(theta, [len(x), 1, height, width], align_corners=True)
-    out = F.grid_sample(x.float(), grid, mode=interpolation, padding_mode="border", align_corners=True)
+    with torch.autocast(x.device.type, enabled=False):  # half precision misses by half a pixel
+        grid = F.affine_grid(theta, [len(x), 1, height, width], align_corners=True)
+        out = F.grid_sample(x.float(), grid, mode=interpolation, padding_mode="border", align_corners=True)
+    if not x.is_floating_point():
+        bounds = torch.iinfo(x.dtype)
+        out = out.round().clamp(bounds.min, bounds.max)
     return out.to(x.dtype)

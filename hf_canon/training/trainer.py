@@ -120,6 +120,8 @@ def objectives_from(args: CanonicalizationArguments) -> list[tuple[Objective, fl
         (TaskLoss(), args.task_weight),
     ]
     chosen = [(objective, weight) for objective, weight in known if weight]
+    if args.train_predictor and not args.task_weight:
+        raise ValueError("No other objective than the task loss trains the predictor. Set task_weight=1.0 as well.")
     if not chosen:
         raise ValueError("Every objective has the weight 0. Set prior_weight=1.0, or one of the others.")
     return chosen

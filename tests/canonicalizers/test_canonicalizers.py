@@ -203,6 +203,7 @@ def test_shift_reads_angles_between_its_steps() -> None:
         ("equivariant", "so2", {}, "so2 is not one. Use canonicalizer='shift'"),
         ("predictor", "so2", {}, "so2 has infinitely many. Use a finite group"),
         ("predictor", "c4", {"score": "luck"}, "no score 'luck'. Known scores: confidence, energy, margin"),
+        ("equivariant", "c4", {"resolution": 32}, "resolution of 32 .* equivariance is lost. Use 29"),
         ("shift", "c4", {"widht": 3}, "cannot be built from .*widht"),
     ],
 )

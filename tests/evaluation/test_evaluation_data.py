@@ -110,8 +110,11 @@ def test_labels_are_matched_by_name_where_the_model_knows_the_names(dataset):
     shuffled = ["elk", "dog", "cat", "bee", "ant"]
     named = dataset.cast_column("label", datasets.ClassLabel(names=shuffled))
     assert read(named)[1] == [(4,), (3,), (2,), (1,), (0,)]
-    foreign = dataset.cast_column("label", datasets.ClassLabel(names=["x", *shuffled[1:]]))
+    foreign = dataset.cast_column("label", datasets.ClassLabel(names=list("vwxyz")))
     assert read(foreign)[1] == [(i,) for i in range(5)]
+    mixed = dataset.cast_column("label", datasets.ClassLabel(names=["x", *shuffled[1:]]))
+    with pytest.raises(ValueError, match="the model has no 'x'"):
+        read(mixed)
 
 
 def test_a_label_may_list_every_right_class(dataset):

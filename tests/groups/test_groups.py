@@ -195,6 +195,18 @@ def test_exact_elements_stay_exact_among_others(name: str) -> None:
         assert torch.equal(moved[i], expected)
 
 
+def test_autocast_does_not_move_pixels() -> None:
+    group, x = get_group("c8"), smooth(224)
+    with torch.autocast("cpu", torch.bfloat16):
+        moved = group.act(x, torch.tensor([1]))
+    assert torch.equal(moved, group.act(x, torch.tensor([1])))
+
+
+def test_bytes_are_rounded() -> None:
+    x = torch.full((1, 1, 9, 9), 200, dtype=torch.uint8)
+    assert (get_group("c8").act(x, torch.tensor([1]), interpolation="bicubic") == 200).all()
+
+
 @pytest.mark.parametrize("name", ["c2", "d2", "d1"])
 def test_oblong_inputs_where_the_frame_stays(name: str) -> None:
     group = get_group(name)

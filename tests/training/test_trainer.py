@@ -243,6 +243,11 @@ class TestRefusals:
         with pytest.raises(ValueError, match="never saved.*save_strategy='no'"):
             CanonicalizationTrainer(model=model, args=arguments(tmp_path, save_strategy="epoch"))
 
+    def test_nothing_would_train_the_predictor(self, checkpoint: Path, tmp_path: Path) -> None:
+        model = CanonicalizedModel.wrap(checkpoint, group="c4")
+        with pytest.raises(ValueError, match="Set task_weight=1.0"):
+            CanonicalizationTrainer(model=model, args=arguments(tmp_path, train_predictor=True))
+
     def test_no_objective(self, checkpoint: Path, tmp_path: Path) -> None:
         model = CanonicalizedModel.wrap(checkpoint, group="c4")
         with pytest.raises(ValueError, match="Every objective has the weight 0"):
