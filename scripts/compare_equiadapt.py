@@ -397,7 +397,7 @@ def train_ours(
 
 
 def our_recipes() -> list[Recipe]:
-    settings = tuple(Setting(rate) for rate in (1e-3, 3e-3, 1e-2))
+    settings = tuple(Setting(rate) for rate in (1e-3, 2e-3, 3e-3))
     return [Recipe(f"ours, {name}", settings, partial(train_ours, name)) for name in OURS]
 
 
@@ -447,7 +447,7 @@ def check_convention(decide: Decide, canonicalize: Canonicalize, pictures: Tenso
 
 
 def compare_training(
-    orders: list[int], steps: int, selection_steps: int, batch_size: int, seeds: list[int]
+    orders: list[int], steps: int, selection_steps: int, batch_size: int, seeds: list[int], recipes: list[Recipe]
 ) -> list[dict]:
     train, names = digits("train")
     test, _ = digits("test")
@@ -456,7 +456,7 @@ def compare_training(
         f"{len(train)} training digits, {int(validation.sum())} of them choose the settings, {len(test)} test digits"
     )
     rows = []
-    for order, recipe in itertools.product(orders, rival_recipes() + our_recipes()):
+    for order, recipe in itertools.product(orders, recipes):
         setting = recipe.settings[0]
         if len(recipe.settings) > 1:
             chosen = []
@@ -512,6 +512,7 @@ def main() -> None:
     parser.add_argument("--selection-steps", type=int, help="steps of the runs that choose settings; default: --steps")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--whose", choices=("both", "ours", "rival"), default="both", help="what to train")
     parser.add_argument("--json", type=Path, help="file for the figures")
     arguments = parser.parse_args()
 
@@ -522,8 +523,14 @@ def main() -> None:
         report["cost"] = compare_cost(arguments.orders, arguments.rounds)
     if arguments.part in ("train", "all"):
         selection_steps = arguments.selection_steps or arguments.steps
+        recipes = {"rival": rival_recipes(), "ours": our_recipes(), "both": rival_recipes() + our_recipes()}
         report["training"] = compare_training(
-            arguments.orders, arguments.steps, selection_steps, arguments.batch_size, arguments.seeds
+            arguments.orders,
+            arguments.steps,
+            selection_steps,
+            arguments.batch_size,
+            arguments.seeds,
+            recipes[arguments.whose],
         )
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)

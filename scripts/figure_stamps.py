@@ -34,6 +34,7 @@ from transformers import EfficientNetForImageClassification, set_seed
 from hf_canon import CanonicalizedModel, evaluate_robustness
 from hf_canon.canonicalizers import OrbitCanonicalizer
 from hf_canon.canonicalizers.base import thumbnail
+from hf_canon.evaluation.report import Interval
 from hf_canon.evaluation.robustness import OrbitLogits, bootstrap
 from hf_canon.evaluation.transforms import Shift
 from hf_canon.groups import FinitePlanar
@@ -239,9 +240,10 @@ def score(right: list[np.ndarray]) -> dict[str, Any]:
 
 
 def measure(
-    turned: Turned, group: FinitePlanar, posteriors: list[Tensor], accepted: list[list[int]]
+    turned: Turned, group: FinitePlanar, posteriors: list[Tensor], accepted: list[list[int]], unseen: int
 ) -> dict[str, Any]:
-    """Accuracy on the labelled stamps (those that `accepted` names classes of) and agreement on all."""
+    """Accuracy on the labelled stamps, those that `accepted` names classes of; agreement with the upright answer on
+    all stamps, and on the first `unseen` of them, which were not trained on."""
     said = answers(turned, group, posteriors)
     labelled = [i for i, classes in enumerate(accepted) if classes]
     upright = turned.logits[:, 0, 0].argmax(-1).numpy()
@@ -252,17 +254,20 @@ def measure(
             a = answer.numpy()
             right.append(np.stack([np.isin(a[i], accepted[i]) for i in labelled]))
             agree.append(a == upright.reshape(-1, *[1] * (a.ndim - 1)))
-        table[method] = {"accuracy": score(right), "agreement": score(agree)}
+        table[method] = {
+            "accuracy": score(right),
+            "agreement": score(agree),
+            "agreement, unseen": score([a[:unseen] for a in agree]),
+        }
     true = torch.arange(posteriors[0].shape[1])
     poses = [(posterior.argmax(-1) == true).float() for posterior in posteriors]
-    ours = {kind: {of: table["ours"][kind]["items"][of] for of in ("upright", "orbit")} for kind in table["ours"]}
+    items = {method: row["accuracy"]["items"] for method, row in table.items()}
+    confident = items["most confident member"]["orbit"]
     differences = {
-        "upright tax": table["untouched"]["accuracy"]["items"]["upright"] - ours["accuracy"]["upright"],
-        "gain over untouched": ours["accuracy"]["orbit"] - table["untouched"]["accuracy"]["items"]["orbit"],
-        "ours minus most confident": ours["accuracy"]["orbit"]
-        - table["most confident member"]["accuracy"]["items"]["orbit"],
-        "ours x confidence minus most confident": table["ours x confidence"]["accuracy"]["items"]["orbit"]
-        - table["most confident member"]["accuracy"]["items"]["orbit"],
+        "upright tax": items["untouched"]["upright"] - items["ours"]["upright"],
+        "gain over untouched": items["ours"]["orbit"] - items["untouched"]["orbit"],
+        "ours minus most confident": items["ours"]["orbit"] - confident,
+        "ours x confidence minus most confident": items["ours x confidence"]["orbit"] - confident,
     }
     intervals = bootstrap(np.stack(list(differences.values()), 1))
     for row in table.values():
@@ -273,7 +278,6 @@ def measure(
         "pose, labelled": [float(pose[labelled].mean()) for pose in poses],
         "pose, all": [float(pose.mean()) for pose in poses],
         "intervals": {name: vars(interval) for name, interval in zip(differences, intervals, strict=True)},
-        "printed": {name: str(interval) for name, interval in zip(differences, intervals, strict=True)},
     }
 
 
@@ -293,16 +297,16 @@ def show(group: FinitePlanar, margin: str, found: dict[str, Any], cost: float) -
     price = {"untouched": 1.0, "ours": 1 + cost, "ours x confidence": n + cost, "oracle": 1.0}
     lines = [
         f"{group.name}, stamps {margin}",
-        f"{'':24}{'passes':>8}{'upright':>10}{'orbit mean':>12}{'spread':>8}{'agreement, all':>16}",
+        f"{'':24}{'passes':>8}{'upright':>10}{'orbit mean':>12}{'spread':>8}{'agreement':>11}{'unseen':>8}",
     ]
     for method, row in found["methods"].items():
-        accuracy, agreement = row["accuracy"], row["agreement"]
+        accuracy, agreement, unseen = row.values()
         spread = "" if accuracy["orbit_spread"] is None else f"{accuracy['orbit_spread']:.3f}"
         cells = f"{price.get(method, n):>8.2f}{accuracy['upright']:>10.3f}{accuracy['orbit']:>12.3f}{spread:>8}"
-        lines.append(f"{method:24}{cells}{agreement['orbit']:>16.3f}")
+        lines.append(f"{method:24}{cells}{agreement['orbit']:>11.3f}{unseen['orbit']:>8.3f}")
     pose = found["pose, labelled"], found["pose, all"]
     lines.append(f"pose accuracy {statistics.mean(pose[0]):.3f} (all stamps {statistics.mean(pose[1]):.3f})")
-    lines += [f"{name}: {interval}" for name, interval in found["printed"].items()]
+    lines += [f"{name}: {Interval(**interval)}" for name, interval in found["intervals"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -331,11 +335,12 @@ def main() -> None:
     splits = [offline_data.stamps(split) for split in ("test", "excluded", "calibration", "train")]
     pictures = [picture for split in splits for picture in split["image"]]
     accepted = [list(classes) for split in splits for classes in split["imagenet"]]
+    unseen = len(pictures) - len(splits[-1])
     results: dict[str, Any] = {}
     for margin, factor in MARGINS.items():
         turned = Turned(models[C4][0], eyes, tensors(pictures, factor))
         for group, trained in models.items():
-            found = measure(turned, group, [turned.posterior(model) for model in trained], accepted)
+            found = measure(turned, group, [turned.posterior(model) for model in trained], accepted, unseen)
             results[f"{group.name}, {margin}"] = found
             print(show(group, margin, found, cost), flush=True)
 
@@ -345,6 +350,7 @@ def main() -> None:
         "canonicalizer_passes": cost,
         "labelled": len(splits[0]),
         "stamps": len(pictures),
+        "unseen": unseen,
     }
     figures |= {"looking_seconds": looking, "training_seconds": training}
     arguments.json.write_text(json.dumps({**figures, "results": results}, indent=2) + "\n")
