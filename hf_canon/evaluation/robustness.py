@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,13 @@ def evaluate_robustness(
         assert sample is not None
         cost = measure_cost(model, sample)
     return summarize(model, observations, sets, cost)
+
+
+def name_of(model: CanonicalizedModel) -> str:
+    """What a reader calls the predictor: its Hub id, its folder from here, or its class."""
+    name = model.config.base_name_or_path or type(model.predictor).__name__
+    folder = Path(name)
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else name
 
 
 def predict(model: CanonicalizedModel, x: Tensor) -> Tensor:
@@ -243,7 +251,7 @@ def summarize(
             wrong_to_right=sum(int((~was & now).sum()) for was, now in pairs),
         )
     return RobustnessReport(
-        model=model.config.base_name_or_path or type(model.predictor).__name__,
+        model=name_of(model),
         group=model.group.name,
         canonicalizer=model.canonicalizer.name,
         items=len(before),
