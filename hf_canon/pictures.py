@@ -12,6 +12,11 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """PIL's name for pictures of so many channels."""
 
 
+def picture_mode(model_config: Any) -> str:
+    """The PIL mode of the pictures that a checkpoint takes; RGB unless its configuration says otherwise."""
+    return MODES.get(getattr(model_config, "num_channels", None) or 3, "RGB")
+
+
 def image_column(item: Mapping[str, Any]) -> str:
     """The name under which an item of a data set holds its picture."""
     for name in ("pixel_values", "image", "img"):
@@ -42,7 +47,7 @@ def process(images: Sequence[Any], processor: Callable[..., Any] | None, model_c
             "These are pictures, and there is no processor to prepare them: pass the checkpoint's own, "
             "AutoImageProcessor.from_pretrained(...)."
         )
-    mode = MODES.get(getattr(model_config, "num_channels", None) or 3)
+    mode = picture_mode(model_config)
     upright = [
         ImageOps.exif_transpose(image).convert(mode) if hasattr(image, "convert") else image for image in images
     ]

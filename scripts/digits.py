@@ -121,7 +121,6 @@ def train_canonicalizer(checkpoint: Path, output: Path, seed: int = 0, epochs: i
         logging_strategy="no",
         report_to="none",
         use_cpu=True,
-        dataloader_pin_memory=False,
         seed=seed,
     )
     trainer = CanonicalizationTrainer(

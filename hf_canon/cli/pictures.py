@@ -23,11 +23,6 @@ DATA_HELP = (
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def picture_mode(config: "PreTrainedConfig") -> str:
-    """The PIL mode of the pictures that a checkpoint takes."""
-    return "L" if getattr(config, "num_channels", 3) == 1 else "RGB"
-
-
 def load_pictures(data: str, split: str | None, usual: tuple[str, ...], config: "PreTrainedConfig") -> "Dataset":
     """A data set with the column `image`, and `label` where it has labels.
 
@@ -42,6 +37,8 @@ def load_pictures(data: str, split: str | None, usual: tuple[str, ...], config: 
             name that the checkpoint does not know.
     """
     import datasets
+
+    from ..pictures import picture_mode
 
     loaded = read_dataset(data)
     if isinstance(loaded, datasets.DatasetDict):

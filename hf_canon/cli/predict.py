@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from .checkpoints import add_model_arguments, load_model, load_processor
-from .pictures import find_images, open_picture, picture_mode
+from .pictures import find_images, open_picture
 
 NAME = "predict"
 SUMMARY = "classify images, and say how each had been turned"
@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
     from tqdm.auto import tqdm
+
+    from ..pictures import picture_mode
 
     paths = find_images(args.images)
     model = load_model(args)

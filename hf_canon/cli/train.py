@@ -48,7 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import torch
     from transformers import set_seed
 
     from .. import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
@@ -76,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
         load_best_model_at_end=bool(held_back),
         metric_for_best_model="pose_accuracy" if held_back else None,
         report_to="none",
-        dataloader_pin_memory=torch.accelerator.is_available(),
     )
     with naming_broken_pictures(pictures):
         check_fit(model, processor, pictures)
