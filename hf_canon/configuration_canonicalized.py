@@ -17,7 +17,12 @@ class CanonicalizedConfig(PreTrainedConfig):
         group: name of the group, as in `get_group`.
         canonicalizer: name of the canonicalizer.
         canonicalizer_settings: the keyword arguments that build it.
+        canonicalizer_input: `scale` and `shift`, one number for each channel, that turn this predictor's inputs into
+            those that the canonicalizer was trained on; None where they are the same.
         includes_predictor: whether the saved weights hold the predictor too, so that no base is needed.
+        predictor_peft: the PEFT adapters that the predictor carries, and which of them are active.
+        task: what the predictor is for, as `pipeline` calls it.
+        training: what the canonicalizer was trained on and how, as far as it is known.
     """
 
     model_type = "canonicalized"
@@ -29,7 +34,11 @@ class CanonicalizedConfig(PreTrainedConfig):
     group: str = "c4"
     canonicalizer: str = "orbit"
     canonicalizer_settings: dict[str, Any] | None = None
+    canonicalizer_input: dict[str, Any] | None = None
     includes_predictor: bool = False
+    predictor_peft: dict[str, Any] | None = None
+    task: str | None = None
+    training: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.base_config, dict):

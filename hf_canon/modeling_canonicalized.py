@@ -3,35 +3,41 @@ canonical pose."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModelForImageClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
-from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, cached_file
+from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput
 
-from .canonicalizers import Canonicalizer, OrbitCanonicalizer, PredictorCanonicalizer, build_canonicalizer
+from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer
 from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
 from .groups import Group, get_group
+from .joining import (
+    describe_move,
+    describe_pair,
+    fill,
+    find_predictor,
+    input_channels,
+    make_canonicalizer,
+    remake_canonicalizer,
+    require_adapter,
+)
+from .loading import HUB_ARGUMENTS, load_predictor, where_of, within_reach
 from .outputs import Canonicalization, carry_back
+from .peft import add_peft, carries_peft, freeze_statistics, peft_names, unwrap_peft
 
 if TYPE_CHECKING:
-    from .objectives import Objective
+    from huggingface_hub import CommitInfo
 
-HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only", "subfolder", "force_download")
-"""Of `from_pretrained`: where a file comes from, as opposed to what is done with it."""
+    from .evaluation import RobustnessReport
+    from .objectives import Objective
 
 
 class CanonicalizedModel(PreTrainedModel):
@@ -73,18 +79,27 @@ class CanonicalizedModel(PreTrainedModel):
     ):
         super().__init__(config)
         self.group: Group = get_group(config.group)
-        self.predictor = self.auto_class.from_config(config.base_config) if predictor is None else predictor
+        if predictor is None:
+            predictor = self.auto_class.from_config(config.base_config)
+            if config.predictor_peft is not None:
+                add_peft(predictor, config.predictor_peft)
+        self.predictor = predictor
         if canonicalizer is None:
             settings = config.canonicalizer_settings or {}
             canonicalizer = build_canonicalizer(config.canonicalizer, self.group, **settings)
         if isinstance(canonicalizer, PredictorCanonicalizer):
-            canonicalizer.attach(self.predictor)
+            canonicalizer.attach(predictor)
+        if config.canonicalizer_input is not None:
+            canonicalizer.scale = tuple(config.canonicalizer_input["scale"])
+            canonicalizer.shift = tuple(config.canonicalizer_input["shift"])
         self.canonicalizer = canonicalizer
-        # An adapter's weights are the canonicalizer's: that the others are missing is no news to Trainer. It compares
-        # with what load_state_dict misses, and that never misses a count of batches.
-        names = (name for name in self.predictor.state_dict() if not name.endswith("num_batches_tracked"))
-        self._keys_to_ignore_on_save = {f"predictor.{name}" for name in names}
-        self.predictor.requires_grad_(False)
+        # An adapter's weights are the canonicalizer's, and what PEFT added: that the others are missing is no news to
+        # Trainer. It compares with what load_state_dict misses, and that never misses a count of batches.
+        names = predictor.state_dict().keys() - peft_names(predictor)
+        self._keys_to_ignore_on_save = {
+            f"predictor.{name}" for name in names if not name.endswith("num_batches_tracked")
+        }
+        predictor.requires_grad_(False)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -94,59 +109,72 @@ class CanonicalizedModel(PreTrainedModel):
     def wrap(
         cls,
         checkpoint: "str | os.PathLike[str] | PreTrainedModel",
-        group: str | Group = "c4",
-        canonicalizer: str | nn.Module = "orbit",
+        group: str | Group | None = None,
+        canonicalizer: str | nn.Module | None = None,
         canonicalizer_settings: dict[str, Any] | None = None,
+        adapter: str | os.PathLike[str] | None = None,
         **base_kwargs: Any,
     ) -> "CanonicalizedModel":
-        """Put a new canonicalizer in front of a checkpoint, which is frozen.
+        """Put a canonicalizer in front of a checkpoint, which is frozen: a new one, or that of an adapter.
 
         Args:
-            checkpoint: a Hub id, a folder, or a live model (wrapped as it is, not copied).
-            group: what happens to the inputs, as in `get_group`.
-            canonicalizer: "orbit", "equivariant", "shift" or "predictor"; or a `Canonicalizer`; or any scoring
-                network, a module from images `(batch, channels, height, width)` to embeddings `(batch, features)`,
-                to be used on the orbit.
+            checkpoint: a Hub id, a folder, or a live model (wrapped as it is, not copied). It may carry LoRA or
+                another PEFT adapter, whose weights are then saved with the canonicalizer's.
+            group: what happens to the inputs, as in `get_group`; "c4" by default.
+            canonicalizer: "orbit" (the default), "equivariant", "shift" or "predictor"; or a `Canonicalizer`; or any
+                scoring network, a module from images `(batch, channels, height, width)` to embeddings
+                `(batch, features)`, to be used on the orbit.
             canonicalizer_settings: keyword arguments of the canonicalizer.
+            adapter: Hub id or folder of an adapter that was trained with this or another checkpoint of the same input
+                kind. Its canonicalizer is taken over, and told if this checkpoint's processor normalizes otherwise.
             base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`, `revision`, `token`,
                 ...).
 
         Raises:
-            ValueError: the task of the checkpoint is not covered, or group and canonicalizer are unknown or disagree.
-            OSError: there is no such checkpoint.
+            ValueError: the task of the checkpoint is not covered, group and canonicalizer are unknown or disagree, or
+                the adapter does not fit the checkpoint.
+            OSError: there is no such checkpoint or adapter.
         """
-        resolved = get_group(group) if isinstance(group, str) else group
-        if isinstance(checkpoint, nn.Module):
-            if base_kwargs:
-                raise ValueError(f"{', '.join(base_kwargs)} load a checkpoint, and this predictor is loaded already.")
-            predictor = checkpoint
-            # A live model says what it is by its class; its configuration does so only once it was saved.
-            architecture = type(predictor).__name__
-            model_class = _class_for([architecture], f"This {architecture}")
-        else:
-            where = str(Path(checkpoint).resolve()) if Path(checkpoint).is_dir() else os.fspath(checkpoint)
-            base_config = _load_config(where, {k: v for k, v in base_kwargs.items() if k in HUB_ARGUMENTS})
-            model_class = _class_for(base_config.architectures, where)
-            try:
-                predictor = model_class.auto_class.from_pretrained(where, **base_kwargs)
-            except OSError as error:
-                reason = str(error).splitlines()[0]
-                raise OSError(f"The weights of the checkpoint {where!r} cannot be read: {reason}") from error
-            architecture = type(predictor).__name__
-        channels = _input_channels(predictor.config)
-        built = _make_canonicalizer(canonicalizer, resolved, channels, canonicalizer_settings or {})
-        name, commit = _origin(predictor)
-        config = CanonicalizedConfig(
-            base_config={**predictor.config.to_dict(), "architectures": [architecture]},
-            base_name_or_path=name,
-            base_revision=commit,
-            group=resolved.name,
-            canonicalizer=built.name,
-            canonicalizer_settings=built.settings,
+        if adapter is not None and (group is not None or isinstance(canonicalizer, str) or canonicalizer_settings):
+            raise ValueError(
+                f"The adapter {os.fspath(adapter)} has its own group and canonicalizer. "
+                "Leave out group, canonicalizer and canonicalizer_settings, or leave out adapter."
+            )
+        resolved = group if isinstance(group, Group) else get_group(group or "c4")
+        predictor = find_predictor(checkpoint, base_kwargs, _class_for)
+        model_class = _class_for([type(predictor).__name__], f"This {type(predictor).__name__}")
+        if adapter is not None:
+            where, hub_kwargs = where_of(adapter), within_reach(base_kwargs)
+            config = require_adapter(where, None, hub_kwargs)
+            module = None if isinstance(canonicalizer, str) else canonicalizer
+            return model_class._with_adapter(predictor, where, config, hub_kwargs, module)
+        channels = input_channels(predictor.config)
+        built = make_canonicalizer(canonicalizer or "orbit", resolved, channels, canonicalizer_settings or {})
+        model = model_class(
+            describe_pair(predictor, model_class.task, resolved, built.name, built.settings), predictor, built
         )
-        model = model_class(config, predictor, built)
         if predictor.device.type != "meta":
             built.to(predictor.device)
+        return model.eval()
+
+    @classmethod
+    def _with_adapter(
+        cls,
+        predictor: PreTrainedModel,
+        where: str,
+        config: CanonicalizedConfig,
+        hub_kwargs: dict[str, Any],
+        canonicalizer: nn.Module | None,
+        peft: bool = False,
+    ) -> "CanonicalizedModel":
+        """A live predictor behind the canonicalizer of an adapter; and with its PEFT adapters, if it has none."""
+        peft = peft and config.predictor_peft is not None and not carries_peft(predictor)
+        if peft:
+            add_peft(predictor, config.predictor_peft)  # type: ignore[arg-type]
+        config = describe_move(predictor, cls.task, where, config, hub_kwargs)
+        model = cls(config, predictor, remake_canonicalizer(canonicalizer, config))
+        names = [name for name in model._adapter_names() if peft or name.startswith("canonicalizer.")]
+        fill(model, names, where, hub_kwargs)
         return model.eval()
 
     @classmethod
@@ -178,21 +206,19 @@ class CanonicalizedModel(PreTrainedModel):
             ValueError: what is there is not an adapter of hf_canon, or its weights do not fit its configuration.
             OSError: the adapter or its checkpoint cannot be found.
         """
-        where = os.fspath(pretrained_model_name_or_path)
+        where = where_of(pretrained_model_name_or_path)
         hub_kwargs: dict[str, Any] = {"revision": revision, "token": token}
         hub_kwargs |= {key: base_kwargs.pop(key) for key in HUB_ARGUMENTS if key in base_kwargs}
         output_loading_info = base_kwargs.pop("output_loading_info", False)
         for consumed in ("trust_remote_code", "_from_auto", "adapter_kwargs", "_commit_hash"):
             base_kwargs.pop(consumed, None)
-        if config is None:
-            config = _load_config(where, hub_kwargs)
-        if not isinstance(config, CanonicalizedConfig):
-            raise ValueError(
-                f"{where} holds a {getattr(config, 'model_type', 'different')} checkpoint, not an hf_canon adapter. "
-                "Use CanonicalizedModel.wrap to put a canonicalizer in front of it."
-            )
+        config = require_adapter(where, config, hub_kwargs)
+        model_class = _class_of(config, where)
+        if predictor is not None:
+            predictor = cast(PreTrainedModel, unwrap_peft(predictor))
+            return model_class._with_adapter(predictor, where, config, hub_kwargs, canonicalizer, peft=True)
         if config.includes_predictor:
-            loaded: Any = super(CanonicalizedModel, _class_of(config, where)).from_pretrained(
+            loaded: Any = super(CanonicalizedModel, model_class).from_pretrained(
                 where, *args, config=config, output_loading_info=output_loading_info, **hub_kwargs, **base_kwargs
             )
             # Loading has replaced the parameters, and with them what was frozen.
@@ -202,37 +228,15 @@ class CanonicalizedModel(PreTrainedModel):
                 if isinstance(module, Backbone):
                     module.model.requires_grad_(not module.freeze)
             return loaded
-        if predictor is None:
-            from_hub: dict[str, Any] = {
-                key: hub_kwargs[key] for key in ("cache_dir", "local_files_only") if key in hub_kwargs
-            }
-            predictor = _load_base(config, where, {"token": token, **from_hub, **base_kwargs})
-        else:
-            config.base_name_or_path, config.base_revision = _origin(predictor)
-        if canonicalizer is not None:
-            settings = dict(config.canonicalizer_settings or {})
-            channels = settings.pop("channels", 3)
-            canonicalizer = _make_canonicalizer(canonicalizer, get_group(config.group), channels, settings, again=True)
-        model = _class_of(config, where)(config, predictor, canonicalizer)
-        weights = str(cached_file(where, SAFE_WEIGHTS_NAME, **hub_kwargs))
-        try:
-            state = load_file(weights)
-        except SafetensorError as error:
-            raise ValueError(
-                f"The adapter's weights {weights} are damaged ({error}). Save or download them again."
-            ) from error
-        wanted = {f"canonicalizer.{name}": value.shape for name, value in model.canonicalizer.state_dict().items()}
-        found = {name: value.shape for name, value in state.items()}
-        if wanted != found:
-            odd = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-            raise ValueError(
-                f"The weights in {where} do not fit its configuration, a {config.canonicalizer!r} canonicalizer with "
-                f"{config.canonicalizer_settings}: see {', '.join(odd[:3])}. Restore the config.json that was saved "
-                "with them; if the canonicalizer was a module of yours, pass it again as canonicalizer=."
-            )
-        model.load_state_dict(state, strict=False)
-        model.canonicalizer.to(predictor.device)
-        model.name_or_path = where
+        base = config.base_name_or_path
+        if base is None:
+            raise ValueError(f"The adapter {where} names no base checkpoint. Pass the loaded one as predictor=.")
+        kwargs = {"revision": config.base_revision, **within_reach(hub_kwargs), **base_kwargs}
+        predictor = load_predictor(model_class.auto_class, base, kwargs, where)
+        if config.predictor_peft is not None:
+            add_peft(predictor, config.predictor_peft)
+        model = model_class(config, predictor, remake_canonicalizer(canonicalizer, config))
+        fill(model, model._adapter_names(), where, hub_kwargs)
         model.eval()
         if output_loading_info:
             nothing: dict[str, set[str]] = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
@@ -245,39 +249,43 @@ class CanonicalizedModel(PreTrainedModel):
         is_main_process: bool = True,
         state_dict: dict[str, Tensor] | None = None,
         full: bool | None = None,
+        report: "RobustnessReport | None" = None,
+        export_code: bool = False,
+        overwrite_card: bool = False,
         **kwargs: Any,
     ) -> None:
-        """Save the adapter: the configuration, and the weights of the canonicalizer alone.
+        """Save the adapter: configuration, the canonicalizer's weights, the processor's configuration, and a card.
+
+        Everything is written beside and moved into place when it is whole: a save that fails or is killed leaves what
+        was there before.
 
         Args:
             save_directory: made if it does not exist.
             is_main_process: whether this process writes.
             state_dict: the model's weights, where a distributed trainer has gathered them.
             full: save the predictor as well, so that loading needs no base. By default it is saved if it is being
-                trained (its parameters require gradients) or came that way: no base would have those weights.
+                trained (its own parameters require gradients) or came that way: no base would have those weights.
+            report: what `evaluate_robustness` found, to be shown on the card.
+            export_code: add the file with which `trust_remote_code=True` loads the adapter where hf_canon is installed
+                but not imported.
+            overwrite_card: replace a README.md that somebody has edited. One that nobody edited is always renewed.
             kwargs: passed to `PreTrainedModel.save_pretrained` when `full`.
 
         Raises:
-            ValueError: the predictor came from no folder or Hub id that a reload could find.
+            ValueError: the predictor came from no folder or Hub id that a reload could find, or `save_directory` is a
+                file.
+            OSError: the folder cannot be written.
         """
         came_full = self.config.includes_predictor
         if full is None:
-            full = came_full or any(parameter.requires_grad for parameter in self.predictor.parameters())
-        if full:
-            ignored, self._keys_to_ignore_on_save = self._keys_to_ignore_on_save, None
-            self.config.includes_predictor = True
-            try:
-                super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)
-            finally:
-                self._keys_to_ignore_on_save = ignored
-                self.config.includes_predictor = came_full
-            return
-        if came_full:
+            added = peft_names(self.predictor)
+            full = came_full or any(p.requires_grad and n not in added for n, p in self.predictor.named_parameters())
+        if came_full and not full:
             raise ValueError(
                 "This model was loaded with its predictor, and no other checkpoint is known to have those weights. "
                 "Save it with full=True."
             )
-        if self.config.base_name_or_path is None:
+        if not full and self.config.base_name_or_path is None:
             raise ValueError(
                 "This predictor was never saved, so an adapter could not say which checkpoint it belongs to. "
                 "Save it with predictor.save_pretrained(folder) and wrap the folder, or save with full=True."
@@ -286,16 +294,65 @@ class CanonicalizedModel(PreTrainedModel):
             raise ValueError(f"{save_directory} is a file, and an adapter is saved in a folder. Name another place.")
         if not is_main_process:
             return
-        state = self.state_dict() if state_dict is None else state_dict
-        own = {name: value.contiguous() for name, value in state.items() if name.startswith("canonicalizer.")}
-        Path(save_directory).mkdir(parents=True, exist_ok=True)
-        self.config.architectures = [type(self).__name__]
-        self.config.save_pretrained(save_directory)
-        # Written beside and renamed: a killed save leaves the old weights whole.
-        target = Path(save_directory) / SAFE_WEIGHTS_NAME
-        partial = target.with_suffix(".partial")
-        save_file(own, partial, metadata={"format": "pt"})
-        partial.replace(target)
+        from .hub import complete_folder, staged_folder
+
+        with staged_folder(save_directory) as folder:
+            if full:
+                ignored, self._keys_to_ignore_on_save = self._keys_to_ignore_on_save, None
+                self.config.includes_predictor = True
+                try:
+                    super().save_pretrained(folder, state_dict=state_dict, **kwargs)
+                finally:
+                    self._keys_to_ignore_on_save = ignored
+                    self.config.includes_predictor = came_full
+            else:
+                state = self.state_dict() if state_dict is None else state_dict
+                own = {name: state[name].contiguous() for name in self._adapter_names()}
+                self.config.architectures = [type(self).__name__]
+                self.config.save_pretrained(folder)
+                save_file(own, Path(folder) / SAFE_WEIGHTS_NAME, metadata={"format": "pt"})
+            complete_folder(folder, save_directory, report, export_code, overwrite_card)
+
+    def push_to_hub(  # type: ignore[override]
+        self,
+        repo_id: str,
+        *,
+        report: "RobustnessReport | None" = None,
+        full: bool | None = None,
+        export_code: bool = False,
+        overwrite_card: bool = False,
+        **hub_kwargs: Any,
+    ) -> "CommitInfo":
+        """Save the adapter as `save_pretrained` does, and upload it in one commit.
+
+        Args:
+            repo_id: `owner/name`; made if it does not exist.
+            report: what `evaluate_robustness` found, to be shown on the card.
+            full: as in `save_pretrained`.
+            export_code: as in `save_pretrained`.
+            overwrite_card: replace a card on the Hub that somebody has edited.
+            hub_kwargs: `private`, `token`, `revision`, `commit_message` and `create_pr`, as in `push_folder`.
+
+        Raises:
+            ValueError: the checkpoint is a folder of this machine, where nobody else could load it.
+            OSError: the Hub cannot be reached, or does not let you.
+        """
+        from .hub import push_folder
+
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, full=full, report=report, export_code=export_code)
+            return push_folder(folder, repo_id, overwrite_card=overwrite_card, **hub_kwargs)
+
+    def _adapter_names(self) -> list[str]:
+        """The names, in the state dict, of what an adapter saves."""
+        own = [f"canonicalizer.{name}" for name in self.canonicalizer.state_dict()]
+        return own + sorted(f"predictor.{name}" for name in peft_names(self.predictor))
+
+    def train_predictor(self, trained: bool = True) -> None:
+        """Let gradients reach the predictor: what PEFT has added to it, or else all of it. False freezes it again."""
+        added = peft_names(self.predictor)
+        for name, parameter in self.predictor.named_parameters():
+            parameter.requires_grad_(trained and (not added or name in added))
 
     def canonicalize(self, pixel_values: Tensor) -> Canonicalization:
         """Find which element happened to each input, and undo it. The predictor is not asked for its answer.
@@ -330,10 +387,13 @@ class CanonicalizedModel(PreTrainedModel):
         return torch.einsum("bg,bg...->b...", weights, orbit)
 
     def train(self, mode: bool = True) -> "CanonicalizedModel":
-        """Training mode, except for a frozen predictor: its dropout stays off and its running statistics untouched."""
+        """Training mode, except for what is frozen: a frozen predictor's dropout stays off, and running statistics
+        that would not be saved stay what they are."""
         super().train(mode)
         if not any(parameter.requires_grad for parameter in self.predictor.parameters()):
             self.predictor.eval()
+        elif carries_peft(self.predictor):
+            freeze_statistics(self.predictor)
         return self
 
     @property
@@ -413,65 +473,6 @@ def _class_for(architectures: list[str] | None, what: str) -> type[Canonicalized
 
 def _class_of(config: CanonicalizedConfig, where: str) -> type[CanonicalizedModel]:
     return _class_for(getattr(config.base_config, "architectures", None), where)
-
-
-def _origin(predictor: PreTrainedModel) -> tuple[str | None, str | None]:
-    """Where a predictor can be found again: its folder from any working directory, or its Hub id and commit."""
-    name = predictor.config._name_or_path or None
-    if name is not None and Path(name).is_dir():
-        name = str(Path(name).resolve())
-    return name, getattr(predictor.config, "_commit_hash", None)
-
-
-def _load_config(where: str | os.PathLike[str], hub_kwargs: dict[str, Any]) -> PreTrainedConfig:
-    try:
-        return AutoConfig.from_pretrained(where, **hub_kwargs)
-    except (OSError, ValueError, HFValidationError, HfHubHTTPError) as error:
-        kind = "folder" if Path(where).is_dir() else "Hub id or folder"
-        raise OSError(
-            f"No checkpoint could be read from {os.fspath(where)!r} as a {kind}: {str(error).splitlines()[0]} "
-            "Give a folder with a config.json, or the id of a repository that can be reached."
-        ) from error
-
-
-def _load_base(config: CanonicalizedConfig, adapter: str, base_kwargs: dict[str, Any]) -> PreTrainedModel:
-    base = config.base_name_or_path
-    model_class = _class_of(config, adapter)
-    if base is None:
-        raise ValueError(f"The adapter {adapter} names no base checkpoint. Pass the loaded one as predictor=.")
-    try:
-        return model_class.auto_class.from_pretrained(base, revision=config.base_revision, **base_kwargs)
-    except OSError as error:
-        raise OSError(
-            f"The adapter {adapter} belongs to the checkpoint {base!r}, which cannot be read: "
-            f"{str(error).splitlines()[0]} Bring it there, or pass the loaded checkpoint as predictor=."
-        ) from error
-
-
-def _make_canonicalizer(
-    canonicalizer: str | nn.Module, group: Group, channels: int, settings: dict[str, Any], again: bool = False
-) -> Canonicalizer:
-    """A canonicalizer from its name, a scoring network, or itself; `again` when its settings were saved."""
-    if isinstance(canonicalizer, str):
-        return build_canonicalizer(canonicalizer, group, **{"channels": channels, **settings})
-    if not isinstance(canonicalizer, Canonicalizer):
-        return OrbitCanonicalizer(group, network=canonicalizer, **{"channels": channels, **settings})
-    if canonicalizer.group != group:
-        raise ValueError(
-            f"This canonicalizer was made for {canonicalizer.group.name}, and the group asked for is {group.name}."
-        )
-    if settings and not again:
-        raise ValueError(f"This canonicalizer is made already, and {', '.join(settings)} would change nothing.")
-    return canonicalizer
-
-
-def _input_channels(config: Any) -> int:
-    """Channels of the picture that a vision configuration describes; three unless it says otherwise."""
-    for holder in (config, getattr(config, "backbone_config", None)):
-        channels = getattr(holder, "num_channels", None)
-        if isinstance(channels, int):
-            return channels
-    return 3
 
 
 AutoModelForImageClassification.register(CanonicalizedConfig, CanonicalizedForImageClassification, exist_ok=True)

@@ -27,12 +27,20 @@ class Canonicalizer(nn.Module):
     resolution: int
     """Side in pixels at which the pose is decided."""
 
+    scale: tuple[float, ...] = (1.0,)
+    shift: tuple[float, ...] = (0.0,)
+    """For each channel: what turns the inputs into those of the checkpoint that it was trained with."""
+
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
     def thumbnail(self, x: Tensor) -> Tensor:
-        """The input at the size at which the pose is decided, in the precision of the weights."""
-        return thumbnail(x, self.resolution).to(next(self.parameters()).dtype)
+        """The input at the size at which the pose is decided, normalized as in training, in the weights' precision."""
+        small = thumbnail(x, self.resolution)
+        if (self.scale, self.shift) != (Canonicalizer.scale, Canonicalizer.shift):
+            scale, shift = per_channel(self.scale, x.device), per_channel(self.shift, x.device)
+            small = small * scale + shift * inscribed_disc(self.resolution, x.device)
+        return small.to(next(self.parameters()).dtype)
 
     def element(self, logits: Tensor) -> Tensor:
         """The most likely element, `(batch,)`: an index, or the parameter of a continuous group."""
@@ -83,6 +91,12 @@ def thumbnail(x: Tensor, resolution: int) -> Tensor:
     wide = x.float() if x.device.type == "mps" else x.double()  # MPS has no double
     small = F.adaptive_avg_pool2d(wide, resolution).float()
     return small * inscribed_disc(resolution, x.device)
+
+
+@constant
+def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """`(channels, 1, 1)`."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 @constant

@@ -112,6 +112,7 @@ class RobustnessReport:
         group: the model's group.
         canonicalizer: the canonicalizer's name.
         items: number of pictures.
+        dataset: where they came from (`id`, `revision`, `split`), as far as the data set knows.
         labelled: whether there were labels. Without them every accuracy is None, and agreement with the untouched
             model's upright answer takes its place in differences and counts.
         upright: the pictures as they came.
@@ -146,6 +147,7 @@ class RobustnessReport:
     upright_wrong_to_right: int
     sets: dict[str, TransformSet]
     cost: Cost
+    dataset: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, in what JSON can hold."""

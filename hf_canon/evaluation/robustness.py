@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from transformers.utils import logging
 
 from ..groups import FinitePlanar, Planar
 from ..modeling_canonicalized import CanonicalizedModel
+from ..provenance import describe_dataset
 from .data import Answer, Batches
 from .report import BASELINES, Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
 from .transforms import UPRIGHT, Shift, Transforms, check_shape, parse_transforms
@@ -111,7 +113,7 @@ def evaluate_robustness(
                 sample = torch.cat([shifts[i % len(shifts)](x[i : i + 1]) for i in range(len(x))])
         assert sample is not None
         cost = measure_cost(model, sample)
-    return summarize(model, observations, sets, cost)
+    return replace(summarize(model, observations, sets, cost), dataset=describe_dataset(dataset) or None)
 
 
 def name_of(model: CanonicalizedModel) -> str:

@@ -1,18 +1,29 @@
 """Trains a canonicalizer with `transformers.Trainer`: frozen predictor, and no labels unless asked."""
 
 import math
+from dataclasses import MISSING, fields
+from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub import HfApi
 from torch import Tensor, nn
 from transformers import EvalPrediction, Trainer
 from transformers.modeling_utils import unwrap_model
+from transformers.trainer_utils import HubStrategy
+from transformers.utils import logging
 
 from ..groups import wrap_angle
+from ..hub.folder import CARD_FILE, is_repository, may_renew, write_card
+from ..hub.push import push_folder
 from ..modeling_canonicalized import CanonicalizedModel
 from ..objectives import ContrastiveUniqueness, Distillation, Objective, PriorRegularization, TaskLoss
+from ..peft import carries_peft
+from ..provenance import describe_dataset
 from .arguments import CanonicalizationArguments
 from .data import PictureCollator
+
+logger = logging.get_logger(__name__)
 
 
 class CanonicalizationTrainer(Trainer):
@@ -56,16 +67,23 @@ class CanonicalizationTrainer(Trainer):
         **kwargs: Any,
     ):
         args = CanonicalizationArguments(output_dir="out") if args is None else args
-        model.predictor.requires_grad_(args.train_predictor)
+        model.train_predictor(args.train_predictor)
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise ValueError(
                 f"The {model.canonicalizer.name!r} canonicalizer has nothing to train. "
                 "Use 'orbit', 'equivariant' or 'shift'."
             )
-        if args.save_strategy != "no" and model.config.base_name_or_path is None and not args.train_predictor:
+        full = args.train_predictor and not carries_peft(model.predictor)
+        base = model.config.base_name_or_path
+        if args.save_strategy != "no" and base is None and not full:
             raise ValueError(
                 "The predictor was never saved, so the adapters that training saves could not name it. "
                 "Save it, wrap the folder that it is in, or train with save_strategy='no'."
+            )
+        if args.push_to_hub and not full and not is_repository(str(base)):
+            raise ValueError(
+                f"The adapter could not be pushed: it would belong to {base!r}, a folder that nobody else can load. "
+                "Push the checkpoint first, and wrap it by its Hub id."
             )
         self.objectives = objectives_from(args)
         super().__init__(
@@ -76,6 +94,8 @@ class CanonicalizationTrainer(Trainer):
             compute_metrics=pose_metrics(model) if compute_metrics is None else compute_metrics,
             **kwargs,
         )
+        facts = {"data": describe_dataset(self.train_dataset), "arguments": chosen_arguments(args)}
+        model.config.training = {name: value for name, value in facts.items() if value} or None
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -106,6 +126,74 @@ class CanonicalizationTrainer(Trainer):
             loss = wrapped.canonicalizer.pose_loss(moved, element, offset)
         return loss, None if prediction_loss_only else logits, None if prediction_loss_only else element
 
+    def create_model_card(self, *args: Any, model_name: str | None = None, **kwargs: Any) -> None:
+        """Our card, of what the output folder holds; one that somebody has edited is kept."""
+        folder = Path(str(self.args.output_dir))
+        if self.is_world_process_zero() and may_renew(folder / CARD_FILE):
+            write_card(folder, self.hub_model_id or model_name or folder.resolve().name)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Save the adapter in the output folder and upload it, and nothing else that is there, in one commit.
+
+        Args:
+            commit_message: of the commit.
+            blocking: wait for the upload; else return its future.
+            token: of somebody who may write there, in place of `args.hub_token`.
+            revision: a branch, in place of `args.hub_revision`.
+            private: whether a new repository is private, in place of `args.hub_private_repo`.
+            kwargs: as in `push_folder`.
+
+        Raises:
+            ValueError: the checkpoint is a folder of this machine, where nobody else could load it.
+            OSError: the Hub cannot be reached, or does not let you.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        if private is not None:
+            kwargs["private"] = private
+        options = {"commit_message": commit_message, "blocking": blocking, **kwargs}
+        return self._push(str(self.args.output_dir), token, revision, **options)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """The adapter as it is now; Trainer's own upload would take its pickled arguments along."""
+        if not self.is_world_process_zero() or self.args.hub_strategy == HubStrategy.END:
+            return
+        message = f"Training in progress, step {self.state.global_step}"
+        last = self.args.hub_strategy == HubStrategy.CHECKPOINT
+        try:
+            # Kilobytes: no reason to do it in the background, where the checkpoint may be deleted meanwhile.
+            self._push(checkpoint_folder, commit_message=message)
+            if last or self.args.hub_strategy == HubStrategy.ALL_CHECKPOINTS:
+                HfApi(token=self.args.hub_token).upload_folder(
+                    repo_id=self._repository,
+                    folder_path=checkpoint_folder,
+                    path_in_repo="last-checkpoint" if last else Path(checkpoint_folder).name,
+                    commit_message=f"{message}, checkpoint",
+                    revision=self.args.hub_revision,
+                    ignore_patterns=["training_args.bin"],
+                )
+        except OSError as error:
+            logger.warning(f"{error} The training goes on.")
+
+    @property
+    def _repository(self) -> str:
+        return self.hub_model_id or self.args.hub_model_id or Path(str(self.args.output_dir)).resolve().name
+
+    def _push(self, folder: str, token: str | None = None, revision: str | None = None, **kwargs: Any) -> Any:
+        kwargs.setdefault("private", self.args.hub_private_repo)
+        token, revision = token or self.args.hub_token, revision or self.args.hub_revision
+        return push_folder(folder, self._repository, token=token, revision=revision, **kwargs)
+
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
         self._eval_batches = 0  # the same elements at every evaluation
         return super().evaluation_loop(*args, **kwargs)
@@ -124,6 +212,29 @@ def objectives_from(args: CanonicalizationArguments) -> list[tuple[Objective, fl
         raise ValueError("No other objective than the task loss trains the predictor. Set task_weight=1.0 as well.")
     if not chosen:
         raise ValueError("Every objective has the weight 0. Set prior_weight=1.0, or one of the others.")
+    return chosen
+
+
+NOT_ABOUT_TRAINING = (
+    *("output_dir", "run_name", "report_to", "project", "trackio_", "logging_", "log_", "save_", "eval_", "hub_"),
+    *("push_to_hub", "load_best", "metric_for", "greater_is", "disable_tqdm", "use_cpu", "dataloader_", "ddp_"),
+    *("local_rank", "deepspeed", "fsdp", "accelerator_config", "include_", "do_", "overwrite_", "resume_", "full_"),
+    *("per_device_eval", "remove_unused", "label_names", "parallelism", "batch_eval", "prediction_loss"),
+)
+"""Arguments that say where a training runs and what it writes, and nothing about what comes out."""
+
+
+def chosen_arguments(args: CanonicalizationArguments) -> dict[str, Any]:
+    """The arguments of a training that are not the defaults, and make a difference to what is learned."""
+    values = args.to_dict()
+    chosen = {}
+    for one in fields(args):
+        usual = one.default_factory() if one.default_factory is not MISSING else one.default
+        value = values.get(one.name)
+        # What was None may have become an empty dictionary.
+        same = value == usual or not (value or usual)
+        if one.init and not same and not one.name.startswith(NOT_ABOUT_TRAINING):
+            chosen[one.name] = value
     return chosen
 
 

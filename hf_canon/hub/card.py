@@ -1,0 +1,168 @@
+"""The model card of an adapter: rendered from facts, and from nothing else.
+
+What is not known is left out. A card ends with a mark by which it is known again as long as nobody has edited it.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..evaluation.report import BASELINES, RobustnessReport
+
+REPORT_FILE = "robustness.json"
+PLOT_FILE = "robustness.png"
+RESULTS_FILE = ".eval_results/hf_canon.yaml"
+
+
+@dataclass(frozen=True)
+class AdapterFacts:
+    """What is known of an adapter. Everything that may be unknown is None then.
+
+    Attributes:
+        name: the repository `owner/name`, or the name of a folder.
+        task: as `pipeline` calls it.
+        base: the Hub id of the checkpoint; None for a folder, which nobody else has.
+        base_revision: its commit.
+        base_architecture: its class.
+        group: name of the group; `elements` and `exact` count its elements, None for a continuous one.
+        canonicalizer: its name.
+        parameters: how many numbers the saved weights hold.
+        size: bytes of the saved weights.
+        includes_predictor: whether those hold the checkpoint too.
+        peft: the kinds of PEFT adapter that the predictor carries.
+        classes: how many the checkpoint knows.
+        training: what the canonicalizer was trained on and how: `data` and `arguments`.
+        report: what `evaluate_robustness` found.
+        plot: whether the report is drawn in `PLOT_FILE`.
+    """
+
+    name: str
+    task: str
+    base: str | None
+    base_revision: str | None
+    base_architecture: str | None
+    group: str
+    elements: int | None
+    exact: int | None
+    canonicalizer: str
+    parameters: int
+    size: int
+    includes_predictor: bool = False
+    peft: tuple[str, ...] = ()
+    classes: int | None = None
+    training: dict[str, Any] | None = None
+    report: RobustnessReport | None = None
+    plot: bool = False
+
+
+def render_card(facts: AdapterFacts) -> str:
+    """The README.md of an adapter's repository.
+
+    Example:
+        >>> from hf_canon.hub import AdapterFacts, render_card
+        >>> card = render_card(AdapterFacts(name="me/vit-base-d4", task="image-classification",
+        ...     base="google/vit-base-patch16-224", base_revision=None, base_architecture=None, group="d4", elements=8,
+        ...     exact=8, canonicalizer="orbit", parameters=76514, size=306056))
+        >>> "base_model_relation: adapter" in card, "CanonicalizedModel.from_pretrained" in card
+        (True, True)
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    scores = facts.report.upright.scores if facts.report is not None else {}
+    body = environment.get_template("card.md.jinja").render(
+        facts=facts,
+        baselines={name: title for name, title in BASELINES.items() if name in scores},
+        plot_file=PLOT_FILE,
+        report_file=REPORT_FILE,
+    )
+    body = re.sub(r"\n{3,}", "\n\n", body)
+    return sign(f"---\n{metadata(facts).to_yaml()}\n---\n{body}")
+
+
+def metadata(facts: AdapterFacts) -> ModelCardData:
+    """The front matter of the card."""
+    data = facts.training.get("data", {}) if facts.training else {}
+    return ModelCardData(
+        base_model=facts.base,
+        base_model_relation=None if facts.includes_predictor or facts.base is None else "adapter",
+        library_name="hf_canon",
+        pipeline_tag=facts.task,
+        datasets=data.get("id"),
+        tags=["hf_canon", "canonicalization", "equivariance", facts.group],
+        model_name=facts.name if facts.report is not None else None,
+        eval_results=eval_results(facts) or None,
+    )
+
+
+def eval_results(facts: AdapterFacts) -> list[EvalResult]:
+    """The report in the form of `model-index`: upright and transformed, before and after."""
+    report = facts.report
+    if report is None:
+        return []
+    data = report.dataset or {}
+    metric = "accuracy" if report.labelled else "agreement"
+    measured = {
+        "upright, untouched": report.upright.before.value,
+        "upright, canonicalized": report.upright.after.value,
+    }
+    for one in report.sets.values():
+        measured |= {
+            f"mean over {one.title}, untouched": one.before,
+            f"mean over {one.title}, canonicalized": one.after,
+        }
+    return [
+        EvalResult(
+            task_type=facts.task,
+            dataset_type=data.get("id") or "unnamed",
+            dataset_name=data.get("id") or "unnamed",
+            dataset_split=data.get("split"),
+            dataset_revision=data.get("revision"),
+            metric_type=metric,
+            metric_name=f"{metric}, {name}",
+            metric_value=round(value, 4),
+        )
+        for name, value in measured.items()
+    ]
+
+
+def results_yaml(facts: AdapterFacts) -> list[dict[str, Any]] | None:
+    """The report in the form of `.eval_results`, which names a data set on the Hub; None where there is none."""
+    report = facts.report
+    if report is None or not report.labelled or report.dataset is None or "id" not in report.dataset:
+        return None
+    entries = [
+        EvalResultEntry(
+            dataset_id=report.dataset["id"],
+            task_id=one.name,
+            value=round(100 * one.after, 2),
+            dataset_revision=report.dataset.get("revision"),
+            notes=f"mean over {one.title}; untouched {100 * one.before:.2f}",
+        )
+        for one in report.sets.values()
+    ]
+    return eval_result_entries_to_yaml(entries)
+
+
+MARK = "<!-- hf_canon wrote this card; it is renewed with the adapter until somebody edits it: {} -->\n"
+
+
+def sign(text: str) -> str:
+    text = text.rstrip("\n") + "\n\n"
+    return text + MARK.format(hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def is_untouched(text: str) -> bool:
+    """Whether a card is as `render_card` made it."""
+    body, _, _ = text.replace("\r\n", "\n").rpartition(MARK.partition("{}")[0])
+    return bool(body) and sign(body) == text.replace("\r\n", "\n")

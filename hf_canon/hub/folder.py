@@ -1,0 +1,189 @@
+"""The folder of an adapter: written as a whole or not at all, and completed with everything but the weights."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import yaml
+from safetensors import SafetensorError, safe_open
+
+from ..configuration_canonicalized import CanonicalizedConfig
+from ..groups import get_group
+from ..loading import because, processor_files
+from .card import PLOT_FILE, REPORT_FILE, RESULTS_FILE, AdapterFacts, is_untouched, render_card, results_yaml
+
+if TYPE_CHECKING:
+    from ..evaluation.report import RobustnessReport
+
+CARD_FILE = "README.md"
+CODE_FILE = "canonicalized_remote_code.py"
+WEIGHTS = "model*.safetensors*"
+
+
+@contextmanager
+def staged_folder(target: str | os.PathLike[str]) -> Iterator[str]:
+    """A folder beside the files of `target`, which replace those of the same names when the block has ended well.
+
+    Raises:
+        OSError: `target` cannot be written; what was there before is still there.
+    """
+    try:
+        Path(target).mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=target, prefix=".saving-") as staging:
+            yield staging
+            files = [path.relative_to(staging) for path in Path(staging).rglob("*") if path.is_file()]
+            # Weights of another kind (shards, a full checkpoint) would be found first, or beside.
+            stale = {path.relative_to(target) for path in Path(target).glob(WEIGHTS)} - set(files)
+            for file in sorted(files):
+                (Path(target) / file).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(Path(staging) / file, Path(target) / file)
+            for file in stale:
+                (Path(target) / file).unlink()
+    except (OSError, SafetensorError) as error:
+        raise OSError(
+            f"The adapter could not be saved in {os.fspath(target)!r}, and what was there is unchanged: "
+            f"{because(error)} Make room, or name another folder."
+        ) from error
+
+
+def complete_folder(
+    folder: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    report: "RobustnessReport | None" = None,
+    export_code: bool = False,
+    overwrite_card: bool = False,
+) -> None:
+    """Add to a configuration and weights what a reader wants: the processor, the report, the card.
+
+    Args:
+        folder: where configuration and weights are.
+        target: where they will be; what is there already, of the processor, the report and an edited card, stays.
+        report: replaces a report that is there.
+        export_code: add the file for `trust_remote_code`.
+        overwrite_card: replace a card that somebody has edited.
+    """
+    folder, target = Path(folder), Path(target)
+    config = CanonicalizedConfig.from_pretrained(folder)
+    base = {"revision": config.base_revision} if config.base_revision else {}
+    for name, content in processor_files(config.base_name_or_path, base).items():
+        if not (target / name).exists():
+            (folder / name).write_bytes(content)
+    if export_code:
+        add_code(folder, config)
+    if report is not None:
+        add_report(folder, report)
+    elif (target / REPORT_FILE).exists():
+        for name in (REPORT_FILE, PLOT_FILE):
+            if (target / name).exists():
+                (folder / name).write_bytes((target / name).read_bytes())
+    if overwrite_card or may_renew(target / CARD_FILE):
+        write_card(folder, target.name)
+
+
+def add_report(folder: Path, report: "RobustnessReport") -> None:
+    from ..evaluation.plots import plot_robustness
+
+    report.save(folder / REPORT_FILE)
+    plot_robustness(report, folder / PLOT_FILE)
+
+
+def may_renew(card: Path) -> bool:
+    """Whether a card is missing, or is one of ours that nobody edited."""
+    return not card.exists() or is_untouched(card.read_text(encoding="utf-8"))
+
+
+def write_card(folder: Path, name: str) -> None:
+    facts = read_facts(folder, name)
+    results = results_yaml(facts)
+    if results is not None:
+        (folder / RESULTS_FILE).parent.mkdir(exist_ok=True)
+        (folder / RESULTS_FILE).write_text(yaml.safe_dump(results, sort_keys=False), encoding="utf-8")
+    (folder / CARD_FILE).write_text(render_card(facts), encoding="utf-8")
+
+
+def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
+    """What the files of an adapter say of it.
+
+    Args:
+        folder: of the adapter.
+        name: the repository or folder that the card is for.
+
+    Raises:
+        ValueError: the weights are damaged, or the report is.
+    """
+    from ..evaluation.report import RobustnessReport
+
+    folder = Path(folder)
+    config = CanonicalizedConfig.from_pretrained(folder)
+    group = get_group(config.group)
+    parameters, size = count_weights(folder)
+    report = RobustnessReport.load(folder / REPORT_FILE) if (folder / REPORT_FILE).exists() else None
+    base = config.base_name_or_path
+    peft = (config.predictor_peft or {}).get("configs", {}).values()
+    return AdapterFacts(
+        name=name,
+        task=config.task or "image-classification",
+        base=base if base is not None and is_repository(base) else None,
+        base_revision=config.base_revision,
+        base_architecture=next(iter(getattr(config.base_config, "architectures", None) or []), None),
+        group=group.name,
+        elements=group.order if group.finite else None,
+        exact=len(group.exact_elements) if group.finite else None,
+        canonicalizer=config.canonicalizer,
+        parameters=parameters,
+        size=size,
+        includes_predictor=config.includes_predictor,
+        peft=tuple(str(one["peft_type"]) for one in peft),
+        classes=config.num_labels,
+        training=config.training,
+        report=report,
+        plot=(folder / PLOT_FILE).exists(),
+    )
+
+
+def count_weights(folder: Path) -> tuple[int, int]:
+    """How many numbers the saved weights hold, and their bytes on disk.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    parameters = size = 0
+    for path in folder.glob("model*.safetensors"):
+        size += path.stat().st_size
+        try:
+            with safe_open(path, framework="numpy") as file:
+                for name in file.keys():  # noqa: SIM118 (it is no dictionary)
+                    count = 1
+                    for side in file.get_slice(name).get_shape():
+                        count *= side
+                    parameters += count
+        except SafetensorError as error:
+            raise ValueError(f"The weights {path} are damaged ({error}). Save or download them again.") from error
+    return parameters, size
+
+
+def is_repository(name: str) -> bool:
+    """Whether a name is the id of a Hub repository, and not the path of a folder."""
+    return re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) is not None and not Path(name).is_dir()
+
+
+def add_code(folder: Path, config: CanonicalizedConfig) -> None:
+    """The remote-code form: a file that brings our classes to somebody who has not imported hf_canon."""
+    model_class = next(iter(config.architectures or []))
+    auto_class = f"AutoModel{model_class.removeprefix('Canonicalized')}"
+    (folder / CODE_FILE).write_text(
+        '"""Brings the classes of hf_canon (pip install hf_canon) to transformers, with trust_remote_code=True."""\n\n'
+        "from hf_canon.configuration_canonicalized import CanonicalizedConfig\n"
+        f"from hf_canon.modeling_canonicalized import {model_class}\n\n"
+        f'__all__ = ["CanonicalizedConfig", "{model_class}"]\n',
+        encoding="utf-8",
+    )
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    module = CODE_FILE.removesuffix(".py")
+    settings["auto_map"] = {"AutoConfig": f"{module}.CanonicalizedConfig", auto_class: f"{module}.{model_class}"}
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

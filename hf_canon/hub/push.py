@@ -1,0 +1,125 @@
+"""An adapter's folder on its way to the Hub: one commit, or none."""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from httpx2 import HTTPError
+from huggingface_hub import HfApi
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from ..loading import PROCESSOR_FILES, because
+from .card import PLOT_FILE, REPORT_FILE, RESULTS_FILE, is_untouched, render_card
+from .folder import CARD_FILE, CODE_FILE, WEIGHTS, is_repository, may_renew, read_facts
+
+FILES = ["config.json", WEIGHTS, *PROCESSOR_FILES, CARD_FILE, REPORT_FILE, PLOT_FILE, RESULTS_FILE, CODE_FILE]
+"""What belongs to an adapter: a training's folder also holds checkpoints, logs and a pickle of its arguments."""
+
+
+def push_folder(
+    folder: str | os.PathLike[str],
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    commit_message: str | None = None,
+    create_pr: bool = False,
+    overwrite_card: bool = False,
+    blocking: bool = True,
+) -> Any:
+    """Upload a saved adapter. A second push of the same files makes no commit.
+
+    Args:
+        folder: what `save_pretrained` or a training wrote; what is no part of the adapter stays behind.
+        repo_id: `owner/name`, or `name` in your own namespace; made if it does not exist.
+        private: whether a new repository is private; the namespace's default if None.
+        token: of somebody who may write there; the one of `hf auth login` if None.
+        revision: the branch, made if it does not exist; main if None.
+        commit_message: of the one commit.
+        create_pr: open a pull request in place of a commit.
+        overwrite_card: replace a card on the Hub that somebody has edited; one that nobody edited is renewed anyway.
+        blocking: wait for the upload; else return a future of what is returned.
+
+    Returns:
+        The `CommitInfo` of the upload.
+
+    Raises:
+        ValueError: the folder holds no adapter, or one whose checkpoint is a folder of this machine.
+        OSError: the Hub cannot be reached, or does not let you write there.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    if not config.includes_predictor and not is_repository(str(config.base_name_or_path)):
+        raise ValueError(
+            f"The adapter in {os.fspath(folder)!r} belongs to the checkpoint {config.base_name_or_path!r}, a folder "
+            "of this machine that nobody else can load. Push the checkpoint too, and then "
+            "CanonicalizedModel.wrap('owner/checkpoint', adapter=...).push_to_hub(...); or push with full=True."
+        )
+    api = HfApi(token=token)
+    try:
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if revision is not None and not revision.startswith("refs/"):
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        left_out = [] if overwrite_card or may_renew_remote(api, repo_id, revision) else [CARD_FILE]
+        if may_renew(folder / CARD_FILE):
+            (folder / CARD_FILE).write_text(render_card(read_facts(folder, repo_id)), encoding="utf-8")
+        upload = partial(
+            api.upload_folder,
+            repo_id=repo_id,
+            folder_path=folder,
+            revision=revision,
+            commit_message=commit_message or "Upload a canonicalizer with hf_canon",
+            create_pr=create_pr,
+            allow_patterns=FILES,
+            ignore_patterns=left_out,
+            # Shards of a full checkpoint that was there before would be loaded in place of this.
+            delete_patterns=[WEIGHTS],
+        )
+        return upload() if blocking else api.run_as_future(upload)
+    except (HfHubHTTPError, HTTPError, HFValidationError, OSError) as error:
+        raise OSError(f"{repo_id!r} was not pushed to, and is what it was before: {why_not(error)}") from error
+
+
+def read_config(folder: Path) -> Any:
+    """The configuration of the adapter in a folder that is complete.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    from transformers import AutoConfig
+
+    from ..configuration_canonicalized import CanonicalizedConfig
+
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{os.fspath(folder)!r} holds no config.json, and so no adapter. Name the folder of one.")
+    config = AutoConfig.from_pretrained(folder)
+    if not isinstance(config, CanonicalizedConfig):
+        raise ValueError(
+            f"{os.fspath(folder)!r} holds a {config.model_type} checkpoint and no adapter of hf_canon. Push it with "
+            "`hf upload`, or wrap it and train an adapter."
+        )
+    if not any(folder.glob(WEIGHTS)):
+        raise ValueError(f"{os.fspath(folder)!r} holds no {SAFE_WEIGHTS_NAME}. Save the adapter there again.")
+    return config
+
+
+def may_renew_remote(api: HfApi, repo_id: str, revision: str | None) -> bool:
+    """Whether the repository has no card, or one of ours that nobody edited."""
+    try:
+        card = api.hf_hub_download(repo_id, CARD_FILE, revision=revision)
+    except EntryNotFoundError:
+        return True
+    return is_untouched(Path(card).read_text(encoding="utf-8"))
+
+
+def why_not(error: BaseException) -> str:
+    """Why the Hub did not take an upload."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == 401:
+        return "the Hub does not know who you are; log in with `hf auth login`, or pass token=."
+    if status == 403:
+        return "your token has no right to write there; use one that has, or name a repository of yours."
+    return because(error)

@@ -1,0 +1,203 @@
+"""Joins a predictor and a canonicalizer: where the checkpoint is, how the pair is described, and whether it fits."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from .canonicalizers import Canonicalizer, OrbitCanonicalizer, build_canonicalizer
+from .configuration_canonicalized import CanonicalizedConfig
+from .groups import Group, get_group
+from .loading import (
+    HUB_ARGUMENTS,
+    load_base_config,
+    load_config,
+    load_predictor,
+    load_weights,
+    normalization,
+    processor_files,
+    where_of,
+    within_reach,
+)
+from .peft import peft_settings, unwrap_peft
+
+if TYPE_CHECKING:
+    from .modeling_canonicalized import CanonicalizedModel
+
+
+def find_predictor(
+    checkpoint: "str | os.PathLike[str] | PreTrainedModel",
+    kwargs: dict[str, Any],
+    class_for: "Callable[[list[str] | None, str], type[CanonicalizedModel]]",
+) -> Any:
+    """The checkpoint, loaded; a live model as it is.
+
+    Raises:
+        ValueError: it is no checkpoint that can be wrapped.
+        OSError: there is none.
+    """
+    if isinstance(checkpoint, nn.Module):
+        if kwargs:
+            raise ValueError(f"{', '.join(kwargs)} load a checkpoint, and this predictor is loaded already.")
+        return unwrap_peft(checkpoint)
+    where = where_of(checkpoint)
+    config = load_base_config(where, {key: value for key, value in kwargs.items() if key in HUB_ARGUMENTS})
+    if isinstance(config, CanonicalizedConfig):
+        raise ValueError(
+            f"{where} is an adapter of hf_canon already. Load it with CanonicalizedModel.from_pretrained, or put it "
+            "on another checkpoint with wrap(checkpoint, adapter=...)."
+        )
+    return unwrap_peft(load_predictor(class_for(config.architectures, where).auto_class, where, kwargs))
+
+
+def origin(predictor: PreTrainedModel) -> tuple[str | None, str | None]:
+    """Where a predictor can be found again: its folder from any working directory, or its Hub id and commit."""
+    name = predictor.config._name_or_path or None
+    if name is not None and Path(name).is_dir():
+        name = str(Path(name).resolve())
+    return name, getattr(predictor.config, "_commit_hash", None)
+
+
+def describe_pair(
+    predictor: PreTrainedModel, task: str, group: Group, canonicalizer: str, settings: dict[str, Any], **more: Any
+) -> CanonicalizedConfig:
+    """The configuration of a predictor behind a canonicalizer."""
+    name, commit = origin(predictor)
+    return CanonicalizedConfig(
+        base_config={**predictor.config.to_dict(), "architectures": [type(predictor).__name__]},
+        base_name_or_path=name,
+        base_revision=commit,
+        group=group.name,
+        canonicalizer=canonicalizer,
+        canonicalizer_settings=settings,
+        predictor_peft=peft_settings(predictor),
+        task=task,
+        **more,
+    )
+
+
+def require_adapter(where: str, config: PreTrainedConfig | None, hub_kwargs: dict[str, Any]) -> CanonicalizedConfig:
+    """The configuration of an adapter, read unless it is given.
+
+    Raises:
+        ValueError: what is there is a checkpoint of another kind.
+        OSError: there is nothing that can be read.
+    """
+    config = load_config(where, hub_kwargs) if config is None else config
+    if not isinstance(config, CanonicalizedConfig):
+        raise ValueError(
+            f"{where} holds a {getattr(config, 'model_type', 'different')} checkpoint, not an hf_canon adapter. "
+            "Use CanonicalizedModel.wrap to put a canonicalizer in front of it."
+        )
+    return config
+
+
+def describe_move(
+    predictor: PreTrainedModel, task: str, where: str, adapter: CanonicalizedConfig, hub_kwargs: dict[str, Any]
+) -> CanonicalizedConfig:
+    """The configuration of an adapter's canonicalizer in front of a predictor that it was perhaps not trained with.
+
+    Raises:
+        ValueError: the predictor takes other pictures than the canonicalizer.
+    """
+    settings = dict(adapter.canonicalizer_settings or {})
+    channels, wanted = settings.get("channels", 3), input_channels(predictor.config)
+    if channels != wanted:
+        raise ValueError(
+            f"The adapter {where} looks at pictures of {channels} channels, and {type(predictor).__name__} takes "
+            f"{wanted}. Train one for it: CanonicalizedModel.wrap without adapter=, and CanonicalizationTrainer."
+        )
+    name, commit = origin(predictor)
+    theirs = normalization(processor_files(where, hub_kwargs))
+    ours = normalization(processor_files(name, {**within_reach(hub_kwargs), "revision": commit}))
+    return describe_pair(
+        predictor,
+        task,
+        get_group(adapter.group),
+        adapter.canonicalizer,
+        settings,
+        training=adapter.training,
+        canonicalizer_input=renormalized(adapter.canonicalizer_input, ours, theirs),
+    )
+
+
+Normalization = tuple[list[float], list[float]]
+
+
+def renormalized(
+    learned: dict[str, Any] | None, ours: Normalization | None, theirs: Normalization | None
+) -> dict[str, Any] | None:
+    """What turns pictures normalized our way into pictures normalized as the canonicalizer learned them."""
+    if ours is None or theirs is None or ours == theirs:
+        return learned
+    scale = [a / b for a, b in zip(ours[1], theirs[1], strict=True)]
+    shift = [(a - b) / deviation for a, b, deviation in zip(ours[0], theirs[0], theirs[1], strict=True)]
+    if learned is not None:  # their pictures were not the ones it learned from either
+        shift = [a * b + c for a, b, c in zip(learned["scale"], shift, learned["shift"], strict=True)]
+        scale = [a * b for a, b in zip(learned["scale"], scale, strict=True)]
+    return {"scale": scale, "shift": shift}
+
+
+def make_canonicalizer(
+    canonicalizer: str | nn.Module, group: Group, channels: int, settings: dict[str, Any], again: bool = False
+) -> Canonicalizer:
+    """A canonicalizer from its name, a scoring network, or itself; `again` when its settings were saved."""
+    if isinstance(canonicalizer, str):
+        return build_canonicalizer(canonicalizer, group, **{"channels": channels, **settings})
+    if not isinstance(canonicalizer, Canonicalizer):
+        return OrbitCanonicalizer(group, network=canonicalizer, **{"channels": channels, **settings})
+    if canonicalizer.group != group:
+        raise ValueError(
+            f"This canonicalizer was made for {canonicalizer.group.name}, and the group asked for is {group.name}."
+        )
+    if settings and not again:
+        raise ValueError(f"This canonicalizer is made already, and {', '.join(settings)} would change nothing.")
+    return canonicalizer
+
+
+def remake_canonicalizer(module: nn.Module | None, config: CanonicalizedConfig) -> Canonicalizer | None:
+    """The module that a saved canonicalizer was made from, with its saved settings."""
+    if module is None:
+        return None
+    settings = dict(config.canonicalizer_settings or {})
+    channels = settings.pop("channels", 3)
+    return make_canonicalizer(module, get_group(config.group), channels, settings, again=True)
+
+
+def fill(model: "CanonicalizedModel", names: list[str], where: str, hub_kwargs: dict[str, Any]) -> None:
+    """Load the weights of those names from an adapter. What else came with it is of no use here.
+
+    Raises:
+        ValueError: they are not the ones that the configuration describes.
+        OSError: they cannot be read.
+    """
+    state = model.state_dict()
+    wanted = {name: state[name].shape for name in names}
+    saved = {
+        name: value
+        for name, value in load_weights(where, hub_kwargs).items()
+        if name in wanted or name.startswith("canonicalizer.")
+    }
+    found = {name: value.shape for name, value in saved.items()}
+    if wanted != found:
+        odd = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
+        raise ValueError(
+            f"The weights in {where} do not fit its configuration, a {model.config.canonicalizer!r} canonicalizer "
+            f"with {model.config.canonicalizer_settings}: see {', '.join(odd[:3])}. Restore the config.json that was "
+            "saved with them; if the canonicalizer was a module of yours, pass it again as canonicalizer=."
+        )
+    model.load_state_dict(saved, strict=False)
+    model.canonicalizer.to(model.predictor.device)
+    model.name_or_path = where
+
+
+def input_channels(config: Any) -> int:
+    """Channels of the picture that a vision configuration describes; three unless it says otherwise."""
+    for holder in (config, getattr(config, "backbone_config", None)):
+        channels = getattr(holder, "num_channels", None)
+        if isinstance(channels, int):
+            return channels
+    return 3

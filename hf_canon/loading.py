@@ -1,0 +1,162 @@
+"""Reads checkpoints and adapters from folders and the Hub, with one sentence for each way in which that can fail."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from httpx2 import HTTPError, TransportError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_NAME, cached_file, find_adapter_config_file
+
+HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only", "subfolder", "force_download")
+"""Of `from_pretrained`: where a file comes from, as opposed to what is done with it."""
+
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+UNREADABLE = (OSError, ValueError, HFValidationError, HTTPError)
+
+REASONS: dict[type[BaseException], str] = {
+    GatedRepoError: "its owner grants access on request; ask on its page, and log in with `hf auth login`.",
+    RepositoryNotFoundError: "the Hub has no such repository, or it is private and the token is missing or wrong.",
+    RevisionNotFoundError: "the repository has no such branch, tag or commit.",
+    OfflineModeIsEnabled: "it is not in the cache, and this process is offline (HF_HUB_OFFLINE).",
+    TransportError: "the connection to the Hub failed; try again.",
+}
+"""What the errors of the Hub's client mean, the more particular first."""
+
+
+def load_config(where: str, hub_kwargs: dict[str, Any]) -> PreTrainedConfig:
+    """The configuration of a checkpoint or an adapter.
+
+    Raises:
+        OSError: there is none that can be read.
+    """
+    try:
+        return AutoConfig.from_pretrained(where, **hub_kwargs)
+    except UNREADABLE as error:
+        kind = "folder" if Path(where).is_dir() else "Hub id or folder"
+        raise OSError(
+            f"No checkpoint could be read from {where!r} as a {kind}: {because(error, where)} "
+            "Give a folder with a config.json, or the id of a repository that can be reached."
+        ) from error
+
+
+def load_base_config(where: str, hub_kwargs: dict[str, Any]) -> PreTrainedConfig:
+    """The configuration of a checkpoint, or of the one that a repository of PEFT weights belongs to.
+
+    Raises:
+        OSError: there is none that can be read.
+    """
+    try:
+        return load_config(where, hub_kwargs)
+    except OSError:
+        peft_file = find_adapter_config_file(where, **hub_kwargs)
+        if peft_file is None:
+            raise
+    base = json.loads(Path(peft_file).read_text())["base_model_name_or_path"]
+    return load_config(base, within_reach(hub_kwargs))
+
+
+def load_predictor(auto_class: Any, where: str, kwargs: dict[str, Any], adapter: str | None = None) -> PreTrainedModel:
+    """A checkpoint with its weights.
+
+    Args:
+        auto_class: the auto class of its task.
+        where: Hub id or folder.
+        kwargs: of `from_pretrained`.
+        adapter: the one that belongs to it, if that is why it is loaded.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        return auto_class.from_pretrained(where, **kwargs)
+    except (OSError, HFValidationError, HTTPError, SafetensorError) as error:
+        if adapter is None:
+            raise OSError(
+                f"The weights of the checkpoint {where!r} cannot be read: {because(error, where)}"
+            ) from error
+        raise OSError(
+            f"The adapter {adapter!r} belongs to the checkpoint {where!r}, which cannot be read: "
+            f"{because(error, where)} Bring it there, or pass the loaded checkpoint as predictor=."
+        ) from error
+
+
+def load_weights(where: str, hub_kwargs: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights of an adapter.
+
+    Raises:
+        ValueError: the file is damaged.
+        OSError: there is none.
+    """
+    try:
+        weights = str(cached_file(where, SAFE_WEIGHTS_NAME, **hub_kwargs))
+    except UNREADABLE as error:
+        raise OSError(f"The adapter {where!r} has no weights that can be read: {because(error)}") from error
+    try:
+        return load_file(weights)
+    except SafetensorError as error:
+        raise ValueError(
+            f"The adapter's weights {weights} are damaged ({error}). Save or download them again."
+        ) from error
+
+
+def processor_files(where: str | None, hub_kwargs: dict[str, Any]) -> dict[str, bytes]:
+    """The files, by name, that describe a checkpoint's processor; none where there are none, or none within reach."""
+    found: dict[str, bytes] = {}
+    if where is None:
+        return found
+    for name in PROCESSOR_FILES:
+        try:
+            path = cached_file(where, name, _raise_exceptions_for_missing_entries=False, **hub_kwargs)
+        except UNREADABLE:
+            continue
+        if path is not None:
+            found[name] = Path(path).read_bytes()
+    return found
+
+
+def normalization(files: dict[str, bytes]) -> tuple[list[float], list[float]] | None:
+    """Mean and deviation, channel by channel, that a processor maps to 0 and 1; None where it does not say."""
+    for content in files.values():
+        processor = json.loads(content)
+        processor = processor.get("image_processor", processor)
+        if processor.get("do_normalize") and processor.get("image_mean") and processor.get("image_std"):
+            return list(processor["image_mean"]), list(processor["image_std"])
+    return None
+
+
+def because(error: BaseException, where: str = "") -> str:
+    """The reason why something could not be read from `where`, or sent, in a sentence."""
+    if (where.startswith((".", os.sep)) or where.count("/") > 1) and not Path(where).exists():
+        return "there is no such folder."
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for kind, sentence in REASONS.items():
+        if any(isinstance(one, kind) for one in chain):
+            return sentence
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".:") + "."
+
+
+def within_reach(hub_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Of the arguments that say where a repository's files come from: those that hold for another one too."""
+    return {key: hub_kwargs[key] for key in ("token", "cache_dir", "local_files_only") if key in hub_kwargs}
+
+
+def where_of(name: str | os.PathLike[str]) -> str:
+    """A folder from any working directory, or a Hub id as it is."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else os.fspath(name)
