@@ -294,17 +294,21 @@ class CanonicalizedModel(PreTrainedModel):
             raise ValueError(f"{save_directory} is a file, and an adapter is saved in a folder. Name another place.")
         if not is_main_process:
             return
-        from .hub import complete_folder, staged_folder
+        from .hub import complete_folder, is_repository, staged_folder
 
         with staged_folder(save_directory) as folder:
             if full:
                 ignored, self._keys_to_ignore_on_save = self._keys_to_ignore_on_save, None
+                base = self.config.base_name_or_path
                 self.config.includes_predictor = True
+                if base is not None and not is_repository(base):
+                    self.config.base_name_or_path = None  # a folder that nobody needs again
                 try:
                     super().save_pretrained(folder, state_dict=state_dict, **kwargs)
                 finally:
                     self._keys_to_ignore_on_save = ignored
                     self.config.includes_predictor = came_full
+                    self.config.base_name_or_path = base
             else:
                 state = self.state_dict() if state_dict is None else state_dict
                 own = {name: state[name].contiguous() for name in self._adapter_names()}

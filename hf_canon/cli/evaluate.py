@@ -1,8 +1,9 @@
 """`hf-canon evaluate`: a face over `evaluate_robustness`."""
 
 import argparse
+from pathlib import Path
 
-from .checkpoints import add_model_arguments, load_model, load_processor
+from .checkpoints import add_model_arguments, load_model, load_processor, read_config
 from .destinations import require_writable_file
 from .numbers import count
 from .pictures import DATA_HELP, check_fit, load_pictures, naming_broken_pictures
@@ -15,6 +16,7 @@ the checkpoint is right before and after canonicalization, beside the baselines.
 Without labels, agreement with its own upright answers takes the place of accuracy."""
 EXAMPLES = """\
   hf-canon evaluate out --data photos/ --figure circle.png
+  hf-canon evaluate out --data photos/ --card
   hf-canon evaluate out --data beans --split test --transforms c8 --json report.json
 
 without any training, by the checkpoint's own confidence:
@@ -38,9 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--figure", metavar="FILE", help="draw the circle of accuracies and three pictures here (png, ...)"
     )
+    parser.add_argument(
+        "--card",
+        action="store_true",
+        help="keep the report in the adapter's folder, and show it on the adapter's card",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.card:
+        require_adapter_folder(args.model)
     json_file = args.json and require_writable_file(args.json, (".json",))
     figure_file = args.figure and require_writable_file(args.figure, (".png", ".pdf", ".svg"))
     from ..evaluation import evaluate_robustness, plot_report
@@ -61,10 +70,29 @@ def run(args: argparse.Namespace) -> int:
     print(report)
     if json_file:
         report.save(json_file)
+    if args.card:
+        from ..hub import add_report, write_card
+
+        add_report(Path(args.model), report)
+        write_card(Path(args.model), Path(args.model).resolve().name)
+        print(f"The report is on the card, {args.model}/README.md.")
     if figure_file:
         strip = pictures[: min(STRIP, len(pictures))]["image"]
         plot_report(report, model, list(strip), figure_file, processor=processor)
     return 0
+
+
+def require_adapter_folder(name: str) -> None:
+    """Raise ValueError unless that is the folder of an adapter whose card may be written anew."""
+    from .. import CanonicalizedConfig
+    from ..hub.folder import CARD_FILE, may_renew
+
+    if not Path(name).is_dir() or not isinstance(read_config(name), CanonicalizedConfig):
+        raise ValueError(f"--card writes into the folder of an adapter, and {name!r} is none. Leave out --card.")
+    if not may_renew(Path(name) / CARD_FILE):
+        raise ValueError(
+            f"Somebody has edited {name}/{CARD_FILE}, and --card would write it anew. Leave out --card, or remove it."
+        )
 
 
 def is_number(text: str) -> bool:

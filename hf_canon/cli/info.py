@@ -1,12 +1,11 @@
 """`hf-canon info`: the groups and canonicalizers there are, or what an adapter holds."""
 
 import argparse
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .checkpoints import first_line, read_config
+from .checkpoints import read_config
 
 if TYPE_CHECKING:
     from ..configuration_canonicalized import CanonicalizedConfig
@@ -16,10 +15,12 @@ SUMMARY = "list groups and canonicalizers, or describe an adapter"
 DESCRIPTION = """\
 Without an argument, list the groups and canonicalizers there are. With one, say
 what an adapter holds: the checkpoint it belongs to, group, canonicalizer,
-parameters and size on disk. The checkpoint itself is not loaded."""
+parameters, size on disk, what it was trained on, and what an evaluation found.
+The checkpoint itself is not loaded."""
 EXAMPLES = """\
   hf-canon info
-  hf-canon info out"""
+  hf-canon info out
+  hf-canon info me/vit-base-d4"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,44 +61,59 @@ def describe(repository: str) -> Iterator[str]:
 
 
 def describe_adapter(repository: str, config: "CanonicalizedConfig") -> dict[str, str]:
-    from ..groups import get_group
+    from ..hub import read_facts
 
-    group = get_group(config.group)
-    elements = f"{group.order} elements, {len(group.exact_elements)} of them exact" if group.finite else "continuous"
-    base = [str(config.base_name_or_path)]
-    if config.base_revision:
-        base.append(f"commit {config.base_revision}")
-    if config.includes_predictor:
+    facts = read_facts(files_of(repository, config), repository)
+    base = [str(config.base_name_or_path or facts.base_architecture)]
+    if facts.base_revision:
+        base.append(f"commit {facts.base_revision}")
+    if facts.includes_predictor:
         base.append("saved with the adapter")
     settings = ", ".join(f"{name}={value}" for name, value in (config.canonicalizer_settings or {}).items())
-    parameters, size = read_weights(repository)
-    return {
+    rows = {
         "base": ", ".join(base),
-        "group": f"{group.name}: {elements}",
-        "canonicalizer": f"{config.canonicalizer} ({settings})",
-        "parameters": f"{parameters:,}",
-        "size on disk": f"{size / 1e3:,.1f} kB",
-        "classes": str(config.num_labels),
+        "task": facts.task,
+        "group": f"{facts.group}: "
+        + (f"{facts.elements} elements, {facts.exact} of them exact" if facts.elements else "continuous"),
+        "canonicalizer": f"{facts.canonicalizer} ({settings})",
+        "parameters": f"{facts.parameters:,}",
+        "size on disk": f"{facts.size / 1e3:,.1f} kB",
+        "classes": str(facts.classes),
     }
+    if facts.peft:
+        rows["PEFT"] = f"{', '.join(facts.peft)} on the predictor"
+    for name, value in (facts.training or {}).get("data", {}).items():
+        rows[f"trained on, {name}"] = str(value)
+    if facts.report is not None:
+        report = facts.report
+        what = "accuracy" if report.labelled else "agreement"
+        before, after = 100 * report.upright.before.value, 100 * report.upright.after.value
+        rows[f"{what}, upright"] = f"{before:.1f} % untouched, {after:.1f} % canonicalized (tax {report.upright_tax})"
+        for one in report.sets.values():
+            rows[f"{what}, {one.title}"] = f"{100 * one.before:.1f} % untouched, {100 * one.after:.1f} % canonicalized"
+        rows["cost"] = f"{report.cost.latency_ratio:.2f} x time ({report.cost.device})"
+    return rows
 
 
-def read_weights(repository: str) -> tuple[int, int]:
-    """How many numbers the canonicalizer has, and the bytes of the file that holds them.
+def files_of(repository: str, config: "CanonicalizedConfig") -> Path:
+    """The folder of an adapter; that of the Hub's cache for a repository, with the files that describe it.
 
     Raises:
-        ValueError: the file is missing or damaged.
+        ValueError: its weights are missing.
     """
-    from safetensors import SafetensorError, safe_open
     from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
-    try:
-        weights = Path(str(cached_file(repository, SAFE_WEIGHTS_NAME)))
-        with safe_open(weights, "pt") as file:
-            names = [name for name in file.keys() if name.startswith("canonicalizer.")]  # noqa: SIM118
-            numbers = sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{repository!r} has no readable {SAFE_WEIGHTS_NAME}: {first_line(error)}") from error
-    return numbers, weights.stat().st_size
+    from ..hub import PLOT_FILE, REPORT_FILE
+
+    folder = Path(repository)
+    if not folder.is_dir():
+        # A checkpoint that came along can be gigabytes, and is not fetched to be counted.
+        for name in (REPORT_FILE, PLOT_FILE, *([] if config.includes_predictor else [SAFE_WEIGHTS_NAME])):
+            cached_file(repository, name, revision=config._commit_hash, _raise_exceptions_for_missing_entries=False)
+        folder = Path(str(cached_file(repository, "config.json", revision=config._commit_hash))).parent
+    if not config.includes_predictor and not (folder / SAFE_WEIGHTS_NAME).is_file():
+        raise ValueError(f"{repository!r} has no readable {SAFE_WEIGHTS_NAME}. Save or push the adapter again.")
+    return folder
 
 
 def table(rows: dict[str, str]) -> Iterator[str]:

@@ -103,6 +103,8 @@ def prepare_output(args: argparse.Namespace) -> str | None:
     """
     from transformers.trainer_utils import get_last_checkpoint
 
+    from ..loading import where_of
+
     folder = require_writable_folder(args.output)
     if args.resume:
         last = get_last_checkpoint(args.output)
@@ -114,6 +116,11 @@ def prepare_output(args: argparse.Namespace) -> str | None:
                 raise ValueError(
                     f"The training in {args.output!r} had --{name} {getattr(saved, name)}; resume it with the same."
                 )
+        if saved.base_name_or_path != where_of(args.checkpoint):
+            raise ValueError(
+                f"The training in {args.output!r} was for the checkpoint {saved.base_name_or_path!r}; resume it with "
+                "the same, or name another --output."
+            )
         return last
     if any(folder.iterdir()):
         if not args.overwrite:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -88,6 +89,8 @@ def complete_folder(
 def add_report(folder: Path, report: "RobustnessReport") -> None:
     from ..evaluation.plots import plot_robustness
 
+    if not is_repository(report.model):  # a folder of this machine is nobody else's business
+        report = replace(report, model=Path(report.model).name)
     report.save(folder / REPORT_FILE)
     plot_robustness(report, folder / PLOT_FILE)
 
