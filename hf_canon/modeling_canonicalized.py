@@ -79,6 +79,7 @@ class CanonicalizedModel(PreTrainedModel):
     ):
         super().__init__(config)
         self.group: Group = get_group(config.group)
+        made_before = () if predictor is None else tuple(predictor.modules())
         if predictor is None:
             predictor = self.auto_class.from_config(config.base_config)
             if config.predictor_peft is not None:
@@ -100,6 +101,9 @@ class CanonicalizedModel(PreTrainedModel):
             f"predictor.{name}" for name in names if not name.endswith("num_batches_tracked")
         }
         predictor.requires_grad_(False)
+        # post_init gives new weights to whatever transformers itself has not loaded: a new head, LoRA.
+        for module in (*made_before, *canonicalizer.modules()):
+            module._is_hf_initialized = True
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -146,6 +150,7 @@ class CanonicalizedModel(PreTrainedModel):
         if adapter is not None:
             where, hub_kwargs = where_of(adapter), within_reach(base_kwargs)
             config = require_adapter(where, None, hub_kwargs)
+            hub_kwargs["revision"] = getattr(config, "_commit_hash", None)
             module = None if isinstance(canonicalizer, str) else canonicalizer
             return model_class._with_adapter(predictor, where, config, hub_kwargs, module)
         channels = input_channels(predictor.config)
@@ -213,6 +218,8 @@ class CanonicalizedModel(PreTrainedModel):
         for consumed in ("trust_remote_code", "_from_auto", "adapter_kwargs", "_commit_hash"):
             base_kwargs.pop(consumed, None)
         config = require_adapter(where, config, hub_kwargs)
+        # A branch may move while it is read: the other files are those of the configuration's commit.
+        hub_kwargs["revision"] = getattr(config, "_commit_hash", None) or revision
         model_class = _class_of(config, where)
         if predictor is not None:
             predictor = cast(PreTrainedModel, unwrap_peft(predictor))

@@ -5,6 +5,7 @@ configuration in ours. PEFT itself is imported only where there is such a predic
 """
 
 import sys
+import warnings
 from typing import Any
 
 from torch import nn
@@ -15,13 +16,10 @@ def unwrap_peft(predictor: nn.Module) -> nn.Module:
     """The transformers model inside a `PeftModel`, with the adapter's layers in place; anything else as it is.
 
     Raises:
-        ValueError: the adapter works on prompts and not on layers, or changes the checkpoint's own weights.
+        ValueError: the adapter changes the checkpoint's own weights.
     """
     peft = sys.modules.get("peft")
     if peft is not None and isinstance(predictor, peft.PeftModel):
-        if predictor.active_peft_config.is_prompt_learning:
-            method = predictor.active_peft_config.peft_type.value
-            raise ValueError(f"{method} adapts prompts, and a vision checkpoint has none. Use LoRA or the like.")
         model: Any = predictor.get_base_model()
         # As transformers marks a model that got its adapter by add_adapter.
         model.peft_config = predictor.peft_config
@@ -77,7 +75,9 @@ def add_peft(predictor: Any, settings: dict[str, Any]) -> None:
     from peft import PeftConfig
 
     for name, config in settings["configs"].items():
-        predictor.add_adapter(PeftConfig.from_peft_type(**config), adapter_name=name)
+        with warnings.catch_warnings():  # that there is more than one is meant
+            warnings.filterwarnings("ignore", "Already found a `peft_config` attribute")
+            predictor.add_adapter(PeftConfig.from_peft_type(**config), adapter_name=name)
     predictor.set_adapter(settings["active"])
 
 

@@ -126,6 +126,27 @@ def test_switched_off_it_is_the_checkpoint(checkpoint: Path) -> None:
     assert unchanged(bare, before)
 
 
+def test_wrapping_keeps_weights_that_transformers_did_not_load(checkpoint: Path) -> None:
+    """A head that was put on by hand, and trained by hand, is a checkpoint's own."""
+    predictor = ViTForImageClassification.from_pretrained(checkpoint)
+    predictor.classifier = nn.Sequential(nn.Linear(32, 8), nn.GELU(), nn.Linear(8, 3))
+    network = ViTForImageClassification.from_pretrained(checkpoint).vit
+    network.layernorm = nn.LayerNorm(32, eps=0.1)
+    nn.init.normal_(network.layernorm.weight)
+    before = snapshot(predictor), snapshot(network)
+
+    class Features(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.vit = network
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.vit(x).last_hidden_state.mean(1)
+
+    CanonicalizedModel.wrap(predictor, group="c4", canonicalizer=Features())
+    assert unchanged(predictor, before[0]) and unchanged(network, before[1])
+
+
 def test_training_mode_leaves_a_frozen_predictor_alone() -> None:
     model = CanonicalizedModel.wrap(resnet(), group="c4")
     before = snapshot(model.predictor)
