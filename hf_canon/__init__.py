@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .evaluation import RobustnessReport, check_equivariance, evaluate_robustness
     from .groups import get_group
     from .modeling_canonicalized import CanonicalizedModel
+    from .prediction import predict_dataset
     from .training import CanonicalizationArguments, CanonicalizationTrainer
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ _HOMES = {
     "check_equivariance": "evaluation",
     "evaluate_robustness": "evaluation",
     "get_group": "groups",
+    "predict_dataset": "prediction",
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "check_equivariance",
     "evaluate_robustness",
     "get_group",
+    "predict_dataset",
 ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import logging
 
 from .canonicalizers import Canonicalizer, OrbitCanonicalizer, build_canonicalizer
 from .configuration_canonicalized import CanonicalizedConfig
@@ -18,6 +19,8 @@ from .loading import (
     load_predictor,
     load_weights,
     normalization,
+    only_cached_commit,
+    pinned,
     processor_files,
     where_of,
     within_reach,
@@ -27,13 +30,15 @@ from .peft import peft_settings, unwrap_peft
 if TYPE_CHECKING:
     from .modeling_canonicalized import CanonicalizedModel
 
+logger = logging.get_logger(__name__)
+
 
 def find_predictor(
     checkpoint: "str | os.PathLike[str] | PreTrainedModel",
     kwargs: dict[str, Any],
     class_for: "Callable[[list[str] | None, str], type[CanonicalizedModel]]",
-) -> Any:
-    """The checkpoint, loaded; a live model as it is.
+) -> tuple[Any, str | None]:
+    """The checkpoint, loaded, and its commit on the Hub; a live model as it is.
 
     Raises:
         ValueError: it is no checkpoint that can be wrapped.
@@ -42,33 +47,56 @@ def find_predictor(
     if isinstance(checkpoint, nn.Module):
         if kwargs:
             raise ValueError(f"{', '.join(kwargs)} load a checkpoint, and this predictor is loaded already.")
-        return unwrap_peft(checkpoint)
+        class_for([type(unwrap_peft(checkpoint)).__name__], f"This {type(checkpoint).__name__}")
+        return live_predictor(checkpoint)
     where = where_of(checkpoint)
-    config = load_base_config(where, {key: value for key, value in kwargs.items() if key in HUB_ARGUMENTS})
+    kwargs = pinned(where, kwargs)
+    config, base, commit = load_base_config(where, {k: v for k, v in kwargs.items() if k in HUB_ARGUMENTS})
     if isinstance(config, CanonicalizedConfig):
         raise ValueError(
             f"{where} is an adapter of hf_canon already. Load it with CanonicalizedModel.from_pretrained, or put it "
             "on another checkpoint with wrap(checkpoint, adapter=...)."
         )
-    return unwrap_peft(load_predictor(class_for(config.architectures, where).auto_class, where, kwargs))
+    predictor = load_predictor(class_for(config.architectures, base).auto_class, where, kwargs)
+    return unwrap_peft(predictor), commit
 
 
-def origin(predictor: PreTrainedModel) -> tuple[str | None, str | None]:
-    """Where a predictor can be found again: its folder from any working directory, or its Hub id and commit."""
+def live_predictor(predictor: nn.Module) -> tuple[Any, str | None]:
+    """A loaded checkpoint, and its commit on the Hub. It does not say itself which one that was."""
+    inner: Any = unwrap_peft(predictor)
+    name = origin(inner)
+    if name is None or Path(name).is_dir():
+        return inner, None
+    commit = only_cached_commit(name)
+    if commit is None:
+        logger.warning(
+            f"It is not known at which commit {name} was loaded, and an adapter of it will follow its main branch. "
+            f"CanonicalizedModel.wrap({name!r}, revision=...) loads it and records the commit."
+        )
+    return inner, commit
+
+
+def origin(predictor: PreTrainedModel) -> str | None:
+    """Where a predictor can be found again: its folder from any working directory, or its Hub id."""
     name = predictor.config._name_or_path or None
-    if name is not None and Path(name).is_dir():
-        name = str(Path(name).resolve())
-    return name, getattr(predictor.config, "_commit_hash", None)
+    return name if name is None else where_of(name)
 
 
 def describe_pair(
-    predictor: PreTrainedModel, task: str, group: Group, canonicalizer: str, settings: dict[str, Any], **more: Any
+    predictor: PreTrainedModel,
+    commit: str | None,
+    task: str,
+    group: Group,
+    canonicalizer: str,
+    settings: dict[str, Any],
+    **more: Any,
 ) -> CanonicalizedConfig:
     """The configuration of a predictor behind a canonicalizer."""
-    name, commit = origin(predictor)
+    described = {**predictor.config.to_dict(), "architectures": [type(predictor).__name__]}
+    described.pop("_name_or_path", None)  # said once, below
     return CanonicalizedConfig(
-        base_config={**predictor.config.to_dict(), "architectures": [type(predictor).__name__]},
-        base_name_or_path=name,
+        base_config=described,
+        base_name_or_path=origin(predictor),
         base_revision=commit,
         group=group.name,
         canonicalizer=canonicalizer,
@@ -96,7 +124,12 @@ def require_adapter(where: str, config: PreTrainedConfig | None, hub_kwargs: dic
 
 
 def describe_move(
-    predictor: PreTrainedModel, task: str, where: str, adapter: CanonicalizedConfig, hub_kwargs: dict[str, Any]
+    predictor: PreTrainedModel,
+    commit: str | None,
+    task: str,
+    where: str,
+    adapter: CanonicalizedConfig,
+    hub_kwargs: dict[str, Any],
 ) -> CanonicalizedConfig:
     """The configuration of an adapter's canonicalizer in front of a predictor that it was perhaps not trained with.
 
@@ -110,11 +143,11 @@ def describe_move(
             f"The adapter {where} looks at pictures of {channels} channels, and {type(predictor).__name__} takes "
             f"{wanted}. Train one for it: CanonicalizedModel.wrap without adapter=, and CanonicalizationTrainer."
         )
-    name, commit = origin(predictor)
     theirs = normalization(processor_files(where, hub_kwargs))
-    ours = normalization(processor_files(name, {**within_reach(hub_kwargs), "revision": commit}))
+    ours = normalization(processor_files(origin(predictor), {**within_reach(hub_kwargs), "revision": commit}))
     return describe_pair(
         predictor,
+        commit,
         task,
         get_group(adapter.group),
         adapter.canonicalizer,

@@ -6,18 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from httpx2 import HTTPError, TransportError
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import REGEX_COMMIT_HASH, repo_folder_name
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_NAME, cached_file, find_adapter_config_file
+from transformers.utils.hub import resolve_revision
 
 HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only", "subfolder", "force_download")
 """Of `from_pretrained`: where a file comes from, as opposed to what is done with it."""
@@ -29,7 +33,8 @@ REASONS: dict[type[BaseException], str] = {
     GatedRepoError: "its owner grants access on request; ask on its page, and log in with `hf auth login`.",
     RepositoryNotFoundError: "the Hub has no such repository, or it is private and the token is missing or wrong.",
     RevisionNotFoundError: "the repository has no such branch, tag or commit.",
-    OfflineModeIsEnabled: "it is not in the cache, and this process is offline (HF_HUB_OFFLINE).",
+    OfflineModeIsEnabled: "this process is offline (HF_HUB_OFFLINE).",
+    LocalEntryNotFoundError: "it is not in the cache, and the Hub is out of reach or HF_HUB_OFFLINE is set.",
     TransportError: "the connection to the Hub failed; try again.",
 }
 """What the errors of the Hub's client mean, the more particular first."""
@@ -51,20 +56,24 @@ def load_config(where: str, hub_kwargs: dict[str, Any]) -> PreTrainedConfig:
         ) from error
 
 
-def load_base_config(where: str, hub_kwargs: dict[str, Any]) -> PreTrainedConfig:
-    """The configuration of a checkpoint, or of the one that a repository of PEFT weights belongs to.
+def load_base_config(where: str, hub_kwargs: dict[str, Any]) -> tuple[PreTrainedConfig, str, str | None]:
+    """The configuration, the name and the commit of a checkpoint, or of the one that a PEFT repository belongs to.
 
     Raises:
         OSError: there is none that can be read.
     """
     try:
-        return load_config(where, hub_kwargs)
-    except OSError:
-        peft_file = find_adapter_config_file(where, **hub_kwargs)
+        return load_config(where, hub_kwargs), where, commit_of(hub_kwargs.get("revision"))
+    except OSError as error:
+        try:
+            peft_file = find_adapter_config_file(where, **hub_kwargs)
+        except UNREADABLE:
+            peft_file = None
         if peft_file is None:
-            raise
+            raise error
     base = json.loads(Path(peft_file).read_text())["base_model_name_or_path"]
-    return load_config(base, within_reach(hub_kwargs))
+    hub_kwargs = pinned(base, within_reach(hub_kwargs))
+    return load_config(base, hub_kwargs), base, commit_of(hub_kwargs.get("revision"))
 
 
 def load_predictor(auto_class: Any, where: str, kwargs: dict[str, Any], adapter: str | None = None) -> PreTrainedModel:
@@ -150,6 +159,25 @@ def because(error: BaseException, where: str = "") -> str:
             return sentence
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".:") + "."
+
+
+def pinned(where: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The same arguments, for the commit that their revision means now: a branch may move while it is read."""
+    revision = resolve_revision(where, kwargs.get("revision"), **within_reach(kwargs))
+    return kwargs if revision is None else {**kwargs, "revision": revision}
+
+
+def commit_of(revision: str | None) -> str | None:
+    """The commit that a revision was resolved to, if it was."""
+    commit = getattr(revision, "resolved", revision)
+    return commit if commit is not None and REGEX_COMMIT_HASH.match(commit) else None
+
+
+def only_cached_commit(name: str) -> str | None:
+    """The commit at which a live model must have been loaded, because no other is in the cache; None if unclear."""
+    snapshots = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "snapshots"
+    commits = {weights.relative_to(snapshots).parts[0] for weights in snapshots.glob("*/*model*")}
+    return commits.pop() if len(commits) == 1 else None
 
 
 def within_reach(hub_kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ canonical pose."""
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -25,13 +25,14 @@ from .joining import (
     fill,
     find_predictor,
     input_channels,
+    live_predictor,
     make_canonicalizer,
     remake_canonicalizer,
     require_adapter,
 )
-from .loading import HUB_ARGUMENTS, load_predictor, where_of, within_reach
+from .loading import HUB_ARGUMENTS, load_predictor, pinned, where_of, within_reach
 from .outputs import Canonicalization, carry_back
-from .peft import add_peft, carries_peft, freeze_statistics, peft_names, unwrap_peft
+from .peft import add_peft, carries_peft, freeze_statistics, peft_names
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -103,7 +104,7 @@ class CanonicalizedModel(PreTrainedModel):
         predictor.requires_grad_(False)
         # post_init gives new weights to whatever transformers itself has not loaded: a new head, LoRA.
         for module in (*made_before, *canonicalizer.modules()):
-            module._is_hf_initialized = True
+            module._is_hf_initialized = True  # type: ignore[assignment]
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -145,18 +146,18 @@ class CanonicalizedModel(PreTrainedModel):
                 "Leave out group, canonicalizer and canonicalizer_settings, or leave out adapter."
             )
         resolved = group if isinstance(group, Group) else get_group(group or "c4")
-        predictor = find_predictor(checkpoint, base_kwargs, _class_for)
+        predictor, commit = find_predictor(checkpoint, base_kwargs, _class_for)
         model_class = _class_for([type(predictor).__name__], f"This {type(predictor).__name__}")
         if adapter is not None:
-            where, hub_kwargs = where_of(adapter), within_reach(base_kwargs)
+            where = where_of(adapter)
+            hub_kwargs = pinned(where, within_reach(base_kwargs))
             config = require_adapter(where, None, hub_kwargs)
-            hub_kwargs["revision"] = getattr(config, "_commit_hash", None)
             module = None if isinstance(canonicalizer, str) else canonicalizer
-            return model_class._with_adapter(predictor, where, config, hub_kwargs, module)
+            return model_class._with_adapter(predictor, commit, where, config, hub_kwargs, module)
         channels = input_channels(predictor.config)
         built = make_canonicalizer(canonicalizer or "orbit", resolved, channels, canonicalizer_settings or {})
         model = model_class(
-            describe_pair(predictor, model_class.task, resolved, built.name, built.settings), predictor, built
+            describe_pair(predictor, commit, model_class.task, resolved, built.name, built.settings), predictor, built
         )
         if predictor.device.type != "meta":
             built.to(predictor.device)
@@ -166,6 +167,7 @@ class CanonicalizedModel(PreTrainedModel):
     def _with_adapter(
         cls,
         predictor: PreTrainedModel,
+        commit: str | None,
         where: str,
         config: CanonicalizedConfig,
         hub_kwargs: dict[str, Any],
@@ -176,7 +178,7 @@ class CanonicalizedModel(PreTrainedModel):
         peft = peft and config.predictor_peft is not None and not carries_peft(predictor)
         if peft:
             add_peft(predictor, config.predictor_peft)  # type: ignore[arg-type]
-        config = describe_move(predictor, cls.task, where, config, hub_kwargs)
+        config = describe_move(predictor, commit, cls.task, where, config, hub_kwargs)
         model = cls(config, predictor, remake_canonicalizer(canonicalizer, config))
         names = [name for name in model._adapter_names() if peft or name.startswith("canonicalizer.")]
         fill(model, names, where, hub_kwargs)
@@ -214,16 +216,15 @@ class CanonicalizedModel(PreTrainedModel):
         where = where_of(pretrained_model_name_or_path)
         hub_kwargs: dict[str, Any] = {"revision": revision, "token": token}
         hub_kwargs |= {key: base_kwargs.pop(key) for key in HUB_ARGUMENTS if key in base_kwargs}
+        hub_kwargs = pinned(where, hub_kwargs)
         output_loading_info = base_kwargs.pop("output_loading_info", False)
         for consumed in ("trust_remote_code", "_from_auto", "adapter_kwargs", "_commit_hash"):
             base_kwargs.pop(consumed, None)
         config = require_adapter(where, config, hub_kwargs)
-        # A branch may move while it is read: the other files are those of the configuration's commit.
-        hub_kwargs["revision"] = getattr(config, "_commit_hash", None) or revision
         model_class = _class_of(config, where)
         if predictor is not None:
-            predictor = cast(PreTrainedModel, unwrap_peft(predictor))
-            return model_class._with_adapter(predictor, where, config, hub_kwargs, canonicalizer, peft=True)
+            predictor, commit = live_predictor(predictor)
+            return model_class._with_adapter(predictor, commit, where, config, hub_kwargs, canonicalizer, peft=True)
         if config.includes_predictor:
             loaded: Any = super(CanonicalizedModel, model_class).from_pretrained(
                 where, *args, config=config, output_loading_info=output_loading_info, **hub_kwargs, **base_kwargs

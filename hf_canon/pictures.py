@@ -64,3 +64,13 @@ def stack(pictures: Sequence[Any]) -> Tensor:
             f"The pictures have different shapes, {shapes}; resize them to one size, or use batch_size=1."
         )
     return torch.stack(tensors).float()
+
+
+def broken_because(error: BaseException) -> str:
+    """Why PIL refused a picture, without the name or the memory address in its message."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file."
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "it is no image, or is damaged."
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".") + "."

@@ -11,7 +11,10 @@ import hf_canon
 
 PACKAGES = [
     "hf_canon",
-    *(f"hf_canon.{name}" for name in ("groups", "canonicalizers", "objectives", "training", "evaluation")),
+    *(
+        f"hf_canon.{name}"
+        for name in ("groups", "canonicalizers", "objectives", "training", "evaluation", "prediction", "hub")
+    ),
 ]
 
 

@@ -104,13 +104,15 @@ def files_of(repository: str, config: "CanonicalizedConfig") -> Path:
     from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
     from ..hub import PLOT_FILE, REPORT_FILE
+    from ..loading import pinned
 
     folder = Path(repository)
     if not folder.is_dir():
+        kwargs = pinned(repository, {})  # all of one commit
         # A checkpoint that came along can be gigabytes, and is not fetched to be counted.
         for name in (REPORT_FILE, PLOT_FILE, *([] if config.includes_predictor else [SAFE_WEIGHTS_NAME])):
-            cached_file(repository, name, revision=config._commit_hash, _raise_exceptions_for_missing_entries=False)
-        folder = Path(str(cached_file(repository, "config.json", revision=config._commit_hash))).parent
+            cached_file(repository, name, _raise_exceptions_for_missing_entries=False, **kwargs)
+        folder = Path(str(cached_file(repository, "config.json", **kwargs))).parent
     if not config.includes_predictor and not (folder / SAFE_WEIGHTS_NAME).is_file():
         raise ValueError(f"{repository!r} has no readable {SAFE_WEIGHTS_NAME}. Save or push the adapter again.")
     return folder

@@ -40,8 +40,34 @@ def load_pictures(data: str, split: str | None, usual: tuple[str, ...], config: 
 
     from ..pictures import picture_mode
 
-    loaded = read_dataset(data)
-    if isinstance(loaded, datasets.DatasetDict):
+    dataset = load_rows(data, split, usual)
+    image, label = image_column(dataset, data), label_column(dataset)
+    dataset = dataset.select_columns([image] if label is None else [image, label])
+    renamed = {old: new for old, new in ((image, "image"), (label, "label")) if old is not None and old != new}
+    if renamed:
+        dataset = dataset.rename_columns(renamed)
+    if label is not None:
+        dataset = with_known_classes(dataset, config, data)
+    return dataset.cast_column("image", datasets.Image(mode=picture_mode(config)))
+
+
+def load_rows(data: str, split: str | None, usual: tuple[str, ...], streaming: bool = False) -> Any:
+    """A data set with all its columns, those of pictures declared as `datasets.Image`.
+
+    Args:
+        data: as `DATA_HELP` says.
+        split: the one to read, or None for the first of `usual` that exists, or the only one.
+        usual: names of splits.
+        streaming: read a Hub data set, a parquet file or a folder as it is used, and not convert it first. Of the
+            others, which are ready, this changes nothing.
+
+    Raises:
+        ValueError: there is nothing there, no such split, or no column of images.
+    """
+    import datasets
+
+    loaded = read_dataset(data, streaming)
+    if isinstance(loaded, datasets.DatasetDict | datasets.IterableDatasetDict):
         if split is None:
             only = list(loaded) if len(loaded) == 1 else []
             split = next((name for name in [*usual, *only] if name in loaded), usual[0])
@@ -50,20 +76,19 @@ def load_pictures(data: str, split: str | None, usual: tuple[str, ...], config: 
         dataset = loaded[split]
     else:
         dataset = loaded
-    if len(dataset) == 0:
+    if isinstance(dataset, datasets.Dataset) and len(dataset) == 0:
         raise ValueError(f"The data set {data!r} is empty.")
-    image, label = image_column(dataset, data), label_column(dataset)
-    if isinstance(dataset.features[image], datasets.Value) and isinstance(dataset[0][image], str):
+    image = image_column(dataset, data)
+    feature = (dataset.features or {}).get(image)
+    if isinstance(feature, datasets.Value) and isinstance(first_row(dataset)[image], str):
         # A table names its pictures relative to itself.
         folder = Path(data).resolve().parent
-        dataset = dataset.map(lambda path: {image: str(folder / path)}, input_columns=image)
-    dataset = dataset.select_columns([image] if label is None else [image, label])
-    renamed = {old: new for old, new in ((image, "image"), (label, "label")) if old is not None and old != new}
-    if renamed:
-        dataset = dataset.rename_columns(renamed)
-    if label is not None:
-        dataset = with_known_classes(dataset, config, data)
-    return dataset.cast_column("image", datasets.Image(mode=picture_mode(config)))
+        dataset = dataset.map(lambda path: {image: str(folder / path)}, input_columns=image, features=dataset.features)
+    return dataset if feature is None else dataset.cast_column(image, datasets.Image())
+
+
+def first_row(dataset: Any) -> dict[str, Any]:
+    return next(iter(dataset.with_format(None)), {})
 
 
 def with_known_classes(dataset: "Dataset", config: "PreTrainedConfig", data: str) -> "Dataset":
@@ -89,8 +114,8 @@ def with_known_classes(dataset: "Dataset", config: "PreTrainedConfig", data: str
     return dataset
 
 
-def read_dataset(data: str) -> Any:
-    """Whatever `datasets` makes of a folder, a file or a Hub id: a `Dataset` or a `DatasetDict`."""
+def read_dataset(data: str, streaming: bool = False) -> Any:
+    """Whatever `datasets` makes of a folder, a file or a Hub id: a data set or, of several splits, a dictionary."""
     import datasets
 
     path = Path(data)
@@ -103,7 +128,7 @@ def read_dataset(data: str) -> Any:
         if not any(path.iterdir()):
             raise ValueError(f"The folder {data!r} is empty.")
         try:
-            return datasets.load_dataset(str(path))
+            return datasets.load_dataset(str(path), streaming=streaming)
         except (datasets.exceptions.DatasetsError, FileNotFoundError, ValueError) as error:
             raise ValueError(f"The folder {data!r} holds no images and no table that names some.") from error
     if path.is_file():
@@ -111,30 +136,33 @@ def read_dataset(data: str) -> Any:
         if builder is None:
             raise ValueError(f"{data!r} is neither a folder nor a parquet or csv file.")
         try:
-            return datasets.load_dataset(builder, data_files=str(path))
+            # A csv file only names pictures, and does not say what its columns hold before it is read.
+            as_used = streaming and builder == "parquet"
+            return datasets.load_dataset(builder, data_files=str(path), streaming=as_used)
         except (datasets.exceptions.DatasetsError, ValueError) as error:
             reason = first_line(error.__cause__ or error)
             raise ValueError(f"{data!r} is empty or is no {builder} file: {reason}") from error
     if looks_like_path(data):
         raise ValueError(f"There is no folder or file {data!r}.")
     try:
-        return datasets.load_dataset(data)
+        return datasets.load_dataset(data, streaming=streaming)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise ValueError(
             f"There is no folder or file {data!r}, and the Hub gave no such data set: {first_line(error)}"
         ) from error
 
 
-def image_column(dataset: "Dataset", data: str) -> str:
+def image_column(dataset: Any, data: str) -> str:
     """The column that holds pictures: declared so, or by the look of its first row (a path, bytes, or both)."""
     import datasets
 
-    columns = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+    features = dataset.features or {}
+    columns = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     if not columns:
-        first = dataset.with_format(None)[0]
+        first = first_row(dataset)
         columns = [name for name, value in first.items() if looks_like_picture(value)]
-    if not columns:
-        raise ValueError(f"None of the columns of {data!r} holds images ({', '.join(dataset.column_names)}).")
+        if not columns:
+            raise ValueError(f"None of the columns of {data!r} holds images ({', '.join(first)}).")
     return next((name for name in ("image", "img") if name in columns), columns[0])
 
 
@@ -175,6 +203,8 @@ def find_broken_picture(dataset: "Dataset") -> str | None:
     import datasets
     from PIL import Image
 
+    from ..pictures import broken_because
+
     for index, row in enumerate(dataset.cast_column("image", datasets.Image(decode=False))):
         source = row["image"]
         try:
@@ -185,15 +215,6 @@ def find_broken_picture(dataset: "Dataset") -> str | None:
             name = repr(source["path"]) if source["path"] else f"number {index}"
             return f"The image {name} of the data set cannot be read: {broken_because(error)}"
     return None
-
-
-def broken_because(error: BaseException) -> str:
-    """Why PIL refused a picture, without the name or the memory address in its message."""
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file."
-    if type(error).__name__ == "UnidentifiedImageError":
-        return "it is no image, or is damaged."
-    return first_line(error)
 
 
 def find_images(names: list[str]) -> list[Path]:
@@ -224,6 +245,8 @@ def open_picture(path: Path, mode: str) -> "Image":
         ValueError: the file is not an image, or is damaged.
     """
     from PIL import Image, ImageOps
+
+    from ..pictures import broken_because
 
     try:
         with Image.open(path) as picture:

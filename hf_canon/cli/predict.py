@@ -5,28 +5,90 @@ import sys
 from typing import Any
 
 from .checkpoints import add_model_arguments, load_model, load_processor
-from .pictures import find_images, open_picture
+from .destinations import require_writable_folder
+from .numbers import count
+from .pictures import DATA_HELP, find_images, load_rows, open_picture
 
 NAME = "predict"
 SUMMARY = "classify images, and say how each had been turned"
 DESCRIPTION = """\
 Classify images. One line for each, separated by tabs: file, label, probability,
 and the element of the group that was found and undone. EXIF orientation is
-honoured. A file that cannot be read is reported on stderr, and the rest go on."""
+honoured. A file that cannot be read is reported on stderr, and the rest go on.
+
+Or classify a data set of any size, into a folder of parquet files with a row for
+each input. An image that cannot be read has a row that says so. The same command
+again goes on where it was interrupted. For several GPUs there is
+scripts/predict.py."""
 EXAMPLES = """\
   hf-canon predict out photo.jpg
   hf-canon predict out holiday/ > answers.tsv
 
+a data set; the names of the image files are kept, or the columns that you name:
+  hf-canon predict out --data photos/ --output answers/
+  hf-canon predict out --data scans.parquet --output answers/ --columns id image
+  hf-canon predict out --data imagenet-1k --split validation --streaming --output answers/
+
 without any training, by the checkpoint's own confidence:
   hf-canon predict google/vit-base-patch16-224 --group c8 photo.jpg"""
+
+SPLITS = ("test", "validation", "train")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
-    parser.add_argument("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="image files, and folders of them")
+    images = parser.add_argument(
+        "images", nargs="+", metavar="IMAGE_OR_FOLDER", help="image files, and folders of them"
+    )
+    images.required = False  # a data set takes their place; with nargs="*" they could not come after a flag
+    dataset = parser.add_argument_group("a data set")
+    dataset.add_argument("--data", help=DATA_HELP)
+    dataset.add_argument(
+        "--output", metavar="FOLDER", help="where its answers go: a new folder, or that of an interrupted run"
+    )
+    dataset.add_argument("--split", help="default: test, or else validation, or else train")
+    dataset.add_argument(
+        "--streaming", action="store_true", help="read it as it is used: it is not downloaded or converted first"
+    )
+    dataset.add_argument("--batch-size", type=count, default=32, help="default: %(default)s")
+    dataset.add_argument(
+        "--rows-per-part", type=count, default=10_000, help="rows of an output file; default: %(default)s"
+    )
+    dataset.add_argument(
+        "--columns",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns to keep beside the answers; that of images stands for the names of their files, the default",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    if bool(args.images) == bool(args.data):
+        raise ValueError("Name images, or a data set with --data DATASET --output FOLDER, and not both.")
+    if bool(args.data) != bool(args.output):
+        raise ValueError("A data set and the folder of its answers belong together: --data DATASET --output FOLDER.")
+    return answer_dataset(args) if args.data else answer_images(args)
+
+
+def answer_dataset(args: argparse.Namespace) -> int:
+    require_writable_folder(args.output)
+    from ..prediction import predict_dataset
+
+    model = load_model(args)
+    summary = predict_dataset(
+        model,
+        load_rows(args.data, args.split, SPLITS, args.streaming),
+        args.output,
+        load_processor(args.model),
+        batch_size=args.batch_size,
+        rows_per_part=args.rows_per_part,
+        columns=args.columns,
+    )
+    print(summary)
+    return 0
+
+
+def answer_images(args: argparse.Namespace) -> int:
     import torch
     from tqdm.auto import tqdm
 

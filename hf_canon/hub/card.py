@@ -78,16 +78,24 @@ def render_card(facts: AdapterFacts) -> str:
         keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
-    scores = facts.report.upright.scores if facts.report is not None else {}
     body = environment.get_template("card.md.jinja").render(
-        facts=facts,
-        baselines={name: title for name, title in BASELINES.items() if name in scores},
-        plot_file=PLOT_FILE,
-        report_file=REPORT_FILE,
+        facts=facts, table=table(facts.report), plot_file=PLOT_FILE, report_file=REPORT_FILE
     )
     body = re.sub(r"\n{3,}", "\n\n", body)
     return sign(f"---\n{metadata(facts).to_yaml()}\n---\n{body}")
+
+
+def table(report: RobustnessReport | None) -> list[list[str]]:
+    """What the report found, a row for the upright pictures and one for each set of transforms, in %."""
+    if report is None:
+        return []
+    titles = {"before": "untouched", "after": "canonicalized", **BASELINES}
+    methods = [name for name in titles if name in report.upright.scores]
+    rows = {"upright": report.upright.scores} | {f"mean over {one.title}": one.mean for one in report.sets.values()}
+    return [
+        ["", *(titles[name] for name in methods)],
+        *([title, *(f"{100 * scores[name].value:.1f}" for name in methods)] for title, scores in rows.items()),
+    ]
 
 
 def metadata(facts: AdapterFacts) -> ModelCardData:
@@ -124,8 +132,8 @@ def eval_results(facts: AdapterFacts) -> list[EvalResult]:
     return [
         EvalResult(
             task_type=facts.task,
-            dataset_type=data.get("id") or "unnamed",
-            dataset_name=data.get("id") or "unnamed",
+            dataset_type=data.get("id") or "unknown",
+            dataset_name=data.get("id") or "unknown",
             dataset_split=data.get("split"),
             dataset_revision=data.get("revision"),
             metric_type=metric,

@@ -40,7 +40,10 @@ def staged_folder(target: str | os.PathLike[str]) -> Iterator[str]:
             files = [path.relative_to(staging) for path in Path(staging).rglob("*") if path.is_file()]
             # Weights of another kind (shards, a full checkpoint) would be found first, or beside.
             stale = {path.relative_to(target) for path in Path(target).glob(WEIGHTS)} - set(files)
+            # safetensors lets only their owner read what it writes; a colleague may read what else is there.
+            readable = max(((Path(staging) / file).stat().st_mode for file in files), default=0)
             for file in sorted(files):
+                (Path(staging) / file).chmod(readable)
                 (Path(target) / file).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(Path(staging) / file, Path(target) / file)
             for file in stale:
@@ -87,6 +90,7 @@ def complete_folder(
 
 
 def add_report(folder: Path, report: "RobustnessReport") -> None:
+    """Write the report of an evaluation, and its drawing, into an adapter's folder."""
     from ..evaluation.plots import plot_robustness
 
     if not is_repository(report.model):  # a folder of this machine is nobody else's business
@@ -101,6 +105,12 @@ def may_renew(card: Path) -> bool:
 
 
 def write_card(folder: Path, name: str) -> None:
+    """Write the card of the adapter in a folder, and its results where machines look for them.
+
+    Args:
+        folder: of the adapter.
+        name: the repository or folder that the card is for.
+    """
     facts = read_facts(folder, name)
     results = results_yaml(facts)
     if results is not None:

@@ -1,9 +1,13 @@
+import json
 import re
 import subprocess
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 import torch
+from datasets import Dataset
+from datasets import Image as ImageFeature
 from PIL import Image
 from transformers import AutoImageProcessor
 
@@ -91,3 +95,90 @@ def test_python_m_hf_canon_is_the_same_command(adapter, photos):
     )
     assert done.returncode == 0
     assert len(rows(done.stdout)[0]) == 4
+
+
+def answers(folder):
+    parts = sorted(folder.glob("*.parquet"))
+    return [row for part in parts for row in pq.read_table(part).to_pylist()]
+
+
+def test_a_data_set_is_answered_as_its_images_are(run, adapter, photos, tmp_path):
+    (photos / "cat" / "1.png").write_bytes(b"no image")
+    _, lines, _ = run("predict", adapter, photos)
+    code, out, _ = run(
+        "predict", adapter, "--data", photos, "--output", tmp_path / "new" / "out", "--rows-per-part", 5
+    )
+    assert code == 0
+    assert out.startswith("12 rows, 1 errors, ")
+    found = answers(tmp_path / "new" / "out")
+    assert len(list((tmp_path / "new" / "out").glob("*.parquet"))) == 3
+    assert [row["index"] for row in found] == list(range(12))
+    readable = [row for row in found if row["error"] is None]
+    assert [[row["image"], row["label"], f"{row['probability']:.3f}", row["element"]] for row in readable] == rows(
+        lines
+    )
+    (broken,) = [row for row in found if row["error"] is not None]
+    assert broken["image"] == str(photos / "cat" / "1.png")
+    assert broken["error"] == "The picture cannot be read: it is no image, or is damaged."
+
+
+def test_the_same_command_again_goes_on_or_says_that_it_is_done(run, refuses, adapter, photos, tmp_path):
+    command = ("predict", adapter, "--data", photos, "--output", tmp_path / "out")
+    run(*command, "--rows-per-part", 5)
+    before = answers(tmp_path / "out")
+    (tmp_path / "out" / "part-000001.parquet").unlink()
+    code, out, _ = run(*command, "--rows-per-part", 5)
+    assert code == 0 and "(7 were answered already)" in out
+    code, out, _ = run(*command, "--rows-per-part", 5)
+    assert (code, out) == (0, "12 rows, 0 errors; all were answered already.\n")
+    assert answers(tmp_path / "out") == before
+    assert "were begun with rows_per_part 5, and this run has 10000" in refuses(*command)
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet", "saved", "csv"])
+def test_a_stream_gets_the_answers_of_a_table(run, adapter, photos, picture, tmp_path, kind):
+    table = Dataset.from_list([{"number": i, "shot": picture(i)} for i in range(7)])
+    table = table.cast_column("shot", ImageFeature())
+    columns = ("--columns", "number")
+    if kind == "folder":
+        data, columns = photos, ("--columns", "image")
+    elif kind == "parquet":
+        data = tmp_path / "shots.parquet"
+        table.to_parquet(data)
+    elif kind == "saved":
+        data = tmp_path / "saved"
+        table.save_to_disk(data)
+    else:
+        data = tmp_path / "table.csv"
+        data.write_text("number,file\n" + "".join(f"{i},photos/dog/{i}.png\n" for i in range(4)))
+    command = ("predict", adapter, "--data", data, *columns, "--batch-size", 2)
+    assert run(*command, "--output", tmp_path / "table").code == 0
+    assert run(*command, "--output", tmp_path / "stream", "--streaming").code == 0
+    found = answers(tmp_path / "table")
+    assert found and answers(tmp_path / "stream") == found
+    assert all(row["error"] is None for row in found)
+    manifest = json.loads((tmp_path / "stream" / "manifest.json").read_text())
+    streamed = kind in ("folder", "parquet")  # the others are ready to be read at any place
+    assert (manifest["belongs_to"]["data_rows"] is None) == streamed
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "Name images, or a data set"),
+        (["photo.jpg", "--data", "photos", "--output", "out"], "and not both"),
+        (["--data", "photos"], "belong together"),
+        (["photo.jpg", "--output", "out"], "belong together"),
+    ],
+)
+def test_images_and_a_data_set_are_two_things(refuses, adapter, words, sentence):
+    assert sentence in refuses("predict", adapter, *words)
+
+
+def test_answers_do_not_go_where_something_else_is(refuses, adapter, photos, tmp_path):
+    command = ("predict", adapter, "--data", photos, "--output")
+    assert "holds something else than answers" in refuses(*command, photos)
+    assert "cannot be made" in refuses(*command, photos / "dog" / "0.png")
+    sentence = refuses(*command, tmp_path / "out", "--columns", "label")
+    assert "have a column 'label' of their own" in sentence
+    assert "has no split 'test'; choose" in refuses(*command, tmp_path / "out", "--split", "test")

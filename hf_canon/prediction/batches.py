@@ -1,0 +1,139 @@
+"""From rows to batches, and from batches to answers."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import datasets
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..groups import Group
+from ..modeling_canonicalized import CanonicalizedModel
+from ..outputs import Canonicalization
+from ..pictures import broken_because, process
+from .rows import Row
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are ready to be answered.
+
+    Args:
+        start: position of the first in the data set.
+        rows: what is kept of each, with its `index` and `error`.
+        pixel_values: of the rows without error, in order, `(pictures, channels, height, width)`: all together if they
+            have one size, and else each alone.
+    """
+
+    start: int
+    rows: list[Row]
+    pixel_values: list[Tensor]
+
+
+class Preparation(Dataset):
+    """Makes a batch from the key of one; in the processes of a `DataLoader`, where it has any.
+
+    Args:
+        read: from the key of a batch to its position and rows.
+        picture: the column of pictures.
+        kept: the columns to keep.
+        processor: makes `pixel_values`.
+        model: says what pictures it takes, and what group acts on them.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Any], tuple[int, list[Row]]],
+        picture: str,
+        kept: list[str],
+        processor: Callable[..., Any],
+        model: CanonicalizedModel,
+    ):
+        self.read = read
+        self.picture = picture
+        self.kept = kept
+        self.processor = processor
+        self.model_config = model.predictor.config
+        self.group = model.group
+
+    def __getitem__(self, key: Any) -> Batch:
+        start, found = self.read(key)
+        rows, pictures = [], []
+        for index, row in enumerate(found, start):
+            pixel_values, error = self.prepare(row[self.picture])
+            kept = {name: file_name(row[name]) if name == self.picture else row[name] for name in self.kept}
+            rows.append({"index": index, **kept, "error": error})
+            if pixel_values is not None:
+                pictures.append(pixel_values)
+        together = len({picture.shape for picture in pictures}) == 1
+        return Batch(start, rows, [torch.cat(pictures)] if together else pictures)
+
+    def prepare(self, picture: Any) -> tuple[Tensor | None, str | None]:
+        """`(1, channels, height, width)` and None, or None and why."""
+        try:
+            pixel_values = process([decode(picture)], self.processor, self.model_config)
+        except Exception as error:  # decoders raise anything; that the processor works with pictures was tried before
+            return None, f"The picture cannot be read: {broken_because(error)}"
+        try:
+            self.group.check_shape(pixel_values.shape)
+        except ValueError as misfit:  # what the processor makes of this picture
+            return None, str(misfit)
+        return pixel_values, None
+
+
+def decode(value: Any) -> Any:
+    """The picture in a row, which may be encoded, named, or decoded by its stream."""
+    if value is None:
+        raise ValueError("there is none")
+    if isinstance(value, bytes):
+        value = {"bytes": value, "path": None}
+    elif isinstance(value, str):
+        value = {"bytes": None, "path": value}
+    return datasets.Image().decode_example(value)
+
+
+def file_name(value: Any) -> str | None:
+    """The name under which the picture in a row is known, if it has one."""
+    if isinstance(value, dict):
+        return value["path"]
+    return value if isinstance(value, str) else getattr(value, "filename", None) or None
+
+
+def answer(model: CanonicalizedModel, batch: Batch) -> list[Row]:
+    """The rows of a batch with their answers."""
+    found = chain.from_iterable(answers_to(model, pixel_values) for pixel_values in batch.pixel_values)
+    return [row if row["error"] is not None else row | next(found) for row in batch.rows]
+
+
+def answers_to(model: CanonicalizedModel, pixel_values: Tensor) -> Iterator[Row]:
+    with torch.inference_mode():
+        out = model(pixel_values=pixel_values.to(model.device, model.dtype))
+        probability, label = out.logits.float().softmax(-1).max(-1)
+        certainty = probability_of_element(model.group, out.canonicalization)
+    element = out.canonicalization.element
+    names: dict[Any, str] = model.config.id2label or {}
+    number = "element_index" if model.group.finite else "element_angle"
+    columns = (label.tolist(), probability.tolist(), element.tolist(), certainty.tolist())
+    for best, likely, pose, certain in zip(*columns, strict=True):
+        yield {
+            "label": names[best],
+            "probability": likely,
+            "element": model.group.describe(pose),
+            number: pose,
+            "pose_probability": certain,
+        }
+
+
+def probability_of_element(group: Group, found: Canonicalization) -> Tensor:
+    """The posterior of the elements that were undone, `(batch,)`; for a continuous group, of the bins they are in."""
+    assert found.probabilities is not None
+    if group.finite:
+        index = found.element
+    else:
+        bins = found.probabilities.shape[-1]
+        index = (found.element / (2 * math.pi) * bins).round().long() % bins
+    return found.probabilities.gather(-1, index.unsqueeze(-1)).squeeze(-1)
