@@ -47,7 +47,7 @@ def find_predictor(
     if isinstance(checkpoint, nn.Module):
         if kwargs:
             raise ValueError(f"{', '.join(kwargs)} load a checkpoint, and this predictor is loaded already.")
-        class_for([type(unwrap_peft(checkpoint)).__name__], f"This {type(checkpoint).__name__}")
+        class_for([type(unwrap_peft(checkpoint)).__name__], "This predictor")
         return live_predictor(checkpoint)
     where = where_of(checkpoint)
     kwargs = pinned(where, kwargs)

@@ -147,7 +147,7 @@ class CanonicalizedModel(PreTrainedModel):
             )
         resolved = group if isinstance(group, Group) else get_group(group or "c4")
         predictor, commit = find_predictor(checkpoint, base_kwargs, _class_for)
-        model_class = _class_for([type(predictor).__name__], f"This {type(predictor).__name__}")
+        model_class = _class_for([type(predictor).__name__], "This predictor")
         if adapter is not None:
             where = where_of(adapter)
             hub_kwargs = pinned(where, within_reach(base_kwargs))

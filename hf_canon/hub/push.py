@@ -54,7 +54,7 @@ def push_folder(
     config = read_config(folder)
     if not config.includes_predictor and not is_repository(str(config.base_name_or_path)):
         raise ValueError(
-            f"The adapter in {os.fspath(folder)!r} belongs to the checkpoint {config.base_name_or_path!r}, a folder "
+            f"The adapter belongs to the checkpoint {config.base_name_or_path!r}, a folder "
             "of this machine that nobody else can load. Push the checkpoint too, and then "
             "CanonicalizedModel.wrap('owner/checkpoint', adapter=...).push_to_hub(...); or push with full=True."
         )
