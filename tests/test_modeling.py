@@ -392,7 +392,7 @@ def test_a_pooler_that_nobody_trained_is_not_used(checkpoint: Path) -> None:
 
 class TestRefusals:
     def test_not_a_transformers_model(self) -> None:
-        with pytest.raises(ValueError, match="This Linear is a Linear, and hf_canon wraps image classifiers"):
+        with pytest.raises(ValueError, match="This predictor is a Linear, and hf_canon wraps image classifiers"):
             CanonicalizedModel.wrap(nn.Linear(1, 1))  # type: ignore[arg-type]
 
     def test_settings_beside_a_finished_canonicalizer(self) -> None:
