@@ -312,7 +312,8 @@ class CanonicalizedModel(PreTrainedModel):
                 if base is not None and not is_repository(base):
                     self.config.base_name_or_path = None  # a folder that nobody needs again
                 try:
-                    super().save_pretrained(folder, state_dict=state_dict, **kwargs)
+                    # Trainer goes on from weights by the names they have in memory; older names would be lost there.
+                    super().save_pretrained(folder, state_dict=state_dict, save_original_format=False, **kwargs)
                 finally:
                     self._keys_to_ignore_on_save = ignored
                     self.config.includes_predictor = came_full
@@ -458,7 +459,9 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
         if element is not None and labels is None and self.training:
             return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(pixel_values, element))
         canonicalization = self.canonicalize(pixel_values)
-        output = self.predictor(pixel_values=canonicalization.canonical, labels=labels, **kwargs)
+        assert canonicalization.canonical is not None
+        canonical = canonicalization.canonical.to(self.dtype)
+        output = self.predictor(pixel_values=canonical, labels=labels, **kwargs)
         if element is not None:
             pose_loss = self.canonicalizer.pose_loss(pixel_values, element)
             output["loss"] = pose_loss if labels is None else output.loss + pose_loss

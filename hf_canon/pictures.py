@@ -30,6 +30,30 @@ def image_column(item: Mapping[str, Any]) -> str:
     raise ValueError(f"There is {found} among the columns {columns}; name the right one 'image' or 'pixel_values'.")
 
 
+def class_numbers(features: Any, column: str | None, model_config: Any) -> list[int] | None:
+    """The model's number for each class of a data set; None where only the order can be meant.
+
+    A folder of pictures numbers its classes by the alphabet, and a checkpoint as it was trained.
+
+    Args:
+        features: what `datasets` knows of the columns.
+        column: of labels.
+        model_config: names the model's classes.
+
+    Raises:
+        ValueError: the model knows some of the names and not the others.
+    """
+    names = getattr((features or {}).get(column), "names", None) or []
+    known = getattr(model_config, "label2id", None) or {}
+    strangers = [name for name in names if name not in known]
+    if 0 < len(strangers) < len(names):
+        raise ValueError(
+            f"The data set and the model share some class names, but the model has no {strangers[0]!r}; "
+            "rename the classes of the data set to those of the model."
+        )
+    return [int(known[name]) for name in names] if names and not strangers else None
+
+
 def to_pixel_values(images: Any, processor: Callable[..., Any] | None, model_config: Any = None) -> Tensor:
     """One picture or several (PIL, or tensors that are left as they are) as `(batch, channels, height, width)`."""
     if isinstance(images, Tensor):

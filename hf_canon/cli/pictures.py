@@ -99,8 +99,8 @@ def with_known_classes(dataset: "Dataset", config: "PreTrainedConfig", data: str
     """
     import datasets
 
-    if dataset.features["label"] == datasets.Value("string"):
-        dataset = dataset.class_encode_column("label")
+    if getattr(dataset.features["label"], "dtype", None) in ("string", "large_string"):  # the latter from csv files
+        dataset = dataset.cast_column("label", datasets.Value("string")).class_encode_column("label")
     names = getattr(dataset.features["label"], "names", [])
     known = config.label2id or {}
     unnamed = all(str(name).startswith("LABEL_") for name in known)  # then only the order can be meant

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..pictures import image_column, process, stack
+from ..pictures import class_numbers, image_column, process, stack
 
 Answer = tuple[int, ...]
 """The classes that are right for one picture; empty if nobody knows."""
@@ -122,17 +122,7 @@ def _label_column(item: Mapping[str, Any], wanted: str | None) -> str | None:
 
 def _answers(dataset: Any, label_column: str | None, model_config: Any) -> Callable[[Any], Answer]:
     """What turns a label into the right classes of the model."""
-    feature = (getattr(dataset, "features", None) or {}).get(label_column)
-    names = getattr(feature, "names", None) or []
-    label2id = getattr(model_config, "label2id", None) or {}
-    # A folder of pictures numbers its classes by the alphabet, and a checkpoint as it was trained.
-    strangers = [name for name in names if name not in label2id]
-    if 0 < len(strangers) < len(names):
-        raise ValueError(
-            f"The data set and the model share some class names, but the model has no {strangers[0]!r}; "
-            "rename the classes of the data set to those of the model."
-        )
-    translation = [int(label2id[name]) for name in names] if names and not strangers else None
+    translation = class_numbers(getattr(dataset, "features", None), label_column, model_config)
     classes = getattr(model_config, "num_labels", None)
 
     def to_answer(label: Any) -> Answer:

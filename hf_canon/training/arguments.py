@@ -47,5 +47,7 @@ class CanonicalizationArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.prior is None:  # HfArgumentParser loses the default of a list that may be a word
+            self.prior = "identity"
         # There is no memory to pin without an accelerator, and torch warns about the wish.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()

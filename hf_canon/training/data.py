@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..pictures import image_column, process, stack
+from ..pictures import class_numbers, image_column, process, stack
 
 
 class PictureCollator:
@@ -16,14 +16,16 @@ class PictureCollator:
 
     Args:
         processor: the checkpoint's image processor; not needed for examples that hold `pixel_values`.
-        model_config: the predictor's, which says how many channels it takes.
+        model_config: the predictor's, which says how many channels it takes, and which classes there are.
+        features: of the data set; where it names its classes and the model knows the names, labels are the model's.
 
     Raises:
         ValueError: an example has no picture, or pictures come without a processor.
     """
 
-    def __init__(self, processor: Any = None, model_config: Any = None):
+    def __init__(self, processor: Any = None, model_config: Any = None, features: Any = None):
         self.processor = processor
+        self.features = features
         self.model_config = model_config
 
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -34,5 +36,7 @@ class PictureCollator:
         batch = {"pixel_values": stack(pictures) if ready else process(pictures, self.processor, self.model_config)}
         label = next((name for name in ("label", "labels") if first.get(name) is not None), None)
         if label is not None:
-            batch["labels"] = torch.tensor([int(example[label]) for example in examples])
+            numbers = class_numbers(self.features, label, self.model_config)
+            labels = [int(example[label]) for example in examples]
+            batch["labels"] = torch.tensor(labels if numbers is None else [numbers[one] for one in labels])
         return batch

@@ -3,13 +3,12 @@
 import math
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from huggingface_hub import HfApi
 from torch import Tensor, nn
 from transformers import EvalPrediction, Trainer
-from transformers.modeling_utils import unwrap_model
 from transformers.trainer_utils import HubStrategy
 from transformers.utils import logging
 
@@ -86,10 +85,11 @@ class CanonicalizationTrainer(Trainer):
                 "Push the checkpoint first, and wrap it by its Hub id."
             )
         self.objectives = objectives_from(args)
+        features = getattr(kwargs.get("train_dataset"), "features", None)
         super().__init__(
             model=model,
             args=args,
-            data_collator=data_collator or PictureCollator(processing_class, model.predictor.config),
+            data_collator=data_collator or PictureCollator(processing_class, model.predictor.config, features),
             processing_class=processing_class,
             compute_metrics=pose_metrics(model) if compute_metrics is None else compute_metrics,
             **kwargs,
@@ -117,14 +117,30 @@ class CanonicalizationTrainer(Trainer):
         """The pose of a batch that was turned at random: its loss, the logits over the group, and the true
         elements."""
         inputs = self._prepare_inputs(inputs)
-        wrapped = cast(CanonicalizedModel, unwrap_model(model))
         generator = torch.Generator().manual_seed(self._eval_batches)
         self._eval_batches += 1
+        found: dict[str, Tensor] = {}
+
+        # As an objective it runs inside the forward pass, where distributed wrappers bring the weights together.
+        def pose(wrapped: CanonicalizedModel, pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
+            moved, found["element"], offset = wrapped.group.random_act(pixel_values, generator)
+            found["logits"] = wrapped.canonicalizer(moved)
+            return wrapped.canonicalizer.pose_loss(moved, found["element"], offset)
+
         with torch.no_grad():
-            moved, element, offset = wrapped.group.random_act(inputs["pixel_values"], generator)
-            logits = wrapped.canonicalizer(moved)
-            loss = wrapped.canonicalizer.pose_loss(moved, element, offset)
-        return loss, None if prediction_loss_only else logits, None if prediction_loss_only else element
+            loss = model(pixel_values=inputs["pixel_values"], objective=pose).loss
+        return (
+            loss,
+            None if prediction_loss_only else found["logits"],
+            None if prediction_loss_only else found["element"],
+        )
+
+    def get_train_dataloader(self) -> Any:
+        loader = super().get_train_dataloader()
+        # One seed for all, which the order of the data needs, would turn the pictures of every process alike.
+        if self.args.process_index:
+            torch.manual_seed(self.args.seed + self.args.process_index)
+        return loader
 
     def create_model_card(self, *args: Any, model_name: str | None = None, **kwargs: Any) -> None:
         """Our card, of what the output folder holds; one that somebody has edited is kept."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset, IterableDataset
+from datasets import ClassLabel, Dataset, IterableDataset
 from pictures import pictures
 from PIL import Image
 from safetensors.torch import load_file
@@ -268,3 +268,18 @@ class StopAfter(TrainerCallback):
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         control.should_training_stop = state.epoch >= self.epochs
+
+
+def test_labels_are_numbered_as_the_checkpoint_does() -> None:
+    """A folder of pictures numbers its classes by the alphabet."""
+    config = ViTConfig(id2label={0: "owl", 1: "cat", 2: "dog"}, label2id={"owl": 0, "cat": 1, "dog": 2})
+    examples = [{"pixel_values": torch.zeros(3, 8, 8), "label": i} for i in range(3)]
+
+    def numbered(names: list[str] | None) -> list[int]:
+        features = {"label": ClassLabel(names=names)} if names else None
+        return PictureCollator(None, config, features)(examples)["labels"].tolist()
+
+    assert numbered(["cat", "dog", "owl"]) == [1, 2, 0]
+    assert numbered(None) == numbered(["a", "b", "c"]) == [0, 1, 2]
+    with pytest.raises(ValueError, match="the model has no 'ant'"):
+        numbered(["ant", "cat", "dog"])
