@@ -52,7 +52,7 @@ def repair_digits() -> CanonicalizedModel:
 
     # 6 and 9 are each other's half turn, and no canonicalizer can know which was meant: they are reported apart.
     report = evaluate_robustness(model, digits("test", ambiguous=False), ["c8", *OTHER_ANGLES], batch_size=128)
-    report.save(FOLDER / "report.json")
+    model.save_pretrained(adapter, report=report)
     print(f"\nHeld-back digits other than 6 and 9:\n\n{report}")
     ambiguous = evaluate_robustness(model, digits("test", ambiguous=True), "c8", batch_size=128, baselines=False)
     c8 = ambiguous.sets["c8"]
@@ -112,6 +112,7 @@ def main() -> None:
     repair_photographs()
     reload_elsewhere(model)
     print(f"Picture: {FOLDER / 'quickstart.png'}")
+    print(f"The adapter's card, as the Hub would show it: {FOLDER / 'adapter/README.md'}")
     print(f"All of it took {(time.perf_counter() - start) / 60:.1f} minutes.")
 
 

@@ -73,8 +73,8 @@ def describe_adapter(repository: str, config: "CanonicalizedConfig") -> dict[str
     rows = {
         "base": ", ".join(base),
         "task": facts.task,
-        "group": f"{facts.group}: "
-        + (f"{facts.elements} elements, {facts.exact} of them exact" if facts.elements else "continuous"),
+        "group": f"{facts.group}: {facts.meaning}"
+        + (f"; {facts.elements} elements, {facts.exact} of them exact" if facts.elements else ""),
         "canonicalizer": f"{facts.canonicalizer} ({settings})",
         "parameters": f"{facts.parameters:,}",
         "size on disk": f"{facts.size / 1e3:,.1f} kB",

@@ -15,6 +15,8 @@ class Group(ABC):
     """
 
     name: str
+    meaning: str
+    """What its elements do, in words."""
     order: int | None
     """Number of elements; None for a continuous group."""
 

@@ -115,6 +115,8 @@ class FinitePlanar(Planar):
         self.n = n
         self.reflections = reflections
         self.name = f"{'d' if reflections else 'c'}{n}"
+        rotations = f"rotations by multiples of {360 / n:g}°"
+        self.meaning = f"{rotations}, and mirror images" if reflections else rotations
         self.order = 2 * n if reflections else n
 
     @property
@@ -163,6 +165,7 @@ class SO2(Planar):
     """
 
     name = "so2"
+    meaning = "rotations by any angle"
     order = None
 
     @property

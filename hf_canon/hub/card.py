@@ -29,7 +29,8 @@ class AdapterFacts:
         base: the Hub id of the checkpoint; None for a folder, which nobody else has.
         base_revision: its commit.
         base_architecture: its class.
-        group: name of the group; `elements` and `exact` count its elements, None for a continuous one.
+        group: name of the group, and `meaning` what its elements do; `elements` and `exact` count them, None for a
+            continuous one.
         canonicalizer: its name.
         parameters: how many numbers the saved weights hold.
         size: bytes of the saved weights.
@@ -47,6 +48,7 @@ class AdapterFacts:
     base_revision: str | None
     base_architecture: str | None
     group: str
+    meaning: str
     elements: int | None
     exact: int | None
     canonicalizer: str
@@ -66,8 +68,8 @@ def render_card(facts: AdapterFacts) -> str:
     Example:
         >>> from hf_canon.hub import AdapterFacts, render_card
         >>> card = render_card(AdapterFacts(name="me/vit-base-d4", task="image-classification",
-        ...     base="google/vit-base-patch16-224", base_revision=None, base_architecture=None, group="d4", elements=8,
-        ...     exact=8, canonicalizer="orbit", parameters=76514, size=306056))
+        ...     base="google/vit-base-patch16-224", base_revision=None, base_architecture=None, group="d4",
+        ...     meaning="rotations by multiples of 90°, and mirror images", elements=8, exact=8, canonicalizer="orbit", parameters=76514, size=306056))
         >>> "base_model_relation: adapter" in card, "CanonicalizedModel.from_pretrained" in card
         (True, True)
     """

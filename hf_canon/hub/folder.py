@@ -145,6 +145,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         base_revision=config.base_revision,
         base_architecture=next(iter(getattr(config.base_config, "architectures", None) or []), None),
         group=group.name,
+        meaning=group.meaning,
         elements=group.order if group.finite else None,
         exact=len(group.exact_elements) if group.finite else None,
         canonicalizer=config.canonicalizer,

@@ -17,7 +17,7 @@ def test_an_adapter_is_described(run, adapter, checkpoint):
     assert code == 0
     rows = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert rows["base"] == str(checkpoint)
-    assert rows["group"].startswith("c8: 8 elements, 4 of them exact")
+    assert rows["group"] == "c8: rotations by multiples of 45°; 8 elements, 4 of them exact"
     assert rows["canonicalizer"].startswith("orbit")
     assert int(rows["parameters"].replace(",", "")) > 1000
     assert rows["classes"] == "3"

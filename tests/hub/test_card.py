@@ -22,6 +22,7 @@ BARE = AdapterFacts(
     base_revision=None,
     base_architecture=None,
     group="so2",
+    meaning="rotations by any angle",
     elements=None,
     exact=None,
     canonicalizer="shift",
@@ -51,6 +52,7 @@ def full(report: RobustnessReport) -> AdapterFacts:
         base_revision="0" * 40,
         base_architecture="ViTForImageClassification",
         group="d4",
+        meaning="rotations by multiples of 90°, and mirror images",
         elements=8,
         exact=8,
         peft=("LORA",),
@@ -70,7 +72,7 @@ def test_what_is_unknown_is_left_out() -> None:
         assert word not in card, word
     matter = yaml.safe_load(card.split("---\n")[1])
     assert set(matter) == {"library_name", "pipeline_tag", "tags"}
-    assert "every angle" in card
+    assert "rotations by any angle" in card
 
 
 def test_what_is_known_is_there(reports: dict[bool, RobustnessReport]) -> None:

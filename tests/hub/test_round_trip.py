@@ -240,7 +240,7 @@ def test_the_command_lines(hub: Hub, tmp_path: Path) -> None:
     assert (tmp_path / "copy" / "model.safetensors").read_bytes() == hub.files("me/adapter")["model.safetensors"]
     out = hub.command("hf-canon", "info", "me/adapter", token=None)
     assert "me/base, commit " + hub.commits("me/base")[0].oid in out
-    assert "d4: 8 elements, 8 of them exact" in out and "accuracy, upright" in out
+    assert "; 8 elements, 8 of them exact" in out and "accuracy, upright" in out
 
     out = hub.command("hf-canon", "push", tmp_path / "copy", "me/second", "--private")
     assert hub.repository("me/second").private
