@@ -14,6 +14,8 @@ class CanonicalizedConfig(PreTrainedConfig):
         base_config: the predictor's own configuration.
         base_name_or_path: Hub id or folder of the predictor.
         base_revision: the commit of the predictor that the canonicalizer was trained for; None for a folder.
+        base_subfolder: where it is in its repository, if not at the top.
+        base_fingerprint: of its weights, as `fingerprint` takes it.
         group: name of the group, as in `get_group`.
         canonicalizer: name of the canonicalizer.
         canonicalizer_settings: the keyword arguments that build it.
@@ -31,6 +33,8 @@ class CanonicalizedConfig(PreTrainedConfig):
     base_config: dict[str, Any] | PreTrainedConfig | None = None
     base_name_or_path: str | None = None
     base_revision: str | None = None
+    base_subfolder: str | None = None
+    base_fingerprint: str | None = None
     group: str = "c4"
     canonicalizer: str = "orbit"
     canonicalizer_settings: dict[str, Any] | None = None
@@ -50,9 +54,10 @@ class CanonicalizedConfig(PreTrainedConfig):
                 )
             self.base_config = CONFIG_MAPPING[model_type].from_dict(self.base_config)
         if self.base_config is not None:
-            # Pipelines and Trainer read these on the outer configuration.
+            # Pipelines and Trainer read these on the outer configuration, where they may have been renamed.
             for name in ("id2label", "label2id", "problem_type"):
-                kwargs.setdefault(name, getattr(self.base_config, name, None))
+                if kwargs.get(name) is None and getattr(self, name, None) is None:
+                    kwargs[name] = getattr(self.base_config, name, None)
         self.canonicalizer_settings = dict(self.canonicalizer_settings or {})
         super().__post_init__(**kwargs)
 

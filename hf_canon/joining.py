@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from transformers.utils import logging
 
 from .canonicalizers import Canonicalizer, OrbitCanonicalizer, build_canonicalizer
 from .configuration_canonicalized import CanonicalizedConfig
+from .fingerprint import differ, fingerprint
 from .groups import Group, get_group
 from .loading import (
     HUB_ARGUMENTS,
+    Normalization,
     load_base_config,
     load_config,
     load_predictor,
@@ -37,8 +40,8 @@ def find_predictor(
     checkpoint: "str | os.PathLike[str] | PreTrainedModel",
     kwargs: dict[str, Any],
     class_for: "Callable[[list[str] | None, str], type[CanonicalizedModel]]",
-) -> tuple[Any, str | None]:
-    """The checkpoint, loaded, and its commit on the Hub; a live model as it is.
+) -> "tuple[Any, Source]":
+    """The checkpoint, loaded, and where it came from; a live model as it is.
 
     Raises:
         ValueError: it is no checkpoint that can be wrapped.
@@ -57,23 +60,47 @@ def find_predictor(
             f"{where} is an adapter of hf_canon already. Load it with CanonicalizedModel.from_pretrained, or put it "
             "on another checkpoint with wrap(checkpoint, adapter=...)."
         )
+    if kwargs.get("ignore_mismatched_sizes"):
+        raise ValueError(
+            "ignore_mismatched_sizes gives the checkpoint new weights that it was not saved with, and an adapter "
+            "would not find them again. Load it so yourself, save it with save_pretrained, and wrap the new folder."
+        )
     predictor = load_predictor(class_for(config.architectures, base).auto_class, where, kwargs)
-    return unwrap_peft(predictor), commit
+    subfolder = kwargs.get("subfolder") or None
+    at_commit = {**within_reach(kwargs), "revision": commit, "subfolder": subfolder or ""}
+    return unwrap_peft(predictor), Source(base, commit, subfolder, processor_files(base, at_commit))
 
 
-def live_predictor(predictor: nn.Module) -> tuple[Any, str | None]:
-    """A loaded checkpoint, and its commit on the Hub. It does not say itself which one that was."""
+def live_predictor(predictor: nn.Module) -> "tuple[Any, Source]":
+    """A loaded checkpoint, and where it came from. It does not say itself at which commit."""
     inner: Any = unwrap_peft(predictor)
     name = origin(inner)
     if name is None or Path(name).is_dir():
-        return inner, None
+        return inner, Source(name, None, None, processor_files(name, {}))
     commit = only_cached_commit(name)
     if commit is None:
         logger.warning(
             f"It is not known at which commit {name} was loaded, and an adapter of it will follow its main branch. "
             f"CanonicalizedModel.wrap({name!r}, revision=...) loads it and records the commit."
         )
-    return inner, commit
+    return inner, Source(name, commit, None, processor_files(name, {"revision": commit}))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a predictor came from, as far as that is known.
+
+    Args:
+        name: a folder, or the id of a repository.
+        commit: of the repository.
+        subfolder: of either.
+        processor: the files, by name, that say how its inputs are made.
+    """
+
+    name: str | None
+    commit: str | None
+    subfolder: str | None
+    processor: dict[str, bytes]
 
 
 def origin(predictor: PreTrainedModel) -> str | None:
@@ -84,7 +111,7 @@ def origin(predictor: PreTrainedModel) -> str | None:
 
 def describe_pair(
     predictor: PreTrainedModel,
-    commit: str | None,
+    source: Source,
     task: str,
     group: Group,
     canonicalizer: str,
@@ -94,10 +121,18 @@ def describe_pair(
     """The configuration of a predictor behind a canonicalizer."""
     described = {**predictor.config.to_dict(), "architectures": [type(predictor).__name__]}
     described.pop("_name_or_path", None)  # said once, below
+    settings = dict(settings)
+    if settings.get("backbone") is not None:  # its configuration builds it again, wherever it was
+        settings["backbone"] = (
+            Path(settings["backbone"]).name if Path(settings["backbone"]).is_dir() else settings["backbone"]
+        )
+        settings["backbone_config"] = {k: v for k, v in settings["backbone_config"].items() if k != "_name_or_path"}
     return CanonicalizedConfig(
         base_config=described,
-        base_name_or_path=origin(predictor),
-        base_revision=commit,
+        base_name_or_path=source.name,
+        base_revision=source.commit,
+        base_subfolder=source.subfolder,
+        base_fingerprint=fingerprint(predictor),
         group=group.name,
         canonicalizer=canonicalizer,
         canonicalizer_settings=settings,
@@ -125,7 +160,7 @@ def require_adapter(where: str, config: PreTrainedConfig | None, hub_kwargs: dic
 
 def describe_move(
     predictor: PreTrainedModel,
-    commit: str | None,
+    source: Source,
     task: str,
     where: str,
     adapter: CanonicalizedConfig,
@@ -143,11 +178,16 @@ def describe_move(
             f"The adapter {where} looks at pictures of {channels} channels, and {type(predictor).__name__} takes "
             f"{wanted}. Train one for it: CanonicalizedModel.wrap without adapter=, and CanonicalizationTrainer."
         )
-    theirs = normalization(processor_files(where, hub_kwargs))
-    ours = normalization(processor_files(origin(predictor), {**within_reach(hub_kwargs), "revision": commit}))
+    files = processor_files(where, hub_kwargs)
+    theirs, ours = normalization(files, channels), normalization(source.processor, channels)
+    if files != source.processor and (theirs is None or ours is None):
+        logger.warning(
+            f"It is not known how the pictures of {where} or those of {source.name} are normalized, and the adapter "
+            "takes them to be alike. If they are not, pass pixel_values as the adapter's own checkpoint takes them."
+        )
     return describe_pair(
         predictor,
-        commit,
+        source,
         task,
         get_group(adapter.group),
         adapter.canonicalizer,
@@ -157,17 +197,14 @@ def describe_move(
     )
 
 
-Normalization = tuple[list[float], list[float]]
-
-
 def renormalized(
     learned: dict[str, Any] | None, ours: Normalization | None, theirs: Normalization | None
 ) -> dict[str, Any] | None:
     """What turns pictures normalized our way into pictures normalized as the canonicalizer learned them."""
     if ours is None or theirs is None or ours == theirs:
         return learned
-    scale = [a / b for a, b in zip(ours[1], theirs[1], strict=True)]
-    shift = [(a - b) / deviation for a, b, deviation in zip(ours[0], theirs[0], theirs[1], strict=True)]
+    scale = [b / a for a, b in zip(ours[0], theirs[0], strict=True)]
+    shift = [b - a * factor for a, b, factor in zip(ours[1], theirs[1], scale, strict=True)]
     if learned is not None:  # their pictures were not the ones it learned from either
         shift = [a * b + c for a, b, c in zip(learned["scale"], shift, learned["shift"], strict=True)]
         scale = [a * b for a, b in zip(learned["scale"], scale, strict=True)]
@@ -200,6 +237,32 @@ def remake_canonicalizer(module: nn.Module | None, config: CanonicalizedConfig) 
     return make_canonicalizer(module, get_group(config.group), channels, settings, again=True)
 
 
+def require_same_base(predictor: PreTrainedModel, config: CanonicalizedConfig, where: str) -> None:
+    """Raise ValueError if a checkpoint has other weights than the one that an adapter was saved for."""
+    if differ(fingerprint(predictor), config.base_fingerprint):
+        base = config.base_name_or_path
+        raise ValueError(
+            f"The adapter {where} was saved for other weights than those that are in {base} now. Bring the old ones "
+            f"back; or put it on the new ones with CanonicalizedModel.wrap({base!r}, adapter={where!r})."
+        )
+
+
+def require_complete(loading: dict[str, Any], config: CanonicalizedConfig, where: str) -> None:
+    """Raise ValueError if a checkpoint that came with its predictor had not all weights, or had others."""
+    kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
+    odd = sorted(str(name) for kind in kinds for name in loading.get(kind) or ())
+    if odd:
+        raise misfit(where, config, odd)
+
+
+def misfit(where: str, config: CanonicalizedConfig, odd: list[str]) -> ValueError:
+    return ValueError(
+        f"The weights in {where} do not fit its configuration, a {config.canonicalizer!r} canonicalizer "
+        f"with {config.canonicalizer_settings}: see {', '.join(odd[:3])}. Restore the config.json that was "
+        "saved with them; if the canonicalizer was a module of yours, pass it again as canonicalizer=."
+    )
+
+
 def fill(model: "CanonicalizedModel", names: list[str], where: str, hub_kwargs: dict[str, Any]) -> None:
     """Load the weights of those names from an adapter. What else came with it is of no use here.
 
@@ -217,11 +280,7 @@ def fill(model: "CanonicalizedModel", names: list[str], where: str, hub_kwargs: 
     found = {name: value.shape for name, value in saved.items()}
     if wanted != found:
         odd = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
-        raise ValueError(
-            f"The weights in {where} do not fit its configuration, a {model.config.canonicalizer!r} canonicalizer "
-            f"with {model.config.canonicalizer_settings}: see {', '.join(odd[:3])}. Restore the config.json that was "
-            "saved with them; if the canonicalizer was a module of yours, pass it again as canonicalizer=."
-        )
+        raise misfit(where, model.config, odd)
     model.load_state_dict(saved, strict=False)
     model.canonicalizer.to(model.predictor.device)
     model.name_or_path = where

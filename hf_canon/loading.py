@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from httpx2 import HTTPError, TransportError
@@ -19,8 +20,8 @@ from huggingface_hub.file_download import REGEX_COMMIT_HASH, repo_folder_name
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
-from transformers.utils import SAFE_WEIGHTS_NAME, cached_file, find_adapter_config_file
+from transformers import AutoConfig, AutoImageProcessor, PreTrainedConfig, PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file, find_adapter_config_file
 from transformers.utils.hub import resolve_revision
 
 HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only", "subfolder", "force_download")
@@ -102,22 +103,31 @@ def load_predictor(auto_class: Any, where: str, kwargs: dict[str, Any], adapter:
 
 
 def load_weights(where: str, hub_kwargs: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights of an adapter.
+    """The weights of an adapter; of a checkpoint in shards, those files that hold a canonicalizer.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: a file is damaged.
         OSError: there is none.
     """
     try:
-        weights = str(cached_file(where, SAFE_WEIGHTS_NAME, **hub_kwargs))
+        weights = cached_file(where, SAFE_WEIGHTS_NAME, _raise_exceptions_for_missing_entries=False, **hub_kwargs)
+        if weights is None:
+            index = json.loads(Path(str(cached_file(where, SAFE_WEIGHTS_INDEX_NAME, **hub_kwargs))).read_text())
+            names = {file for name, file in index["weight_map"].items() if name.startswith("canonicalizer.")}
+            files = [str(cached_file(where, name, **hub_kwargs)) for name in sorted(names)]
+        else:
+            files = [weights]
     except UNREADABLE as error:
-        raise OSError(f"The adapter {where!r} has no weights that can be read: {because(error)}") from error
-    try:
-        return load_file(weights)
-    except SafetensorError as error:
-        raise ValueError(
-            f"The adapter's weights {weights} are damaged ({error}). Save or download them again."
-        ) from error
+        raise OSError(f"The adapter {where!r} has no weights that can be read: {because(error, where)}") from error
+    state: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            state |= load_file(file)
+        except SafetensorError as error:
+            raise ValueError(
+                f"The adapter's weights {file} are damaged ({error}). Save or download them again."
+            ) from error
+    return state
 
 
 def processor_files(where: str | None, hub_kwargs: dict[str, Any]) -> dict[str, bytes]:
@@ -135,14 +145,33 @@ def processor_files(where: str | None, hub_kwargs: dict[str, Any]) -> dict[str, 
     return found
 
 
-def normalization(files: dict[str, bytes]) -> tuple[list[float], list[float]] | None:
-    """Mean and deviation, channel by channel, that a processor maps to 0 and 1; None where it does not say."""
-    for content in files.values():
-        processor = json.loads(content)
-        processor = processor.get("image_processor", processor)
-        if processor.get("do_normalize") and processor.get("image_mean") and processor.get("image_std"):
-            return list(processor["image_mean"]), list(processor["image_std"])
-    return None
+Normalization = tuple[tuple[float, ...], tuple[float, ...]]
+"""For each channel: what the values of a picture, 0 to 255, are multiplied with, and what is added then."""
+
+
+def normalization(files: dict[str, bytes], channels: int) -> Normalization | None:
+    """What a processor does to the values of a picture; None where that is not known, or is more than that."""
+    if not files:
+        return None
+    with TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        try:
+            processor: Any = AutoImageProcessor.from_pretrained(folder)
+        except (OSError, ValueError, ImportError, KeyError):
+            return None
+    if any(getattr(processor, name, None) for name in ("do_flip_channel_order", "include_top", "rescale_offset")):
+        return None
+    factor = processor.rescale_factor if getattr(processor, "do_rescale", False) else 1.0
+    mean, deviation = [0.0] * channels, [1.0] * channels
+    if getattr(processor, "do_normalize", False):
+        mean, deviation = (
+            list(value) if isinstance(value, list | tuple) else [value] * channels
+            for value in (processor.image_mean, processor.image_std)
+        )
+    if len(mean) != channels or len(deviation) != channels:
+        return None
+    return tuple(factor / d for d in deviation), tuple(-m / d for m, d in zip(mean, deviation, strict=True))
 
 
 def because(error: BaseException, where: str = "") -> str:

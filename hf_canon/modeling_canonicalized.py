@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from transformers import AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
-from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput
+from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, logging
 
 from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer
 from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
+from .fingerprint import differ, fingerprint
 from .groups import Group, get_group
 from .joining import (
+    Source,
     describe_move,
     describe_pair,
     fill,
@@ -29,8 +31,10 @@ from .joining import (
     make_canonicalizer,
     remake_canonicalizer,
     require_adapter,
+    require_complete,
+    require_same_base,
 )
-from .loading import HUB_ARGUMENTS, load_predictor, pinned, where_of, within_reach
+from .loading import HUB_ARGUMENTS, load_predictor, pinned, processor_files, where_of, within_reach
 from .outputs import Canonicalization, carry_back
 from .peft import add_peft, carries_peft, freeze_statistics, peft_names
 
@@ -39,6 +43,9 @@ if TYPE_CHECKING:
 
     from .evaluation import RobustnessReport
     from .objectives import Objective
+
+
+logger = logging.get_logger(__name__)
 
 
 class CanonicalizedModel(PreTrainedModel):
@@ -80,7 +87,7 @@ class CanonicalizedModel(PreTrainedModel):
     ):
         super().__init__(config)
         self.group: Group = get_group(config.group)
-        made_before = () if predictor is None else tuple(predictor.modules())
+        made_before = [] if predictor is None else list(predictor.modules())
         if predictor is None:
             predictor = self.auto_class.from_config(config.base_config)
             if config.predictor_peft is not None:
@@ -89,12 +96,14 @@ class CanonicalizedModel(PreTrainedModel):
         if canonicalizer is None:
             settings = config.canonicalizer_settings or {}
             canonicalizer = build_canonicalizer(config.canonicalizer, self.group, **settings)
+        if made_before:  # and not on the way to weights that are loaded next
+            made_before += canonicalizer.modules()
         if isinstance(canonicalizer, PredictorCanonicalizer):
             canonicalizer.attach(predictor)
-        if config.canonicalizer_input is not None:
-            canonicalizer.scale = tuple(config.canonicalizer_input["scale"])
-            canonicalizer.shift = tuple(config.canonicalizer_input["shift"])
+        learned = config.canonicalizer_input or {"scale": Canonicalizer.scale, "shift": Canonicalizer.shift}
+        canonicalizer.scale, canonicalizer.shift = tuple(learned["scale"]), tuple(learned["shift"])
         self.canonicalizer = canonicalizer
+        self.processor_files: dict[str, bytes] = {}  # of the predictor's processor, to be saved with an adapter
         # An adapter's weights are the canonicalizer's, and what PEFT added: that the others are missing is no news to
         # Trainer. It compares with what load_state_dict misses, and that never misses a count of batches.
         names = predictor.state_dict().keys() - peft_names(predictor)
@@ -103,7 +112,7 @@ class CanonicalizedModel(PreTrainedModel):
         }
         predictor.requires_grad_(False)
         # post_init gives new weights to whatever transformers itself has not loaded: a new head, LoRA.
-        for module in (*made_before, *canonicalizer.modules()):
+        for module in made_before:
             module._is_hf_initialized = True  # type: ignore[assignment]
         self.post_init()
 
@@ -146,19 +155,19 @@ class CanonicalizedModel(PreTrainedModel):
                 "Leave out group, canonicalizer and canonicalizer_settings, or leave out adapter."
             )
         resolved = group if isinstance(group, Group) else get_group(group or "c4")
-        predictor, commit = find_predictor(checkpoint, base_kwargs, _class_for)
+        predictor, source = find_predictor(checkpoint, base_kwargs, _class_for)
         model_class = _class_for([type(predictor).__name__], "This predictor")
         if adapter is not None:
             where = where_of(adapter)
             hub_kwargs = pinned(where, within_reach(base_kwargs))
             config = require_adapter(where, None, hub_kwargs)
             module = None if isinstance(canonicalizer, str) else canonicalizer
-            return model_class._with_adapter(predictor, commit, where, config, hub_kwargs, module)
+            return model_class._with_adapter(predictor, source, where, config, hub_kwargs, module)
         channels = input_channels(predictor.config)
         built = make_canonicalizer(canonicalizer or "orbit", resolved, channels, canonicalizer_settings or {})
-        model = model_class(
-            describe_pair(predictor, commit, model_class.task, resolved, built.name, built.settings), predictor, built
-        )
+        config = describe_pair(predictor, source, model_class.task, resolved, built.name, built.settings)
+        model = model_class(config, predictor, built)
+        model.processor_files = source.processor
         if predictor.device.type != "meta":
             built.to(predictor.device)
         return model.eval()
@@ -167,7 +176,7 @@ class CanonicalizedModel(PreTrainedModel):
     def _with_adapter(
         cls,
         predictor: PreTrainedModel,
-        commit: str | None,
+        source: Source,
         where: str,
         config: CanonicalizedConfig,
         hub_kwargs: dict[str, Any],
@@ -178,10 +187,13 @@ class CanonicalizedModel(PreTrainedModel):
         peft = peft and config.predictor_peft is not None and not carries_peft(predictor)
         if peft:
             add_peft(predictor, config.predictor_peft)  # type: ignore[arg-type]
-        config = describe_move(predictor, commit, cls.task, where, config, hub_kwargs)
+        elif config.predictor_peft is not None:
+            logger.warning(f"The adapter {where} also holds PEFT weights for its own checkpoint. They are left out.")
+        config = describe_move(predictor, source, cls.task, where, config, hub_kwargs)
         model = cls(config, predictor, remake_canonicalizer(canonicalizer, config))
         names = [name for name in model._adapter_names() if peft or name.startswith("canonicalizer.")]
         fill(model, names, where, hub_kwargs)
+        model.processor_files = source.processor
         return model.eval()
 
     @classmethod
@@ -223,28 +235,36 @@ class CanonicalizedModel(PreTrainedModel):
         config = require_adapter(where, config, hub_kwargs)
         model_class = _class_of(config, where)
         if predictor is not None:
-            predictor, commit = live_predictor(predictor)
-            return model_class._with_adapter(predictor, commit, where, config, hub_kwargs, canonicalizer, peft=True)
+            predictor, source = live_predictor(predictor)
+            return model_class._with_adapter(predictor, source, where, config, hub_kwargs, canonicalizer, peft=True)
         if config.includes_predictor:
+            if canonicalizer is not None:
+                base_kwargs["canonicalizer"] = remake_canonicalizer(canonicalizer, config)
             loaded: Any = super(CanonicalizedModel, model_class).from_pretrained(
-                where, *args, config=config, output_loading_info=output_loading_info, **hub_kwargs, **base_kwargs
+                where, *args, config=config, output_loading_info=True, **hub_kwargs, **base_kwargs
             )
+            full, info = loaded
+            require_complete(info, config, where)
             # Loading has replaced the parameters, and with them what was frozen.
-            full = loaded[0] if output_loading_info else loaded
             full.predictor.requires_grad_(False)
             for module in full.canonicalizer.modules():
                 if isinstance(module, Backbone):
                     module.model.requires_grad_(not module.freeze)
-            return loaded
+            full.processor_files = processor_files(where, hub_kwargs)
+            return loaded if output_loading_info else full
         base = config.base_name_or_path
         if base is None:
             raise ValueError(f"The adapter {where} names no base checkpoint. Pass the loaded one as predictor=.")
         kwargs = {"revision": config.base_revision, **within_reach(hub_kwargs), **base_kwargs}
+        if config.base_subfolder is not None:
+            kwargs["subfolder"] = config.base_subfolder
         predictor = load_predictor(model_class.auto_class, base, kwargs, where)
+        require_same_base(predictor, config, where)
         if config.predictor_peft is not None:
             add_peft(predictor, config.predictor_peft)
         model = model_class(config, predictor, remake_canonicalizer(canonicalizer, config))
         fill(model, model._adapter_names(), where, hub_kwargs)
+        model.processor_files = processor_files(where, hub_kwargs)
         model.eval()
         if output_loading_info:
             nothing: dict[str, set[str]] = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
@@ -264,8 +284,7 @@ class CanonicalizedModel(PreTrainedModel):
     ) -> None:
         """Save the adapter: configuration, the canonicalizer's weights, the processor's configuration, and a card.
 
-        Everything is written beside and moved into place when it is whole: a save that fails or is killed leaves what
-        was there before.
+        Everything is written beside and moved into place when it is whole: a full disk leaves what was there before.
 
         Args:
             save_directory: made if it does not exist.
@@ -280,8 +299,8 @@ class CanonicalizedModel(PreTrainedModel):
             kwargs: passed to `PreTrainedModel.save_pretrained` when `full`.
 
         Raises:
-            ValueError: the predictor came from no folder or Hub id that a reload could find, or `save_directory` is a
-                file.
+            ValueError: the predictor came from no folder or Hub id that a reload could find, or has other weights by
+                now; or `save_directory` is a file, or the folder of another checkpoint.
             OSError: the folder cannot be written.
         """
         came_full = self.config.includes_predictor
@@ -300,10 +319,24 @@ class CanonicalizedModel(PreTrainedModel):
             )
         if Path(save_directory).is_file():
             raise ValueError(f"{save_directory} is a file, and an adapter is saved in a folder. Name another place.")
+        if not full and differ(fingerprint(self.predictor), self.config.base_fingerprint):
+            raise ValueError(
+                f"The predictor no longer has the weights of {self.config.base_name_or_path}, which the adapter would "
+                "name. Save both with full=True."
+            )
+        if not full and kwargs:
+            raise ValueError(
+                f"{', '.join(kwargs)} mean nothing for an adapter, which is one small file. Leave them out."
+            )
+        if kwargs.get("push_to_hub"):
+            raise ValueError(
+                "push_to_hub=True would upload without a card. Call model.push_to_hub(repo_id, full=True)."
+            )
         if not is_main_process:
             return
-        from .hub import complete_folder, is_repository, staged_folder
+        from .hub import complete_folder, is_repository, require_ours, staged_folder
 
+        require_ours(save_directory)
         with staged_folder(save_directory) as folder:
             if full:
                 ignored, self._keys_to_ignore_on_save = self._keys_to_ignore_on_save, None
@@ -320,11 +353,12 @@ class CanonicalizedModel(PreTrainedModel):
                     self.config.base_name_or_path = base
             else:
                 state = self.state_dict() if state_dict is None else state_dict
-                own = {name: state[name].contiguous() for name in self._adapter_names()}
+                # Cloned: weights that are used twice are stored twice, and loaded into both places.
+                own = {name: state[name].clone().contiguous() for name in self._adapter_names()}
                 self.config.architectures = [type(self).__name__]
                 self.config.save_pretrained(folder)
                 save_file(own, Path(folder) / SAFE_WEIGHTS_NAME, metadata={"format": "pt"})
-            complete_folder(folder, save_directory, report, export_code, overwrite_card)
+            complete_folder(folder, save_directory, self.processor_files, report, export_code, overwrite_card)
 
     def push_to_hub(  # type: ignore[override]
         self,
@@ -362,8 +396,12 @@ class CanonicalizedModel(PreTrainedModel):
         return own + sorted(f"predictor.{name}" for name in peft_names(self.predictor))
 
     def train_predictor(self, trained: bool = True) -> None:
-        """Let gradients reach the predictor: what PEFT has added to it, or else all of it. False freezes it again."""
+        """Let gradients reach the predictor: what PEFT has added to it, or else all of it. False freezes it again.
+
+        A predictor that was trained as a whole is saved with the canonicalizer from then on: no base has its weights.
+        """
         added = peft_names(self.predictor)
+        self.config.includes_predictor = self.config.includes_predictor or (trained and not added)
         for name, parameter in self.predictor.named_parameters():
             parameter.requires_grad_(trained and (not added or name in added))
 

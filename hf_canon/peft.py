@@ -26,13 +26,33 @@ def unwrap_peft(predictor: nn.Module) -> nn.Module:
         model._hf_peft_config_loaded = True
         predictor = model
     if carries_peft(predictor):
-        for name, config in predictor.peft_config.items():  # type: ignore[union-attr, operator]
-            if getattr(config, "bias", "none") != "none":
-                raise ValueError(
-                    f"The PEFT adapter {name!r} has bias={config.bias!r}, which trains biases of the checkpoint "
-                    "itself. Make it with bias='none', or merge it into the checkpoint and save that."
-                )
+        require_kept_apart(predictor)
     return predictor
+
+
+def require_kept_apart(predictor: Any) -> None:
+    """Raise ValueError where PEFT changes the checkpoint's own weights, which an adapter does not save."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    instead = "or merge it with merge_and_unload(), save the merged checkpoint, and wrap that."
+    for name, config in predictor.peft_config.items():
+        if getattr(config, "bias", "none") != "none":
+            raise ValueError(
+                f"The PEFT adapter {name!r} has bias={config.bias!r}, which trains biases of the checkpoint itself. "
+                f"Make it with bias='none', {instead}"
+            )
+        start = getattr(config, "init_lora_weights", None)
+        if isinstance(start, str) and start.startswith(("pissa", "olora", "corda", "loftq", "lora_ga")):
+            raise ValueError(
+                f"The PEFT adapter {name!r} began with init_lora_weights={start!r}, which changes the checkpoint's "
+                f"own weights. Make it with init_lora_weights=True, {instead}"
+            )
+    for layer in predictor.modules():
+        if isinstance(layer, BaseTunerLayer):
+            if layer.merged:
+                raise ValueError(f"A PEFT adapter is merged into the checkpoint's weights. Unmerge it, {instead}")
+            if layer.disable_adapters:
+                raise ValueError("The PEFT adapters are disabled. Enable them, or wrap the checkpoint without them.")
 
 
 def carries_peft(predictor: nn.Module) -> bool:

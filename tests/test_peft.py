@@ -178,7 +178,28 @@ def test_training_it_changes_what_is_saved_and_nothing_else(
     assert (tmp_path / "out" / "checkpoint-3" / "model.safetensors").stat().st_size < 500_000
 
 
-def test_an_adapter_that_trains_the_checkpoints_own_biases_is_refused(checkpoint: Path) -> None:
-    predictor = get_peft_model(load(checkpoint), LoraConfig(**LORA, bias="all"))
-    with pytest.raises(ValueError, match="trains biases of the checkpoint itself. Make it with bias='none'"):
+def merged(model: Any) -> None:
+    model.merge_adapter()
+
+
+def disabled(model: Any) -> None:
+    model.base_model.disable_adapter_layers()
+
+
+@pytest.mark.parametrize(
+    ("more", "then", "sentence"),
+    [
+        ({"bias": "all"}, None, "trains biases of the checkpoint itself. Make it with bias='none'"),
+        ({"init_lora_weights": "pissa"}, None, "began with init_lora_weights='pissa', which changes the checkpoint"),
+        ({}, merged, "merged into the checkpoint's weights. Unmerge it"),
+        ({}, disabled, "The PEFT adapters are disabled. Enable them"),
+    ],
+)
+def test_what_changes_the_checkpoint_itself_is_refused(
+    checkpoint: Path, more: dict[str, Any], then: Callable[[Any], None] | None, sentence: str
+) -> None:
+    predictor = get_peft_model(load(checkpoint), LoraConfig(**LORA, **more))
+    if then is not None:
+        then(predictor)
+    with pytest.raises(ValueError, match=sentence):
         CanonicalizedModel.wrap(predictor, group="c4")

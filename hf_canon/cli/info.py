@@ -76,10 +76,10 @@ def describe_adapter(repository: str, config: "CanonicalizedConfig") -> dict[str
         "group": f"{facts.group}: {facts.meaning}"
         + (f"; {facts.elements} elements, {facts.exact} of them exact" if facts.elements else ""),
         "canonicalizer": f"{facts.canonicalizer} ({settings})",
-        "parameters": f"{facts.parameters:,}",
-        "size on disk": f"{facts.size / 1e3:,.1f} kB",
         "classes": str(facts.classes),
     }
+    if facts.size:  # and not left on the Hub
+        rows |= {"parameters": f"{facts.parameters:,}", "size on disk": f"{facts.size / 1e3:,.1f} kB"}
     if facts.peft:
         rows["PEFT"] = f"{', '.join(facts.peft)} on the predictor"
     for name, value in (facts.training or {}).get("data", {}).items():

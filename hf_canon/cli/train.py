@@ -103,9 +103,11 @@ def prepare_output(args: argparse.Namespace) -> str | None:
     """
     from transformers.trainer_utils import get_last_checkpoint
 
+    from ..hub import require_ours
     from ..loading import where_of
 
     folder = require_writable_folder(args.output)
+    require_ours(folder)
     if args.resume:
         last = get_last_checkpoint(args.output)
         if last is None:

@@ -69,7 +69,8 @@ def render_card(facts: AdapterFacts) -> str:
         >>> from hf_canon.hub import AdapterFacts, render_card
         >>> card = render_card(AdapterFacts(name="me/vit-base-d4", task="image-classification",
         ...     base="google/vit-base-patch16-224", base_revision=None, base_architecture=None, group="d4",
-        ...     meaning="rotations by multiples of 90°, and mirror images", elements=8, exact=8, canonicalizer="orbit", parameters=76514, size=306056))
+        ...     meaning="rotations by multiples of 90°, and mirror images", elements=8, exact=8,
+        ...     canonicalizer="orbit", parameters=76514, size=306056))
         >>> "base_model_relation: adapter" in card, "CanonicalizedModel.from_pretrained" in card
         (True, True)
     """

@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import yaml
 from safetensors import SafetensorError, safe_open
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..groups import get_group
-from ..loading import because, processor_files
+from ..loading import because
 from .card import PLOT_FILE, REPORT_FILE, RESULTS_FILE, AdapterFacts, is_untouched, render_card, results_yaml
 
 if TYPE_CHECKING:
@@ -23,41 +24,64 @@ if TYPE_CHECKING:
 
 CARD_FILE = "README.md"
 CODE_FILE = "canonicalized_remote_code.py"
-WEIGHTS = "model*.safetensors*"
+WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
+OWN = (*WEIGHTS, REPORT_FILE, PLOT_FILE, RESULTS_FILE, CODE_FILE)
+"""What belongs to one state of an adapter: of an earlier state, nothing may stay beside a later one."""
+
+
+def require_ours(folder: str | os.PathLike[str]) -> None:
+    """Raise ValueError if that is the folder of another checkpoint, which saving would destroy."""
+    config = Path(folder) / "config.json"
+    if config.is_file() and model_type(config) != CanonicalizedConfig.model_type:
+        raise ValueError(
+            f"{os.fspath(folder)!r} holds a {model_type(config)} checkpoint, which an adapter would overwrite. "
+            "Name another folder."
+        )
+
+
+def model_type(config: Path) -> str:
+    try:
+        return str(json.loads(config.read_text(encoding="utf-8")).get("model_type", "different"))
+    except (ValueError, AttributeError):
+        return "damaged"
 
 
 @contextmanager
 def staged_folder(target: str | os.PathLike[str]) -> Iterator[str]:
-    """A folder beside the files of `target`, which replace those of the same names when the block has ended well.
+    """A folder whose files replace those in `target` when the block has ended well.
 
     Raises:
-        OSError: `target` cannot be written; what was there before is still there.
+        OSError: `target` cannot be written.
     """
+    target = Path(target)
+    unchanged = ", and what was there is unchanged"
     try:
-        Path(target).mkdir(parents=True, exist_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=target, prefix=".saving-") as staging:
             yield staging
             files = [path.relative_to(staging) for path in Path(staging).rglob("*") if path.is_file()]
-            # Weights of another kind (shards, a full checkpoint) would be found first, or beside.
-            stale = {path.relative_to(target) for path in Path(target).glob(WEIGHTS)} - set(files)
+            stale = {path.relative_to(target) for pattern in OWN for path in target.glob(pattern)} - set(files)
             # safetensors lets only their owner read what it writes; a colleague may read what else is there.
             readable = max(((Path(staging) / file).stat().st_mode for file in files), default=0)
-            for file in sorted(files):
-                (Path(staging) / file).chmod(readable)
-                (Path(target) / file).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(Path(staging) / file, Path(target) / file)
+            unchanged = ""
             for file in stale:
-                (Path(target) / file).unlink()
+                (target / file).unlink()
+            # The configuration and the weights last, one after the other.
+            for file in sorted(files, key=lambda file: (file.name in ("config.json", SAFE_WEIGHTS_NAME), file)):
+                (Path(staging) / file).chmod(readable)
+                (target / file).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(Path(staging) / file, target / file)
     except (OSError, SafetensorError) as error:
         raise OSError(
-            f"The adapter could not be saved in {os.fspath(target)!r}, and what was there is unchanged: "
-            f"{because(error)} Make room, or name another folder."
+            f"The adapter could not be saved in {str(target)!r}{unchanged}: {because(error)} "
+            "Make room, or name another folder."
         ) from error
 
 
 def complete_folder(
     folder: str | os.PathLike[str],
     target: str | os.PathLike[str],
+    processor: dict[str, bytes],
     report: "RobustnessReport | None" = None,
     export_code: bool = False,
     overwrite_card: bool = False,
@@ -66,27 +90,52 @@ def complete_folder(
 
     Args:
         folder: where configuration and weights are.
-        target: where they will be; what is there already, of the processor, the report and an edited card, stays.
+        target: where they will be. An edited card that is there stays; so does a processor for the same checkpoint,
+            and a report on the same weights.
+        processor: the files, by name, that describe the checkpoint's processor.
         report: replaces a report that is there.
         export_code: add the file for `trust_remote_code`.
         overwrite_card: replace a card that somebody has edited.
     """
     folder, target = Path(folder), Path(target)
     config = CanonicalizedConfig.from_pretrained(folder)
-    base = {"revision": config.base_revision} if config.base_revision else {}
-    for name, content in processor_files(config.base_name_or_path, base).items():
-        if not (target / name).exists():
+    before = read_ours(target)
+    same_base = before is not None and all(
+        getattr(before, name) == getattr(config, name) for name in ("base_name_or_path", "base_revision")
+    )
+    for name, content in processor.items():
+        if not (same_base and (target / name).exists()):
             (folder / name).write_bytes(content)
     if export_code:
         add_code(folder, config)
     if report is not None:
+        if (report.group, report.canonicalizer) != (config.group, config.canonicalizer):
+            raise ValueError(
+                f"The report is of a {report.canonicalizer!r} canonicalizer over {report.group}, and this is "
+                f"{config.canonicalizer!r} over {config.group}. Give the report of this model."
+            )
         add_report(folder, report)
-    elif (target / REPORT_FILE).exists():
+    elif same_base and same_weights(folder, target):
         for name in (REPORT_FILE, PLOT_FILE):
             if (target / name).exists():
                 (folder / name).write_bytes((target / name).read_bytes())
     if overwrite_card or may_renew(target / CARD_FILE):
-        write_card(folder, target.name)
+        write_card(folder, target.resolve().name)
+
+
+def read_ours(folder: Path) -> CanonicalizedConfig | None:
+    """The configuration of the adapter in a folder, if there is one."""
+    config = folder / "config.json"
+    if not config.is_file() or model_type(config) != CanonicalizedConfig.model_type:
+        return None
+    return CanonicalizedConfig.from_pretrained(folder)
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    files = {path.name for pattern in WEIGHTS for path in one.glob(pattern)}
+    return files == {path.name for pattern in WEIGHTS for path in other.glob(pattern)} and all(
+        (one / name).read_bytes() == (other / name).read_bytes() for name in files
+    )
 
 
 def add_report(folder: Path, report: "RobustnessReport") -> None:
@@ -101,7 +150,7 @@ def add_report(folder: Path, report: "RobustnessReport") -> None:
 
 def may_renew(card: Path) -> bool:
     """Whether a card is missing, or is one of ours that nobody edited."""
-    return not card.exists() or is_untouched(card.read_text(encoding="utf-8"))
+    return not card.exists() or is_untouched(card.read_text(encoding="utf-8", errors="replace"))
 
 
 def write_card(folder: Path, name: str) -> None:
@@ -116,6 +165,8 @@ def write_card(folder: Path, name: str) -> None:
     if results is not None:
         (folder / RESULTS_FILE).parent.mkdir(exist_ok=True)
         (folder / RESULTS_FILE).write_text(yaml.safe_dump(results, sort_keys=False), encoding="utf-8")
+    elif (folder / RESULTS_FILE).exists():  # of an earlier report
+        (folder / RESULTS_FILE).unlink()
     (folder / CARD_FILE).write_text(render_card(facts), encoding="utf-8")
 
 
@@ -127,7 +178,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         name: the repository or folder that the card is for.
 
     Raises:
-        ValueError: the weights are damaged, or the report is.
+        ValueError: the weights are damaged.
     """
     from ..evaluation.report import RobustnessReport
 
@@ -135,7 +186,10 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
     config = CanonicalizedConfig.from_pretrained(folder)
     group = get_group(config.group)
     parameters, size = count_weights(folder)
-    report = RobustnessReport.load(folder / REPORT_FILE) if (folder / REPORT_FILE).exists() else None
+    report = None
+    if (folder / REPORT_FILE).exists():
+        with suppress(ValueError, KeyError, TypeError):  # a file of somebody else's that has this name
+            report = RobustnessReport.load(folder / REPORT_FILE)
     base = config.base_name_or_path
     peft = (config.predictor_peft or {}).get("configs", {}).values()
     return AdapterFacts(
@@ -156,7 +210,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         classes=config.num_labels,
         training=config.training,
         report=report,
-        plot=(folder / PLOT_FILE).exists(),
+        plot=report is not None and (folder / PLOT_FILE).exists(),
     )
 
 
@@ -167,7 +221,7 @@ def count_weights(folder: Path) -> tuple[int, int]:
         ValueError: a file is damaged.
     """
     parameters = size = 0
-    for path in folder.glob("model*.safetensors"):
+    for path in (path for pattern in WEIGHTS[:2] for path in folder.glob(pattern)):
         size += path.stat().st_size
         try:
             with safe_open(path, framework="numpy") as file:

@@ -8,13 +8,17 @@ from typing import Any
 from httpx2 import HTTPError
 from huggingface_hub import HfApi
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
-from transformers.utils import SAFE_WEIGHTS_NAME
+from transformers import AutoConfig
+from transformers.utils import SAFE_WEIGHTS_NAME, logging
 
+from ..configuration_canonicalized import CanonicalizedConfig
 from ..loading import PROCESSOR_FILES, because
-from .card import PLOT_FILE, REPORT_FILE, RESULTS_FILE, is_untouched, render_card
-from .folder import CARD_FILE, CODE_FILE, WEIGHTS, is_repository, may_renew, read_facts
+from .card import render_card
+from .folder import CARD_FILE, OWN, WEIGHTS, is_repository, may_renew, model_type, read_facts
 
-FILES = ["config.json", WEIGHTS, *PROCESSOR_FILES, CARD_FILE, REPORT_FILE, PLOT_FILE, RESULTS_FILE, CODE_FILE]
+logger = logging.get_logger(__name__)
+
+FILES = ["config.json", *PROCESSOR_FILES, CARD_FILE, *OWN]
 """What belongs to an adapter: a training's folder also holds checkpoints, logs and a pickle of its arguments."""
 
 
@@ -63,9 +67,15 @@ def push_folder(
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         if revision is not None and not revision.startswith("refs/"):
             api.create_branch(repo_id, branch=revision, exist_ok=True)
-        left_out = [] if overwrite_card or may_renew_remote(api, repo_id, revision) else [CARD_FILE]
+        require_ours_remotely(api, repo_id, revision)
+        left_out = []
         if may_renew(folder / CARD_FILE):
             (folder / CARD_FILE).write_text(render_card(read_facts(folder, repo_id)), encoding="utf-8")
+            if not overwrite_card and not may_renew_remote(api, repo_id, revision):
+                logger.warning(
+                    f"Somebody has edited the card of {repo_id}, and it is kept; overwrite_card=True renews it."
+                )
+                left_out = [CARD_FILE]
         upload = partial(
             api.upload_folder,
             repo_id=repo_id,
@@ -75,8 +85,8 @@ def push_folder(
             create_pr=create_pr,
             allow_patterns=FILES,
             ignore_patterns=left_out,
-            # Shards of a full checkpoint that was there before would be loaded in place of this.
-            delete_patterns=[WEIGHTS],
+            # Of what was there before, nothing may be taken for a part of this.
+            delete_patterns=list(OWN),
         )
         return upload() if blocking else api.run_as_future(upload)
     except (HfHubHTTPError, HTTPError, HFValidationError, OSError) as error:
@@ -89,10 +99,6 @@ def read_config(folder: Path) -> Any:
     Raises:
         ValueError: it holds none.
     """
-    from transformers import AutoConfig
-
-    from ..configuration_canonicalized import CanonicalizedConfig
-
     if not (folder / "config.json").is_file():
         raise ValueError(f"{os.fspath(folder)!r} holds no config.json, and so no adapter. Name the folder of one.")
     config = AutoConfig.from_pretrained(folder)
@@ -101,18 +107,32 @@ def read_config(folder: Path) -> Any:
             f"{os.fspath(folder)!r} holds a {config.model_type} checkpoint and no adapter of hf_canon. Push it with "
             "`hf upload`, or wrap it and train an adapter."
         )
-    if not any(folder.glob(WEIGHTS)):
+    if not any(path for pattern in WEIGHTS for path in folder.glob(pattern)):
         raise ValueError(f"{os.fspath(folder)!r} holds no {SAFE_WEIGHTS_NAME}. Save the adapter there again.")
     return config
 
 
+def require_ours_remotely(api: HfApi, repo_id: str, revision: str | None) -> None:
+    """Raise ValueError if the repository holds another checkpoint, which an adapter would replace."""
+    config = download(api, repo_id, "config.json", revision)
+    if config is not None and model_type(config) != CanonicalizedConfig.model_type:
+        raise ValueError(
+            f"The repository {repo_id!r} holds a {model_type(config)} checkpoint, which an adapter would replace. "
+            "Name another repository, or another branch with revision=."
+        )
+
+
 def may_renew_remote(api: HfApi, repo_id: str, revision: str | None) -> bool:
     """Whether the repository has no card, or one of ours that nobody edited."""
+    card = download(api, repo_id, CARD_FILE, revision)
+    return card is None or may_renew(card)
+
+
+def download(api: HfApi, repo_id: str, name: str, revision: str | None) -> Path | None:
     try:
-        card = api.hf_hub_download(repo_id, CARD_FILE, revision=revision)
+        return Path(api.hf_hub_download(repo_id, name, revision=revision))
     except EntryNotFoundError:
-        return True
-    return is_untouched(Path(card).read_text(encoding="utf-8"))
+        return None
 
 
 def why_not(error: BaseException) -> str:

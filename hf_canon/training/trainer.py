@@ -17,7 +17,6 @@ from ..hub.folder import CARD_FILE, is_repository, may_renew, write_card
 from ..hub.push import push_folder
 from ..modeling_canonicalized import CanonicalizedModel
 from ..objectives import ContrastiveUniqueness, Distillation, Objective, PriorRegularization, TaskLoss
-from ..peft import carries_peft
 from ..provenance import describe_dataset
 from .arguments import CanonicalizationArguments
 from .data import PictureCollator
@@ -72,7 +71,7 @@ class CanonicalizationTrainer(Trainer):
                 f"The {model.canonicalizer.name!r} canonicalizer has nothing to train. "
                 "Use 'orbit', 'equivariant' or 'shift'."
             )
-        full = args.train_predictor and not carries_peft(model.predictor)
+        full = model.config.includes_predictor
         base = model.config.base_name_or_path
         if args.save_strategy != "no" and base is None and not full:
             raise ValueError(
@@ -94,8 +93,12 @@ class CanonicalizationTrainer(Trainer):
             compute_metrics=pose_metrics(model) if compute_metrics is None else compute_metrics,
             **kwargs,
         )
-        facts = {"data": describe_dataset(self.train_dataset), "arguments": chosen_arguments(args)}
-        model.config.training = {name: value for name, value in facts.items() if value} or None
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        facts = {"data": describe_dataset(self.train_dataset), "arguments": chosen_arguments(self.args)}
+        config: Any = getattr(self.model, "config")  # noqa: B009 (PreTrainedModel or not, says its type)
+        config.training = {name: value for name, value in facts.items() if value} or None
+        return super().train(*args, **kwargs)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -233,6 +233,26 @@ model.push_to_hub("me/adapter", report=evaluate_robustness(model, items, "c4"), 
     assert "## Use it" in hub.files("me/adapter")["README.md"].decode()
 
 
+def test_what_was_there_is_not_taken_for_a_part_of_what_comes(hub: Hub) -> None:
+    """An old report stays with the old weights, files of others stay, and a checkpoint is never replaced."""
+    hub.run(PUBLISH)
+    hub.put("me/adapter", {**hub.files("me/adapter"), "model_ema.safetensors": b"mine"}, "Something of mine")
+    code = PRELUDE + (
+        "CanonicalizedModel.wrap('me/base', group='c8').push_to_hub('me/adapter')\n"
+        "try:\n"
+        "    CanonicalizedModel.wrap('me/base', group='c8').push_to_hub('me/base')\n"
+        "except ValueError as error:\n"
+        "    say(error=str(error))\n"
+    )
+    base = [commit.oid for commit in hub.commits("me/base")]
+    assert "holds a vit checkpoint, which an adapter would replace" in said(hub.run(code))["error"]
+    assert [commit.oid for commit in hub.commits("me/base")] == base
+    files = hub.files("me/adapter")
+    assert "robustness.json" not in files and "robustness.png" not in files
+    assert files["model_ema.safetensors"] == b"mine"
+    assert "It has not been evaluated" in files["README.md"].decode()
+
+
 def test_the_command_lines(hub: Hub, tmp_path: Path) -> None:
     hub.run(PUBLISH)
     home = tmp_path / "home"
