@@ -34,7 +34,7 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint assets
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 # The other assets (stamps, emoji, MobileNetV2) are built here, from Debian packages too.
 bench: setup
