@@ -10,16 +10,36 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoModelForImageClassification, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoModelForDepthEstimation,
+    AutoModelForImageClassification,
+    AutoModelForInstanceSegmentation,
+    AutoModelForKeypointDetection,
+    AutoModelForObjectDetection,
+    AutoModelForSemanticSegmentation,
+    AutoModelForUniversalSegmentation,
+    AutoModelForZeroShotImageClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.modeling_outputs import ImageClassifierOutput
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_INSTANCE_SEGMENTATION_MAPPING_NAMES,
+    MODEL_FOR_KEYPOINT_DETECTION_MAPPING_NAMES,
+    MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES,
+    MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES,
+    MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES,
+    MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+)
 from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, logging
 
 from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer
 from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
-from .groups import Group, get_group
+from .groups import Group, Planar, get_group
 from .joining import (
     Source,
     describe_move,
@@ -35,7 +55,19 @@ from .joining import (
     require_same_base,
 )
 from .loading import HUB_ARGUMENTS, load_predictor, pinned, processor_files, where_of, within_reach
-from .outputs import Canonicalization, carry_back
+from .outputs import (
+    CANNOT,
+    CLASSIFICATION,
+    DEPTH,
+    DETECTION,
+    KEYPOINTS,
+    MASKS,
+    SEGMENTATION,
+    ZERO_SHOT,
+    Canonicalization,
+    Rows,
+    carry_back,
+)
 from .peft import add_peft, carries_peft, freeze_statistics, peft_names
 
 if TYPE_CHECKING:
@@ -46,6 +78,9 @@ if TYPE_CHECKING:
 
 
 logger = logging.get_logger(__name__)
+
+PLACED_INPUTS = ("mask_labels", "bool_masked_pos", "input_points", "input_boxes", "input_masks", "prompt_depth")
+"""Arguments of predictors that say where something is in the picture."""
 
 
 class CanonicalizedModel(PreTrainedModel):
@@ -78,6 +113,8 @@ class CanonicalizedModel(PreTrainedModel):
 
     task: ClassVar[str]
     auto_class: ClassVar[Any]
+    rows: ClassVar[Rows]
+    """How each field of the predictor's output moves with the picture."""
 
     def __init__(
         self,
@@ -447,6 +484,67 @@ class CanonicalizedModel(PreTrainedModel):
             freeze_statistics(self.predictor)
         return self
 
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Any = None,
+        element: Tensor | None = None,
+        canonicalize: bool = True,
+        objective: "Objective | None" = None,
+        **kwargs: Any,
+    ) -> ModelOutput:
+        """The predictor's answer for the canonical input, carried back to the pose of the input.
+
+        Args:
+            pixel_values: `(batch, channels, height, width)`.
+            labels: as the predictor takes them, for the input as it is; the loss is then the predictor's own, and
+                maps and boxes are moved to the canonical pose first.
+            element: `(batch,)`, the elements that happened to the inputs; the loss then has the cross-entropy of
+                the pose. With a batch that was turned at random this trains the canonicalizer without labels in
+                any loop.
+            canonicalize: False gives the predictor's own answer for the input as it is.
+            objective: the loss to return, alone; what `CanonicalizationTrainer` trains with.
+            kwargs: passed to the predictor.
+
+        Raises:
+            ValueError: the group does not fit the input, the pictures are padded, an argument has places in the
+                picture that cannot be moved, or the predictor returns a field that cannot be carried back.
+        """
+        kwargs.pop("return_dict", None)
+        if objective is not None:
+            return ImageClassifierOutput(loss=objective(self, pixel_values, labels))
+        if not canonicalize:
+            return self.predictor(pixel_values=pixel_values, **_given(labels=labels), **kwargs)
+        if element is not None and labels is None and self.training:
+            return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(pixel_values, element))
+        placed = [name for name in PLACED_INPUTS if kwargs.get(name) is not None]
+        if placed:
+            raise ValueError(
+                f"{', '.join(placed)} say where something is in the picture, and are not moved to the canonical pose "
+                "yet. Leave them out, or pass canonicalize=False."
+            )
+        mask = kwargs.get("pixel_mask")
+        if mask is not None and not bool(mask.all()):
+            raise ValueError(
+                "The pictures are padded to one size, and answers are shares of a picture without its padding, which "
+                "a turned picture has elsewhere. Resize them to one size: processor(..., do_pad=False, "
+                "size={'height': 640, 'width': 640})."
+            )
+        canonicalization = self.canonicalize(pixel_values)
+        assert canonicalization.canonical is not None
+        undo = self.group.inverse(canonicalization.element)
+        if labels is not None:
+            kwargs["labels"] = self.canonical_labels(labels, undo)
+        output = self.predictor(pixel_values=canonicalization.canonical.to(self.dtype), **kwargs)
+        if element is not None:
+            pose_loss = self.canonicalizer.pose_loss(pixel_values, element)
+            output["loss"] = pose_loss if labels is None else output.loss + pose_loss
+        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
+
+    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
+        """The labels for the canonical input: `undo` happens to them as it did to the picture."""
+        return labels
+
     @property
     def device(self) -> torch.device:
         return self.predictor.device
@@ -464,53 +562,106 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
 
     task = "image-classification"
     auto_class = AutoModelForImageClassification
+    rows = CLASSIFICATION
 
-    def forward(
-        self,
-        pixel_values: Tensor,
-        labels: Tensor | None = None,
-        element: Tensor | None = None,
-        canonicalize: bool = True,
-        objective: "Objective | None" = None,
-        **kwargs: Any,
-    ) -> ModelOutput:
-        """The predictor's answer for the canonical input.
 
-        Args:
-            pixel_values: `(batch, channels, height, width)`.
-            labels: `(batch,)`, classes; the loss is then the predictor's own.
-            element: `(batch,)`, the elements that happened to the inputs; the loss then has the cross-entropy of
-                the pose. With a batch that was turned at random this trains the canonicalizer without labels in
-                any loop.
-            canonicalize: False gives the predictor's own answer for the input as it is.
-            objective: the loss to return, alone; what `CanonicalizationTrainer` trains with.
-            kwargs: passed to the predictor.
+class CanonicalizedForSemanticSegmentation(CanonicalizedModel):
+    """A semantic segmenter behind a canonicalizer: its maps, and the maps it learns from, move with the picture."""
 
-        Raises:
-            ValueError: the group does not fit the input, or the predictor returns a field that cannot be carried back.
-        """
-        kwargs.pop("return_dict", None)
-        if objective is not None:
-            return ImageClassifierOutput(loss=objective(self, pixel_values, labels))
-        if not canonicalize:
-            return self.predictor(pixel_values=pixel_values, labels=labels, **kwargs)
-        if element is not None and labels is None and self.training:
-            return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(pixel_values, element))
-        canonicalization = self.canonicalize(pixel_values)
-        assert canonicalization.canonical is not None
-        canonical = canonicalization.canonical.to(self.dtype)
-        output = self.predictor(pixel_values=canonical, labels=labels, **kwargs)
-        if element is not None:
-            pose_loss = self.canonicalizer.pose_loss(pixel_values, element)
-            output["loss"] = pose_loss if labels is None else output.loss + pose_loss
-        return carry_back(output, self.task, self.group, canonicalization)
+    task = "image-segmentation"
+    auto_class = AutoModelForSemanticSegmentation
+    rows = SEGMENTATION
+
+    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
+        return self.group.act(labels.unsqueeze(1), undo, "nearest").squeeze(1)
+
+
+class CanonicalizedForDepthEstimation(CanonicalizedModel):
+    """A depth estimator behind a canonicalizer: its maps move with the picture."""
+
+    task = "depth-estimation"
+    auto_class = AutoModelForDepthEstimation
+    rows = DEPTH
+
+    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
+        return self.group.act(labels.unsqueeze(1), undo, "nearest").squeeze(1)
+
+
+class CanonicalizedWithBoxes(CanonicalizedModel):
+    """What detectors and segmenters of instances learn from: boxes, and perhaps masks, that move with the picture."""
+
+    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
+        assert isinstance(self.group, Planar)
+        moved = []
+        for one, element in zip(labels, undo.unsqueeze(1), strict=True):
+            one = dict(one) | {"boxes": self.group.act_boxes(one["boxes"].unsqueeze(0), element).squeeze(0)}
+            if "masks" in one:
+                one["masks"] = self.group.act(one["masks"].unsqueeze(0), element, "nearest").squeeze(0)
+            moved.append(one)
+        return moved
+
+
+class CanonicalizedForObjectDetection(CanonicalizedWithBoxes):
+    """A detector behind a canonicalizer: its boxes move with the picture."""
+
+    task = "object-detection"
+    auto_class = AutoModelForObjectDetection
+    rows = DETECTION
+
+
+class CanonicalizedForUniversalSegmentation(CanonicalizedWithBoxes):
+    """A universal segmenter behind a canonicalizer: its masks move with the picture."""
+
+    task = "image-segmentation"
+    auto_class = AutoModelForUniversalSegmentation
+    rows = MASKS
+
+
+class CanonicalizedForInstanceSegmentation(CanonicalizedWithBoxes):
+    """A segmenter of instances behind a canonicalizer: its masks and boxes move with the picture."""
+
+    task = "image-segmentation"
+    auto_class = AutoModelForInstanceSegmentation
+    rows = MASKS
+
+
+class CanonicalizedForKeypointDetection(CanonicalizedModel):
+    """A detector of keypoints behind a canonicalizer: the points move with the picture."""
+
+    task = "keypoint-detection"
+    auto_class = AutoModelForKeypointDetection
+    rows = KEYPOINTS
+
+
+class CanonicalizedForZeroShotImageClassification(CanonicalizedModel):
+    """A model of pictures and words behind a canonicalizer: what is in a picture does not move with it."""
+
+    task = "zero-shot-image-classification"
+    auto_class = AutoModelForZeroShotImageClassification
+    rows = ZERO_SHOT
 
 
 TASKS: dict[str, type[CanonicalizedModel]] = {
-    name: CanonicalizedForImageClassification
-    for names in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES.values()
+    name: model_class
+    for model_class, mapping in (
+        (CanonicalizedForImageClassification, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES),
+        (CanonicalizedForSemanticSegmentation, MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES),
+        (CanonicalizedForDepthEstimation, MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES),
+        (CanonicalizedForObjectDetection, MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES),
+        (CanonicalizedForInstanceSegmentation, MODEL_FOR_INSTANCE_SEGMENTATION_MAPPING_NAMES),
+        (CanonicalizedForUniversalSegmentation, MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES),
+        (CanonicalizedForKeypointDetection, MODEL_FOR_KEYPOINT_DETECTION_MAPPING_NAMES),
+        (CanonicalizedForZeroShotImageClassification, MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES),
+    )
+    for names in mapping.values()
     for name in ([names] if isinstance(names, str) else names)
+    if name not in CANNOT
 }
+"""The class for each architecture of transformers."""
+
+
+def _given(**arguments: Any) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def _class_for(architectures: list[str] | None, what: str) -> type[CanonicalizedModel]:
@@ -518,9 +669,12 @@ def _class_for(architectures: list[str] | None, what: str) -> type[Canonicalized
     for name in architectures or []:
         if name in TASKS:
             return TASKS[name]
+        if name in CANNOT:
+            raise ValueError(f"{what} is a {name}, which cannot be wrapped: {CANNOT[name]}")
     raise ValueError(
         f"{what} is a {', '.join(architectures or ['checkpoint that names no architecture'])}, and hf_canon wraps "
-        "image classifiers (ViTForImageClassification and the like). Give it one of those."
+        "image classifiers, segmenters, depth estimators, detectors of objects and keypoints, and models of pictures "
+        "and words (ViTForImageClassification, CLIPModel and the like). Give it one of those."
     )
 
 
@@ -528,4 +682,5 @@ def _class_of(config: CanonicalizedConfig, where: str) -> type[CanonicalizedMode
     return _class_for(getattr(config.base_config, "architectures", None), where)
 
 
-AutoModelForImageClassification.register(CanonicalizedConfig, CanonicalizedForImageClassification, exist_ok=True)
+for _model_class in dict.fromkeys(TASKS.values()):
+    _model_class.auto_class.register(CanonicalizedConfig, _model_class, exist_ok=True)

@@ -76,5 +76,21 @@ class PredictorCanonicalizer(Canonicalizer):
             )
         orbit = self.group.orbit(x, self.group.inverse(self.group.elements))
         with torch.no_grad():
-            logits: Any = self._predictor[0](pixel_values=orbit.flatten(0, 1)).logits
-        return self.score(logits.float()).unflatten(0, (len(x), -1))
+            logits = class_logits(self._predictor[0](pixel_values=orbit.flatten(0, 1)))
+        scores = self.score(logits.float())  # of every picture, or of every place in it
+        return scores.reshape(len(scores), -1).mean(1).unflatten(0, (len(x), -1))
+
+
+def class_logits(output: Any) -> Tensor:
+    """What a predictor says of the classes, `(batch, ..., classes)`: one answer, or one for each place or query.
+
+    Raises:
+        ValueError: it says nothing of classes.
+    """
+    logits: Tensor | None = getattr(output, "logits", None)
+    if logits is None:
+        raise ValueError(
+            "The 'predictor' canonicalizer needs a predictor that is more or less sure of its classes, and this one "
+            "names none. Use 'orbit', 'equivariant' or 'shift', and train it."
+        )
+    return logits.movedim(1, -1) if logits.ndim == 4 else logits

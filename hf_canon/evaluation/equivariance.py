@@ -1,7 +1,7 @@
 """How far a group, a canonicalizer or a model is from equivariant: one number."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from ..canonicalizers import Canonicalizer
 from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
+from ..outputs import Move, moved
 from .robustness import evaluating
 
 
@@ -20,8 +21,10 @@ def check_equivariance(thing: Group | Canonicalizer | CanonicalizedModel, x: Ten
       `act(act(x, a), inverse(a))` and `x`, over all pairs.
     - A canonicalizer: the largest difference in a logit between `canonicalizer(act(x, g))` and the logits of `x` moved
       by `g`. Untrained or trained, it should be rounding.
-    - A model: the largest difference in a logit between `model(act(x, g))` and `model(x)`. For an exact group this is
-      0.0: both hand the predictor the same pixels. (One picture of two equally likely poses is enough to spoil it.)
+    - A model: the largest difference in any field between `model(act(x, g))` and `model(x)`, moved by `g` as its row
+      in `hf_canon/outputs.py` says: for a classifier the logits as they are, for a segmenter its turned maps. For an
+      exact group this is 0.0, but for the rounding of boxes: both hand the predictor the same pixels. (One picture of
+      two equally likely poses is enough to spoil it.)
 
     The exact elements are the quarter turns and mirrors among the group's; of `so2`, the four quarter turns. Other
     turns resample the picture and violate every identity by what that loses: the number would say more about the
@@ -96,11 +99,31 @@ def canonicalizer_violation(canonicalizer: Canonicalizer, x: Tensor) -> Tensor:
 
 
 def model_violation(model: CanonicalizedModel, x: Tensor) -> Tensor:
-    """The largest difference in a logit between the answers for a picture and for the moved picture."""
+    """The largest difference between the answer for a moved picture and the moved answer for the picture."""
     group = model.group
-    logits = model(pixel_values=x).logits
-    turned = (model(pixel_values=group.act(x, g.expand(len(x)))).logits for g in group.exact_elements.to(x.device))
-    return torch.stack([(other - logits).abs().max() for other in turned]).max()
+    answer = fields_of(model(pixel_values=x))
+    found = []
+    for g in group.exact_elements.to(x.device):
+        element = g.expand(len(x))
+        move = Move(group, element, (x.shape[-2], x.shape[-1]), model.predictor.config)
+        there = tensors(fields_of(model(pixel_values=group.act(x, element))))
+        here = tensors(moved(answer, model.rows, move))
+        found += [(a.float() - b.float()).abs().max() for a, b in zip(there, here, strict=True)]
+    return torch.stack(found).max()
+
+
+def fields_of(output: Any) -> dict[str, Any]:
+    """The predictor's own fields of an answer."""
+    return {name: value for name, value in output.items() if name != "canonicalization"}
+
+
+def tensors(value: Any) -> Iterator[Tensor]:
+    """Every tensor in an answer, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif value is not None:
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from tensors(one)
 
 
 def noise(*sizes: tuple[int, int], channels: int = 3) -> list[Tensor]:

@@ -80,6 +80,11 @@ def evaluate_robustness(
         raise ValueError(
             f"{group.name} does not act on the image plane, and these transforms do; there is no report yet."
         )
+    if model.task != "image-classification":
+        raise ValueError(
+            f"This report is about image classifiers, and this is a model for {model.task}. "
+            "check_equivariance(model) says how far its answers are from moving with the picture."
+        )
     sets = parse_transforms(transforms)
     shifts = list(dict.fromkeys([UPRIGHT, *(shift for members in sets.values() for shift in members)]))
     batches = Batches(dataset, processor, batch_size, label_column, model.predictor.config)

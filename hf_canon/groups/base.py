@@ -58,7 +58,7 @@ class Group(ABC):
         Args:
             x: `(batch, channels, height, width)`.
             element: `(batch,)`, on any device.
-            interpolation: "bilinear" or "bicubic", where the action needs one.
+            interpolation: "bilinear", "bicubic" or "nearest", where the action needs one.
 
         Raises:
             ValueError: the group does not fit the shape of `x`; the sentence says which group would.

@@ -78,6 +78,43 @@ class Planar(Group):
         order = torch.cat([exact.nonzero(), (~exact).nonzero()]).squeeze(1).argsort()
         return torch.cat([permuted, resampled])[order]
 
+    def act_points(self, points: Tensor, element: Tensor) -> Tensor:
+        """Move points with the picture that they are in.
+
+        Args:
+            points: `(batch, ..., 2)`, x to the right and y downwards, as shares of width and height.
+            element: `(batch,)`.
+        """
+        cos, sin, sign = self._directions(element.to(points.device), points)
+        x, y = (points - 0.5).unbind(-1)
+        x = sign * x
+        return torch.stack([cos * x + sin * y, cos * y - sin * x], -1) + 0.5
+
+    def act_boxes(self, boxes: Tensor, element: Tensor) -> Tensor:
+        """Move boxes with the picture that they are in; at other angles than quarter turns, to the upright box around
+        the turned one, which is the smallest that holds its four corners.
+
+        Args:
+            boxes: `(batch, ..., 4)`, centre and size (x, y, width, height), as shares of width and height.
+            element: `(batch,)`.
+        """
+        cos, sin, _ = self._directions(element.to(boxes.device), boxes)
+        centre, size = boxes.split(2, -1)
+        width, height = size.unbind(-1)
+        hull = torch.stack([cos.abs() * width + sin.abs() * height, sin.abs() * width + cos.abs() * height], -1)
+        return torch.cat([self.act_points(centre, element), hull], -1)
+
+    def _directions(self, element: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cosine, sine and the sign of a mirror, shaped to fit `(batch, ...)`; quarter turns without rounding."""
+        angle, mirror = self.angle_and_mirror(element)
+        turns, exact = self.quarters(element)
+        quarter = torch.tensor([1.0, 0.0, -1.0, 0.0], device=element.device)
+        cos = torch.where(exact, quarter[turns % 4], angle.float().cos())
+        sin = torch.where(exact, quarter[(turns - 1) % 4], angle.float().sin())
+        sign = torch.where(mirror, -1.0, 1.0)
+        shape = [len(element)] + [1] * (like.ndim - 2)
+        return cos.view(shape).to(like.dtype), sin.view(shape).to(like.dtype), sign.view(shape).to(like.dtype)
+
     def random_act(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Each picture moved by a random element and, unless the group is exact, turned a little further.
 

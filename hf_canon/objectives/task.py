@@ -26,6 +26,11 @@ class TaskLoss(Objective):
             raise ValueError(
                 "The task loss needs labels, and the batch has none. Add a label column, or set task_weight=0."
             )
+        if model.task != "image-classification":
+            raise ValueError(
+                f"The task loss turns pictures at random, and the labels of a model for {model.task} would have to "
+                "turn with them. Leave task_weight=0: the canonicalizer learns without labels."
+            )
         moved, _, _ = model.group.random_act(pixel_values)
         loss: Tensor = model(pixel_values=moved, labels=labels).loss
         return loss

@@ -1,0 +1,45 @@
+"""Every architecture of transformers' auto-mappings, tiny and random, behind a canonicalizer."""
+
+import pytest
+from architectures import exactness
+from architectures.exactness import MAPPINGS, ROUNDING
+
+from hf_canon import CanonicalizedModel
+from hf_canon.modeling_canonicalized import TASKS
+from hf_canon.outputs import CANNOT, boxes, pixels
+
+COVERED = list(
+    dict.fromkeys(name for task in MAPPINGS for name, how in exactness.coverage(task).items() if how == "works")
+)
+
+
+@pytest.mark.parametrize("task", MAPPINGS)
+def test_every_architecture_works_or_says_why_not(task: str) -> None:
+    assert "is not covered" not in exactness.coverage(task).values()
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_answers_move_with_the_picture(name: str) -> None:
+    found = exactness.violations(name)
+    assert found.pop("untouched") > 1e-4, "the checkpoint does not see turns, and this test could not fail"
+    assert found
+    for field, violation in found.items():
+        assert violation <= (ROUNDING if TASKS[name].rows[field] in (boxes, pixels) else 0.0), field
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_saved_and_loaded(name: str) -> None:
+    assert exactness.survives_saving(name)
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_gradients_and_bfloat16(name: str) -> None:
+    assert exactness.lets_gradients_through(name)
+    assert exactness.runs_in_bfloat16(name)
+
+
+@pytest.mark.parametrize("name", CANNOT)
+def test_what_cannot_work_is_refused_with_its_reason(name: str) -> None:
+    predictor = exactness.module_of(name).build(name)
+    with pytest.raises(ValueError, match="cannot be wrapped: it"):
+        CanonicalizedModel.wrap(predictor, group="c4")
