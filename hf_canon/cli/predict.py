@@ -96,6 +96,11 @@ def answer_images(args: argparse.Namespace) -> int:
 
     paths = find_images(args.images)
     model = load_model(args)
+    if model.task != "image-classification":
+        raise ValueError(
+            f"{args.model} is a model for {model.task}, and this command prints a class for each picture. "
+            f"Use transformers.pipeline({model.task!r}, {args.model!r}), after `import hf_canon`."
+        )
     processor = load_processor(args.model)
     names: dict[Any, str] = model.config.id2label or {}
     mode = picture_mode(model.predictor.config)

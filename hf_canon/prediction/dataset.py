@@ -103,6 +103,11 @@ def predict_dataset(
     for name, value in {"batch_size": batch_size, "rows_per_part": rows_per_part}.items():
         if value < 1:
             raise ValueError(f"{name}={value} leaves no rows to answer at a time; give 1 or more.")
+    if model.task != "image-classification":
+        raise ValueError(
+            f"Answers are written as a class for each picture, and this is a model for {model.task}. "
+            "Ask it batch by batch: model(pixel_values=...)."
+        )
     started = time.monotonic()
     state = processes()
     rows, picture, kept = encoded_pictures(dataset, columns)

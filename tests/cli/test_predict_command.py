@@ -9,7 +9,12 @@ import torch
 from datasets import Dataset
 from datasets import Image as ImageFeature
 from PIL import Image
-from transformers import AutoImageProcessor
+from transformers import (
+    AutoImageProcessor,
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+    SegformerImageProcessorPil,
+)
 
 from hf_canon import CanonicalizedModel
 
@@ -182,3 +187,17 @@ def test_answers_do_not_go_where_something_else_is(refuses, adapter, photos, tmp
     sentence = refuses(*command, tmp_path / "out", "--columns", "label")
     assert "have a column 'label' of their own" in sentence
     assert "has no split 'test'; choose" in refuses(*command, tmp_path / "out", "--split", "test")
+
+
+def test_what_gives_no_class_is_refused(refuses, tmp_path, photos):
+    config = SegformerConfig(depths=[1] * 4, hidden_sizes=[8] * 4, decoder_hidden_size=8)
+    SegformerForSemanticSegmentation(config).save_pretrained(tmp_path / "segmenter")
+    SegformerImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "segmenter")
+    CanonicalizedModel.wrap(tmp_path / "segmenter", group="c4").save_pretrained(tmp_path / "adapter")
+    picture = next(photos.rglob("*.png"))
+    assert "a model for image-segmentation, and this command prints a class" in refuses(
+        "predict", tmp_path / "adapter", picture
+    )
+    answers = ["--data", photos, "--output", tmp_path / "answers"]
+    assert "Answers are written as a class" in refuses("predict", tmp_path / "adapter", *answers)
+    assert "This report is about image classifiers" in refuses("evaluate", tmp_path / "adapter", "--data", photos)
