@@ -10,36 +10,15 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import (
-    AutoModelForDepthEstimation,
-    AutoModelForImageClassification,
-    AutoModelForInstanceSegmentation,
-    AutoModelForKeypointDetection,
-    AutoModelForObjectDetection,
-    AutoModelForSemanticSegmentation,
-    AutoModelForUniversalSegmentation,
-    AutoModelForZeroShotImageClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES,
-    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
-    MODEL_FOR_INSTANCE_SEGMENTATION_MAPPING_NAMES,
-    MODEL_FOR_KEYPOINT_DETECTION_MAPPING_NAMES,
-    MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES,
-    MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES,
-    MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES,
-    MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES,
-)
 from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, logging
 
 from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer
 from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
-from .groups import Group, Planar, get_group
+from .groups import Group, get_group
 from .joining import (
     Source,
     describe_move,
@@ -55,19 +34,7 @@ from .joining import (
     require_same_base,
 )
 from .loading import HUB_ARGUMENTS, load_predictor, pinned, processor_files, where_of, within_reach
-from .outputs import (
-    CANNOT,
-    CLASSIFICATION,
-    DEPTH,
-    DETECTION,
-    KEYPOINTS,
-    MASKS,
-    SEGMENTATION,
-    ZERO_SHOT,
-    Canonicalization,
-    Rows,
-    carry_back,
-)
+from .outputs import Canonicalization, Rows, carry_back
 from .peft import add_peft, carries_peft, freeze_statistics, peft_names
 
 if TYPE_CHECKING:
@@ -186,14 +153,16 @@ class CanonicalizedModel(PreTrainedModel):
                 the adapter does not fit the checkpoint.
             OSError: there is no such checkpoint or adapter.
         """
+        from .tasks import class_for
+
         if adapter is not None and (group is not None or isinstance(canonicalizer, str) or canonicalizer_settings):
             raise ValueError(
                 f"The adapter {os.fspath(adapter)} has its own group and canonicalizer. "
                 "Leave out group, canonicalizer and canonicalizer_settings, or leave out adapter."
             )
         resolved = group if isinstance(group, Group) else get_group(group or "c4")
-        predictor, source = find_predictor(checkpoint, base_kwargs, _class_for)
-        model_class = _class_for([type(predictor).__name__], "This predictor")
+        predictor, source = find_predictor(checkpoint, base_kwargs, class_for)
+        model_class = class_for([type(predictor).__name__], "This predictor")
         if adapter is not None:
             where = where_of(adapter)
             hub_kwargs = pinned(where, within_reach(base_kwargs))
@@ -262,6 +231,8 @@ class CanonicalizedModel(PreTrainedModel):
             ValueError: what is there is not an adapter of hf_canon, or its weights do not fit its configuration.
             OSError: the adapter or its checkpoint cannot be found.
         """
+        from .tasks import class_of
+
         where = where_of(pretrained_model_name_or_path)
         hub_kwargs: dict[str, Any] = {"revision": revision, "token": token}
         hub_kwargs |= {key: base_kwargs.pop(key) for key in HUB_ARGUMENTS if key in base_kwargs}
@@ -270,7 +241,7 @@ class CanonicalizedModel(PreTrainedModel):
         for consumed in ("trust_remote_code", "_from_auto", "adapter_kwargs", "_commit_hash"):
             base_kwargs.pop(consumed, None)
         config = require_adapter(where, config, hub_kwargs)
-        model_class = _class_of(config, where)
+        model_class = class_of(config, where)
         if predictor is not None:
             predictor, source = live_predictor(predictor)
             return model_class._with_adapter(predictor, source, where, config, hub_kwargs, canonicalizer, peft=True)
@@ -557,130 +528,5 @@ class CanonicalizedModel(PreTrainedModel):
         return self.predictor.get_input_embeddings()
 
 
-class CanonicalizedForImageClassification(CanonicalizedModel):
-    """An image classifier behind a canonicalizer: the class does not move with the picture."""
-
-    task = "image-classification"
-    auto_class = AutoModelForImageClassification
-    rows = CLASSIFICATION
-
-
-class CanonicalizedForSemanticSegmentation(CanonicalizedModel):
-    """A semantic segmenter behind a canonicalizer: its maps, and the maps it learns from, move with the picture."""
-
-    task = "image-segmentation"
-    auto_class = AutoModelForSemanticSegmentation
-    rows = SEGMENTATION
-
-    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
-        return self.group.act(labels.unsqueeze(1), undo, "nearest").squeeze(1)
-
-
-class CanonicalizedForDepthEstimation(CanonicalizedModel):
-    """A depth estimator behind a canonicalizer: its maps move with the picture."""
-
-    task = "depth-estimation"
-    auto_class = AutoModelForDepthEstimation
-    rows = DEPTH
-
-    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
-        return self.group.act(labels.unsqueeze(1), undo, "nearest").squeeze(1)
-
-
-class CanonicalizedWithBoxes(CanonicalizedModel):
-    """What detectors and segmenters of instances learn from: boxes, and perhaps masks, that move with the picture."""
-
-    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
-        assert isinstance(self.group, Planar)
-        moved = []
-        for one, element in zip(labels, undo.unsqueeze(1), strict=True):
-            one = dict(one) | {"boxes": self.group.act_boxes(one["boxes"].unsqueeze(0), element).squeeze(0)}
-            if "masks" in one:
-                one["masks"] = self.group.act(one["masks"].unsqueeze(0), element, "nearest").squeeze(0)
-            moved.append(one)
-        return moved
-
-
-class CanonicalizedForObjectDetection(CanonicalizedWithBoxes):
-    """A detector behind a canonicalizer: its boxes move with the picture."""
-
-    task = "object-detection"
-    auto_class = AutoModelForObjectDetection
-    rows = DETECTION
-
-
-class CanonicalizedForUniversalSegmentation(CanonicalizedWithBoxes):
-    """A universal segmenter behind a canonicalizer: its masks move with the picture."""
-
-    task = "image-segmentation"
-    auto_class = AutoModelForUniversalSegmentation
-    rows = MASKS
-
-
-class CanonicalizedForInstanceSegmentation(CanonicalizedWithBoxes):
-    """A segmenter of instances behind a canonicalizer: its masks and boxes move with the picture."""
-
-    task = "image-segmentation"
-    auto_class = AutoModelForInstanceSegmentation
-    rows = MASKS
-
-
-class CanonicalizedForKeypointDetection(CanonicalizedModel):
-    """A detector of keypoints behind a canonicalizer: the points move with the picture."""
-
-    task = "keypoint-detection"
-    auto_class = AutoModelForKeypointDetection
-    rows = KEYPOINTS
-
-
-class CanonicalizedForZeroShotImageClassification(CanonicalizedModel):
-    """A model of pictures and words behind a canonicalizer: what is in a picture does not move with it."""
-
-    task = "zero-shot-image-classification"
-    auto_class = AutoModelForZeroShotImageClassification
-    rows = ZERO_SHOT
-
-
-TASKS: dict[str, type[CanonicalizedModel]] = {
-    name: model_class
-    for model_class, mapping in (
-        (CanonicalizedForImageClassification, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES),
-        (CanonicalizedForSemanticSegmentation, MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES),
-        (CanonicalizedForDepthEstimation, MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES),
-        (CanonicalizedForObjectDetection, MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES),
-        (CanonicalizedForInstanceSegmentation, MODEL_FOR_INSTANCE_SEGMENTATION_MAPPING_NAMES),
-        (CanonicalizedForUniversalSegmentation, MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES),
-        (CanonicalizedForKeypointDetection, MODEL_FOR_KEYPOINT_DETECTION_MAPPING_NAMES),
-        (CanonicalizedForZeroShotImageClassification, MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES),
-    )
-    for names in mapping.values()
-    for name in ([names] if isinstance(names, str) else names)
-    if name not in CANNOT
-}
-"""The class for each architecture of transformers."""
-
-
 def _given(**arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _class_for(architectures: list[str] | None, what: str) -> type[CanonicalizedModel]:
-    """The class for a checkpoint's task, found from the architecture that it was saved as."""
-    for name in architectures or []:
-        if name in TASKS:
-            return TASKS[name]
-        if name in CANNOT:
-            raise ValueError(f"{what} is a {name}, which cannot be wrapped: {CANNOT[name]}")
-    raise ValueError(
-        f"{what} is a {', '.join(architectures or ['checkpoint that names no architecture'])}, and hf_canon wraps "
-        "image classifiers, segmenters, depth estimators, detectors of objects and keypoints, and models of pictures "
-        "and words (ViTForImageClassification, CLIPModel and the like). Give it one of those."
-    )
-
-
-def _class_of(config: CanonicalizedConfig, where: str) -> type[CanonicalizedModel]:
-    return _class_for(getattr(config.base_config, "architectures", None), where)
-
-
-for _model_class in dict.fromkeys(TASKS.values()):
-    _model_class.auto_class.register(CanonicalizedConfig, _model_class, exist_ok=True)

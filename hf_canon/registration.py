@@ -15,7 +15,7 @@ from types import ModuleType
 
 WAITING = {
     "transformers.models.auto.configuration_auto": "hf_canon.configuration_canonicalized",
-    "transformers.models.auto.modeling_auto": "hf_canon.modeling_canonicalized",
+    "transformers.models.auto.modeling_auto": "hf_canon.tasks",
 }
 """The module to wait for, and the one of ours that registers itself with it when it is imported."""
 

@@ -247,7 +247,7 @@ def add_code(folder: Path, config: CanonicalizedConfig) -> None:
     (folder / CODE_FILE).write_text(
         '"""Brings the classes of hf_canon (pip install hf_canon) to transformers, with trust_remote_code=True."""\n\n'
         "from hf_canon.configuration_canonicalized import CanonicalizedConfig\n"
-        f"from hf_canon.modeling_canonicalized import {model_class}\n\n"
+        f"from hf_canon.tasks import {model_class}\n\n"
         f'__all__ = ["CanonicalizedConfig", "{model_class}"]\n',
         encoding="utf-8",
     )

@@ -12,8 +12,8 @@ from transformers.models.auto import modeling_auto
 
 from hf_canon import CanonicalizedModel
 from hf_canon.evaluation.equivariance import fields_of, tensors
-from hf_canon.modeling_canonicalized import TASKS
 from hf_canon.outputs import CANNOT, Move, moved
+from hf_canon.tasks import TASKS
 
 MAPPINGS = {
     "image classification": modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,

@@ -5,8 +5,8 @@ from architectures import exactness
 from architectures.exactness import MAPPINGS, ROUNDING
 
 from hf_canon import CanonicalizedModel
-from hf_canon.modeling_canonicalized import TASKS
 from hf_canon.outputs import CANNOT, boxes, pixels
+from hf_canon.tasks import TASKS
 
 COVERED = list(
     dict.fromkeys(name for task in MAPPINGS for name, how in exactness.coverage(task).items() if how == "works")
