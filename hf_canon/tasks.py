@@ -38,26 +38,27 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
     rows = CLASSIFICATION
 
 
-class CanonicalizedForSemanticSegmentation(CanonicalizedModel):
-    """A semantic segmenter behind a canonicalizer: its maps, and the maps it learns from, move with the picture."""
+class CanonicalizedWithMaps(CanonicalizedModel):
+    """What learns from maps `(batch, height, width)`, which move with the picture."""
+
+    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
+        return self.group.act(labels.unsqueeze(1), undo, "nearest").squeeze(1)
+
+
+class CanonicalizedForSemanticSegmentation(CanonicalizedWithMaps):
+    """A semantic segmenter behind a canonicalizer: its maps move with the picture."""
 
     task = "image-segmentation"
     auto_class = AutoModelForSemanticSegmentation
     rows = SEGMENTATION
 
-    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
-        return self.group.act(labels.unsqueeze(1), undo, "nearest").squeeze(1)
 
-
-class CanonicalizedForDepthEstimation(CanonicalizedModel):
+class CanonicalizedForDepthEstimation(CanonicalizedWithMaps):
     """A depth estimator behind a canonicalizer: its maps move with the picture."""
 
     task = "depth-estimation"
     auto_class = AutoModelForDepthEstimation
     rows = DEPTH
-
-    def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
-        return self.group.act(labels.unsqueeze(1), undo, "nearest").squeeze(1)
 
 
 class CanonicalizedWithBoxes(CanonicalizedModel):
