@@ -16,6 +16,7 @@ class CanonicalizedConfig(PreTrainedConfig):
         base_revision: the commit of the predictor that the canonicalizer was trained for; None for a folder.
         base_subfolder: where it is in its repository, if not at the top.
         base_fingerprint: of its weights, as `fingerprint` takes it.
+        input_kind: what the numbers that the predictor reads mean, as `describe_kind` says it.
         group: name of the group, as in `get_group`.
         canonicalizer: name of the canonicalizer.
         canonicalizer_settings: the keyword arguments that build it.
@@ -35,6 +36,7 @@ class CanonicalizedConfig(PreTrainedConfig):
     base_revision: str | None = None
     base_subfolder: str | None = None
     base_fingerprint: str | None = None
+    input_kind: dict[str, Any] | None = None
     group: str = "c4"
     canonicalizer: str = "orbit"
     canonicalizer_settings: dict[str, Any] | None = None

@@ -14,6 +14,8 @@ from .canonicalizers import Canonicalizer, OrbitCanonicalizer, build_canonicaliz
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
 from .groups import Group, get_group
+from .groups.kinds import describe_kind
+from .inputs import input_channels, input_name, kind_of
 from .loading import (
     HUB_ARGUMENTS,
     Normalization,
@@ -109,6 +111,16 @@ def origin(predictor: PreTrainedModel) -> str | None:
     return name if name is None else where_of(name)
 
 
+def bound_group(group: str | Group, predictor: PreTrainedModel, source: Source) -> Group:
+    """The group, acting on what a predictor reads.
+
+    Raises:
+        ValueError: it does not act on that.
+    """
+    group = group if isinstance(group, Group) else get_group(group)
+    return group.on(kind_of(predictor.config, input_name(predictor), source.processor))
+
+
 def describe_pair(
     predictor: PreTrainedModel,
     source: Source,
@@ -133,6 +145,7 @@ def describe_pair(
         base_revision=source.commit,
         base_subfolder=source.subfolder,
         base_fingerprint=fingerprint(predictor),
+        input_kind=describe_kind(group.kind),
         group=group.name,
         canonicalizer=canonicalizer,
         canonicalizer_settings=settings,
@@ -189,7 +202,7 @@ def describe_move(
         predictor,
         source,
         task,
-        get_group(adapter.group),
+        bound_group(adapter.group, predictor, source),
         adapter.canonicalizer,
         settings,
         training=adapter.training,
@@ -284,12 +297,3 @@ def fill(model: "CanonicalizedModel", names: list[str], where: str, hub_kwargs: 
     model.load_state_dict(saved, strict=False)
     model.canonicalizer.to(model.predictor.device)
     model.name_or_path = where
-
-
-def input_channels(config: Any) -> int:
-    """Channels of the picture that a vision configuration describes; three unless it says otherwise."""
-    for holder in (config, getattr(config, "backbone_config", None)):
-        channels = getattr(holder, "num_channels", None)
-        if isinstance(channels, int):
-            return channels
-    return 3

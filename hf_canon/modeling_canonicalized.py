@@ -19,13 +19,15 @@ from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
 from .groups import Group, get_group
+from .groups.kinds import kind_from
+from .inputs import input_channels, input_name
 from .joining import (
     Source,
+    bound_group,
     describe_move,
     describe_pair,
     fill,
     find_predictor,
-    input_channels,
     live_predictor,
     make_canonicalizer,
     remake_canonicalizer,
@@ -90,7 +92,7 @@ class CanonicalizedModel(PreTrainedModel):
         canonicalizer: Canonicalizer | None = None,
     ):
         super().__init__(config)
-        self.group: Group = get_group(config.group)
+        self.group: Group = get_group(config.group).on(kind_from(config.input_kind))
         made_before = [] if predictor is None else list(predictor.modules())
         if predictor is None:
             predictor = self.auto_class.from_config(config.base_config)
@@ -106,6 +108,7 @@ class CanonicalizedModel(PreTrainedModel):
             canonicalizer.attach(predictor)
         learned = config.canonicalizer_input or {"scale": Canonicalizer.scale, "shift": Canonicalizer.shift}
         canonicalizer.scale, canonicalizer.shift = tuple(learned["scale"]), tuple(learned["shift"])
+        canonicalizer.group = self.group
         self.canonicalizer = canonicalizer
         self.processor_files: dict[str, bytes] = {}  # of the predictor's processor, to be saved with an adapter
         # An adapter's weights are the canonicalizer's, and what PEFT added: that the others are missing is no news to
@@ -160,7 +163,7 @@ class CanonicalizedModel(PreTrainedModel):
                 f"The adapter {os.fspath(adapter)} has its own group and canonicalizer. "
                 "Leave out group, canonicalizer and canonicalizer_settings, or leave out adapter."
             )
-        resolved = group if isinstance(group, Group) else get_group(group or "c4")
+        group = group if isinstance(group, Group) else get_group(group or "c4")
         predictor, source = find_predictor(checkpoint, base_kwargs, class_for)
         model_class = class_for([type(predictor).__name__], "This predictor")
         if adapter is not None:
@@ -169,9 +172,10 @@ class CanonicalizedModel(PreTrainedModel):
             config = require_adapter(where, None, hub_kwargs)
             module = None if isinstance(canonicalizer, str) else canonicalizer
             return model_class._with_adapter(predictor, source, where, config, hub_kwargs, module)
+        group = bound_group(group, predictor, source)
         channels = input_channels(predictor.config)
-        built = make_canonicalizer(canonicalizer or "orbit", resolved, channels, canonicalizer_settings or {})
-        config = describe_pair(predictor, source, model_class.task, resolved, built.name, built.settings)
+        built = make_canonicalizer(canonicalizer or "orbit", group, channels, canonicalizer_settings or {})
+        config = describe_pair(predictor, source, model_class.task, group, built.name, built.settings)
         model = model_class(config, predictor, built)
         model.processor_files = source.processor
         if predictor.device.type != "meta":
@@ -413,28 +417,31 @@ class CanonicalizedModel(PreTrainedModel):
         for name, parameter in self.predictor.named_parameters():
             parameter.requires_grad_(trained and (not added or name in added))
 
-    def canonicalize(self, pixel_values: Tensor) -> Canonicalization:
+    def canonicalize(self, x: Tensor, lengths: Tensor | None = None) -> Canonicalization:
         """Find which element happened to each input, and undo it. The predictor is not asked for its answer.
 
         Args:
-            pixel_values: `(batch, channels, height, width)`, as the checkpoint's processor makes them.
+            x: `(batch, ...)`, as the checkpoint's processor makes it.
+            lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length; pictures have none.
 
         Raises:
-            ValueError: the group does not fit the shape of the input.
+            ValueError: the group does not fit the shape of the input, or there are numbers in it that are none.
         """
-        self.group.check_shape(pixel_values.shape)
+        self.group.check_shape(x.shape)
         # Decisions are made in full precision, whatever the predictor and autocast use.
-        with torch.autocast(pixel_values.device.type, enabled=False):
-            logits = self.canonicalizer(pixel_values).float()
+        with torch.autocast(x.device.type, enabled=False):
+            logits = self.canonicalizer(x, lengths).float()
+        if not torch.compiler.is_compiling():
+            require_finite(logits)
         probabilities = logits.softmax(-1)
         element = self.canonicalizer.element(logits)
         if torch.is_grad_enabled() and logits.requires_grad and self.group.finite:
-            canonical = self._straight_through(pixel_values, element, probabilities)
+            canonical = self._straight_through(x, element, probabilities, lengths)
         else:
-            canonical = self.group.act(pixel_values, self.group.inverse(element))
+            canonical = self.group.act(x, self.group.inverse(element), lengths)
         return Canonicalization(element=element, probabilities=probabilities, canonical=canonical, logits=logits)
 
-    def _straight_through(self, x: Tensor, element: Tensor, probabilities: Tensor) -> Tensor:
+    def _straight_through(self, x: Tensor, element: Tensor, probabilities: Tensor, lengths: Tensor | None) -> Tensor:
         """The canonical input, with the gradient of the posterior's average over the transformed inputs.
 
         One-hot forward and softmax backward, over inputs and not over angles: halfway between 315 and 0 degrees is no
@@ -442,7 +449,7 @@ class CanonicalizedModel(PreTrainedModel):
         """
         one_hot = F.one_hot(element, probabilities.shape[-1]).to(probabilities.dtype)
         weights = (one_hot - probabilities.detach() + probabilities).to(x.dtype)
-        orbit = self.group.orbit(x, self.group.inverse(self.group.elements))
+        orbit = self.group.orbit(x, self.group.inverse(self.group.elements), lengths)
         return torch.einsum("bg,bg...->b...", weights, orbit)
 
     def train(self, mode: bool = True) -> "CanonicalizedModel":
@@ -457,17 +464,19 @@ class CanonicalizedModel(PreTrainedModel):
 
     def forward(
         self,
-        pixel_values: Tensor,
+        pixel_values: Tensor | None = None,
         labels: Any = None,
         element: Tensor | None = None,
         canonicalize: bool = True,
         objective: "Objective | None" = None,
+        input_values: Tensor | None = None,
+        input_features: Tensor | None = None,
         **kwargs: Any,
     ) -> ModelOutput:
         """The predictor's answer for the canonical input, carried back to the pose of the input.
 
         Args:
-            pixel_values: `(batch, channels, height, width)`.
+            pixel_values: `(batch, channels, height, width)`, for predictors that look at pictures.
             labels: as the predictor takes them, for the input as it is; the loss is then the predictor's own, and
                 maps and boxes are moved to the canonical pose first.
             element: `(batch,)`, the elements that happened to the inputs; the loss then has the cross-entropy of
@@ -475,6 +484,8 @@ class CanonicalizedModel(PreTrainedModel):
                 any loop.
             canonicalize: False gives the predictor's own answer for the input as it is.
             objective: the loss to return, alone; what `CanonicalizationTrainer` trains with.
+            input_values: `(batch, samples)`, or a spectrogram, for predictors that listen.
+            input_features: a spectrogram, for predictors that call it so.
             kwargs: passed to the predictor.
 
         Raises:
@@ -482,35 +493,66 @@ class CanonicalizedModel(PreTrainedModel):
                 picture that cannot be moved, or the predictor returns a field that cannot be carried back.
         """
         kwargs.pop("return_dict", None)
+        given = _given(pixel_values=pixel_values, input_values=input_values, input_features=input_features)
+        x = self._input(given)
+        lengths = self.lengths(x, kwargs)
         if objective is not None:
-            return ImageClassifierOutput(loss=objective(self, pixel_values, labels))
+            return ImageClassifierOutput(loss=objective(self, x, labels, lengths))
         if not canonicalize:
-            return self.predictor(pixel_values=pixel_values, **_given(labels=labels), **kwargs)
+            return self.predictor(**given, **_given(labels=labels), **kwargs)
         if element is not None and labels is None and self.training:
-            return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(pixel_values, element))
-        placed = [name for name in PLACED_INPUTS if kwargs.get(name) is not None]
+            return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(x, element, lengths=lengths))
+        canonicalization = self.canonicalize(x, lengths)
+        assert canonicalization.canonical is not None
+        undo = self.group.inverse(canonicalization.element)
+        if labels is not None:
+            kwargs["labels"] = self.canonical_labels(labels, undo)
+        kwargs = self.canonical_arguments(kwargs, undo)
+        lengths = None if lengths is None else self.group.moved_lengths(lengths, undo)
+        output = self.predictor(**{**kwargs, **self.arguments(canonicalization.canonical.to(self.dtype), lengths)})
+        if element is not None:
+            pose_loss = self.canonicalizer.pose_loss(x, element, lengths=lengths)
+            output["loss"] = pose_loss if labels is None else output.loss + pose_loss
+        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
+
+    def _input(self, given: dict[str, Tensor]) -> Tensor:
+        """What the predictor is to look at or listen to, of the inputs that were given."""
+        wanted = input_name(self.predictor)
+        if list(given) != [wanted]:
+            raise ValueError(
+                f"{type(self.predictor).__name__} reads {wanted}, and was given {', '.join(given) or 'none of it'}. "
+                f"Pass {wanted}, as its own processor makes it."
+            )
+        return given[wanted]
+
+    def arguments(self, x: Tensor, lengths: Tensor | None) -> dict[str, Tensor]:
+        """The predictor's arguments for inputs of those lengths."""
+        return {input_name(self.predictor): x}
+
+    def lengths(self, x: Tensor, arguments: dict[str, Any]) -> Tensor | None:
+        """How much of each sound is no padding, `(batch,)`; None for pictures, and for sounds of one length."""
+        return None
+
+    def canonical_arguments(self, arguments: dict[str, Any], undo: Tensor) -> dict[str, Any]:
+        """The predictor's other arguments, for the canonical input.
+
+        Raises:
+            ValueError: one of them says something about the input as it is that cannot be moved.
+        """
+        placed = [name for name in PLACED_INPUTS if arguments.get(name) is not None]
         if placed:
             raise ValueError(
                 f"{', '.join(placed)} say where something is in the picture, and are not moved to the canonical pose "
                 "yet. Leave them out, or pass canonicalize=False."
             )
-        mask = kwargs.get("pixel_mask")
+        mask = arguments.get("pixel_mask")
         if mask is not None and not bool(mask.all()):
             raise ValueError(
                 "The pictures are padded to one size, and answers are shares of a picture without its padding, which "
                 "a turned picture has elsewhere. Resize them to one size: processor(..., do_pad=False, "
                 "size={'height': 640, 'width': 640})."
             )
-        canonicalization = self.canonicalize(pixel_values)
-        assert canonicalization.canonical is not None
-        undo = self.group.inverse(canonicalization.element)
-        if labels is not None:
-            kwargs["labels"] = self.canonical_labels(labels, undo)
-        output = self.predictor(pixel_values=canonicalization.canonical.to(self.dtype), **kwargs)
-        if element is not None:
-            pose_loss = self.canonicalizer.pose_loss(pixel_values, element)
-            output["loss"] = pose_loss if labels is None else output.loss + pose_loss
-        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
+        return arguments
 
     def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
         """The labels for the canonical input: `undo` happens to them as it did to the picture."""
@@ -526,6 +568,17 @@ class CanonicalizedModel(PreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module:
         return self.predictor.get_input_embeddings()
+
+
+def require_finite(logits: Tensor) -> None:
+    """Raise ValueError if an input had numbers in it that are none: they reach the canonicalizer's scores."""
+    finite = logits.isfinite().all(-1)
+    if not bool(finite.all()):
+        odd = (~finite).nonzero().flatten().tolist()
+        raise ValueError(
+            f"Of the inputs in this batch, {odd} hold NaN or infinite values (or the canonicalizer's weights do), and "
+            "have no pose. Look at what the processor made of them, and leave them out."
+        )
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from .configuration_canonicalized import CanonicalizedConfig
-from .groups import Planar
 from .modeling_canonicalized import CanonicalizedModel
 from .outputs import CANNOT, CLASSIFICATION, DEPTH, DETECTION, KEYPOINTS, MASKS, SEGMENTATION, ZERO_SHOT
 
@@ -42,7 +41,11 @@ class CanonicalizedWithMaps(CanonicalizedModel):
     """What learns from maps `(batch, height, width)`, which move with the picture."""
 
     def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
-        return self.group.act(labels.unsqueeze(1), undo, "nearest").squeeze(1)
+        turned = self.group.planar_part(undo)
+        if turned is None:
+            return labels
+        group, undo = turned
+        return group.act(labels.unsqueeze(1), undo, interpolation="nearest").squeeze(1)
 
 
 class CanonicalizedForSemanticSegmentation(CanonicalizedWithMaps):
@@ -65,12 +68,15 @@ class CanonicalizedWithBoxes(CanonicalizedModel):
     """What detectors and segmenters of instances learn from: boxes, and perhaps masks, that move with the picture."""
 
     def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
-        assert isinstance(self.group, Planar)
+        turned = self.group.planar_part(undo)
+        if turned is None:
+            return labels
+        group, undo = turned
         moved = []
         for one, element in zip(labels, undo.unsqueeze(1), strict=True):
-            one = dict(one) | {"boxes": self.group.act_boxes(one["boxes"].unsqueeze(0), element).squeeze(0)}
+            one = dict(one) | {"boxes": group.act_boxes(one["boxes"].unsqueeze(0), element).squeeze(0)}
             if "masks" in one:
-                one["masks"] = self.group.act(one["masks"].unsqueeze(0), element, "nearest").squeeze(0)
+                one["masks"] = group.act(one["masks"].unsqueeze(0), element, interpolation="nearest").squeeze(0)
             moved.append(one)
         return moved
 

@@ -1,6 +1,5 @@
 """What a canonicalizer is: a network that says which group element happened to the input."""
 
-import math
 from typing import Any
 
 import torch
@@ -8,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..constants import constant
-from ..groups import Group, Planar
+from ..groups import Group, OneParameter, Planar
 
 
 class Canonicalizer(nn.Module):
@@ -31,7 +30,13 @@ class Canonicalizer(nn.Module):
     shift: tuple[float, ...] = (0.0,)
     """For each channel: what turns the inputs into those of the checkpoint that it was trained with."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits over the group.
+
+        Args:
+            x: `(batch, ...)`, of the group's kind.
+            lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length; pictures have none.
+        """
         raise NotImplementedError
 
     def thumbnail(self, x: Tensor) -> Tensor:
@@ -44,33 +49,40 @@ class Canonicalizer(nn.Module):
 
     def element(self, logits: Tensor) -> Tensor:
         """The most likely element, `(batch,)`: an index, or the parameter of a continuous group."""
-        return logits.argmax(-1) if self.group.finite else angle_of_peak(logits)
+        return peak(logits, self.group) if isinstance(self.group, OneParameter) else logits.argmax(-1)
 
-    def pose_loss(self, x: Tensor, element: Tensor, offset: Tensor | None = None) -> Tensor:
+    def pose_loss(
+        self, x: Tensor, element: Tensor, offset: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
         """Cross-entropy between the posterior and the elements that did happen to the inputs.
 
         Args:
-            x: `(batch, channels, height, width)`, the moved inputs.
+            x: `(batch, ...)`, the moved inputs.
             element: `(batch,)`.
             offset: `(batch,)`, how much further they were moved, as `Group.random_act` returns it; a canonicalizer
                 that resolves more than the elements learns from it.
+            lengths: as in `forward`.
         """
-        return F.cross_entropy(self(x), element)
+        return F.cross_entropy(self(x, lengths), element)
 
 
-def angle_of_peak(logits: Tensor) -> Tensor:
-    """Where logits over evenly spaced angles peak, between the bins: radians in (-pi, pi], `(batch,)`.
+def peak(logits: Tensor, group: OneParameter) -> Tensor:
+    """Where logits over evenly spread elements peak, between the bins: an element, `(batch,)`.
 
-    The vertex of the parabola through the highest bin and its two neighbours.
+    The vertex of the parabola through the highest bin and its two neighbours; the ends of a line have but one.
     """
     bins = logits.shape[-1]
-    peak = logits.argmax(-1, keepdim=True)
-    around = (peak + torch.arange(-1, 2, device=logits.device)) % bins
+    highest = logits.argmax(-1, keepdim=True)
+    around = (highest + torch.arange(-1, 2, device=logits.device)) % bins
     before, at, after = logits.float().gather(-1, around).unbind(-1)
     curvature = before - 2 * at + after
-    offset = torch.where(curvature < 0, 0.5 * (before - after) / curvature.clamp(max=-1e-12), 0.0).clamp(-0.5, 0.5)
-    angle = (peak.squeeze(-1) + offset) * (2 * math.pi / bins)
-    return math.pi - (math.pi - angle) % (2 * math.pi)
+    offset = (0.5 * (before - after) / curvature.clamp(max=-1e-12)).clamp(-0.5, 0.5)
+    inside = curvature < 0
+    parameters = group.parameters(bins).to(logits.device)
+    if group.period is None:
+        inside = inside & (around[:, 0] < around[:, 1]) & (around[:, 1] < around[:, 2])
+    step = parameters[1] - parameters[0]
+    return group.wrap(parameters[highest.squeeze(-1)] + torch.where(inside, offset, 0.0) * step)
 
 
 def require_planar(name: str, group: Group) -> Planar:

@@ -66,7 +66,7 @@ class EquivariantCanonicalizer(Canonicalizer):
         self.norms = nn.ModuleList(nn.GroupNorm(1, width) for _ in self.layers)
         self.score = nn.Linear(width, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         hidden = self.thumbnail(x)
         for layer, norm in zip(self.layers, self.norms, strict=True):
             hidden = F.gelu(norm(layer(hidden)))  # (batch, width, group, height, width)

@@ -93,15 +93,15 @@ class OrbitCanonicalizer(Canonicalizer):
         self.references = nn.Parameter(torch.randn(group.elements.numel(), features) / math.sqrt(features))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(0.1)))
 
-    def embed(self, x: Tensor) -> Tensor:
+    def embed(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Unit embeddings of every exact member of the orbit, `(batch, looks, features)`; the input's own first."""
         picture = self.thumbnail(x)
         looks = look_pixels(self.group, *picture.shape[1:3], x.device)
         pictures = picture.flatten(1).index_select(1, looks).view(-1, *picture.shape[1:])
         return F.normalize(self.network(pictures), dim=-1).unflatten(0, (len(x), -1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.vote(self.embed(x))
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return self.vote(self.embed(x, lengths))
 
     def vote(self, embeddings: Tensor) -> Tensor:
         """From the embeddings of the orbit to logits over the group, `(batch, |G|)`."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..groups import Group
+from ..inputs import input_name
 from .base import Canonicalizer
 
 
@@ -69,14 +70,16 @@ class PredictorCanonicalizer(Canonicalizer):
         """Name the judge. Held in a tuple: it is the model's child, not this one's, and is not saved twice."""
         self._predictor = (predictor,)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         if not self._predictor:
             raise ValueError(
                 "The 'predictor' canonicalizer has no predictor yet; make it with CanonicalizedModel.wrap."
             )
-        orbit = self.group.orbit(x, self.group.inverse(self.group.elements))
+        orbit = self.group.orbit(x, self.group.inverse(self.group.elements), lengths)
+        predictor = self._predictor[0]
+        name = input_name(predictor)
         with torch.no_grad():
-            logits = class_logits(self._predictor[0](pixel_values=orbit.flatten(0, 1)))
+            logits = class_logits(predictor(**{name: orbit.flatten(0, 1)}))
         scores = self.score(logits.float())  # of every picture, or of every place in it
         return scores.reshape(len(scores), -1).mean(1).unflatten(0, (len(x), -1))
 

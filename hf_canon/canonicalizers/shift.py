@@ -64,7 +64,7 @@ class ShiftCanonicalizer(Canonicalizer):
         self.blocks = nn.ModuleList(CircularBlock(width, 2 ** (i % 4)) for i in range(depth))
         self.score = nn.Linear(width, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         return torch.cat([self.pool(logits) for logits in self.angle_logits(x)], -1)
 
     def angle_logits(self, x: Tensor) -> list[Tensor]:
@@ -76,7 +76,9 @@ class ShiftCanonicalizer(Canonicalizer):
         plain, upside_down = self.around(torch.cat([polar, reverse_angles(polar)])).chunk(2)
         return [plain, reverse_angles(upside_down).roll(self.angles // 2, -1)]
 
-    def pose_loss(self, x: Tensor, element: Tensor, offset: Tensor | None = None) -> Tensor:
+    def pose_loss(
+        self, x: Tensor, element: Tensor, offset: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
         """Cross-entropy with a bell around the true angle, one step wide: it is known better than the element."""
         angle, mirror = self.group.angle_and_mirror(element)
         if offset is not None:

@@ -1,10 +1,12 @@
 """What can happen to an input: groups, their composition and their action on tensors."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
-from .base import Group
-from .planar import SO2, FinitePlanar, Planar, wrap_angle
+from .base import Group, OneParameter
+from .kinds import Kind, Pictures, Spectrograms, Waveforms
+from .planar import SO2, FinitePlanar, Planar
 
 KNOWN = {
     "c<n>": "rotations by multiples of 360/n degrees (c4, c8, ...)",
@@ -12,7 +14,26 @@ KNOWN = {
     "so2": "every rotation",
 }
 
-__all__ = ["KNOWN", "SO2", "FinitePlanar", "Group", "Planar", "get_group", "wrap_angle"]
+BUILDERS: dict[str, Callable[[int], Group]] = {
+    "c<n>": lambda n: FinitePlanar(n, reflections=False),
+    "d<n>": lambda n: FinitePlanar(n, reflections=True),
+    "so2": lambda n: SO2(),
+}
+"""For each pattern of `KNOWN`: from its number (0 where it has none) to the group."""
+
+__all__ = [
+    "KNOWN",
+    "SO2",
+    "FinitePlanar",
+    "Group",
+    "Kind",
+    "OneParameter",
+    "Pictures",
+    "Planar",
+    "Spectrograms",
+    "Waveforms",
+    "get_group",
+]
 
 
 @lru_cache
@@ -31,9 +52,8 @@ def get_group(name: str) -> Group:
     known = "; ".join(f"{pattern}: {meaning}" for pattern, meaning in KNOWN.items())
     if not isinstance(name, str):
         raise ValueError(f"A group is named by a string such as 'c8', and this is {name!r}. Known groups: {known}.")
-    if name == "so2":
-        return SO2()
-    match = re.fullmatch(r"([cd])([1-9]\d{0,2})", name)
-    if match is None:
-        raise ValueError(f"There is no group {name!r}. Known groups: {known}.")
-    return FinitePlanar(int(match[2]), reflections=match[1] == "d")
+    for pattern, build in BUILDERS.items():
+        match = re.fullmatch(pattern.replace("<n>", r"([1-9]\d{0,2})"), name)
+        if match is not None:
+            return build(int(match[1]) if match.groups() else 0)
+    raise ValueError(f"There is no group {name!r}. Known groups: {known}.")

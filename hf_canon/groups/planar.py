@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..constants import constant
-from .base import Group
+from .base import Group, OneParameter
+from .kinds import Pictures
 
 
 class Planar(Group):
@@ -21,6 +22,9 @@ class Planar(Group):
     Quarter turns and mirrors permute pixels and are exact to the bit at every size. Any other angle is one
     `grid_sample` about the true centre `((W - 1) / 2, (H - 1) / 2)`, with the border pixels repeated outwards.
     """
+
+    acts_on = (Pictures,)
+    kind = Pictures()
 
     n: int | None = None
     """How many rotations there are; None for all of them."""
@@ -58,7 +62,20 @@ class Planar(Group):
                 f"Use '{fits}', which fits every shape, or crop or pad the input to a square."
             )
 
-    def act(self, x: Tensor, element: Tensor, interpolation: str = "bilinear") -> Tensor:
+    def act(
+        self, x: Tensor, element: Tensor, lengths: Tensor | None = None, *, interpolation: str = "bilinear"
+    ) -> Tensor:
+        """Move each picture of the batch by its own element.
+
+        Args:
+            x: `(batch, channels, height, width)`.
+            element: `(batch,)`, on any device.
+            lengths: None.
+            interpolation: "bilinear", "bicubic" or "nearest", for angles that are not quarter turns.
+
+        Raises:
+            ValueError: the group does not fit the shape of `x`; the sentence says which group would.
+        """
         self.check_shape(x.shape)
         element = element.to(x.device)
         angle, mirror = self.angle_and_mirror(element)
@@ -77,6 +94,9 @@ class Planar(Group):
         resampled = turn_pixels(x[~exact], angle[~exact], mirror[~exact], interpolation)
         order = torch.cat([exact.nonzero(), (~exact).nonzero()]).squeeze(1).argsort()
         return torch.cat([permuted, resampled])[order]
+
+    def planar_part(self, element: Tensor) -> tuple["Planar", Tensor]:
+        return self, element
 
     def act_points(self, points: Tensor, element: Tensor) -> Tensor:
         """Move points with the picture that they are in.
@@ -115,7 +135,9 @@ class Planar(Group):
         shape = [len(element)] + [1] * (like.ndim - 2)
         return cos.view(shape).to(like.dtype), sin.view(shape).to(like.dtype), sign.view(shape).to(like.dtype)
 
-    def random_act(self, x: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def random_act(
+        self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Each picture moved by a random element and, unless the group is exact, turned a little further.
 
         Quarter turns keep pixels as they are and other angles blur them, which gives the element away: so every one
@@ -191,7 +213,7 @@ class FinitePlanar(Planar):
         return f"mirrored, {angle}" if element >= self.n else angle
 
 
-class SO2(Planar):
+class SO2(Planar, OneParameter):
     """Every rotation; an element is an angle in radians.
 
     Example:
@@ -203,17 +225,13 @@ class SO2(Planar):
 
     name = "so2"
     meaning = "rotations by any angle"
-    order = None
+    period = 2 * math.pi
+    reach = math.pi
+    tolerance = math.pi / 8
 
     @property
     def exact_elements(self) -> Tensor:
         return torch.arange(4) * (math.pi / 2)
-
-    def compose(self, a: Tensor, b: Tensor) -> Tensor:
-        return wrap_angle(a + b)
-
-    def inverse(self, element: Tensor) -> Tensor:
-        return wrap_angle(-element)
 
     def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
         return element, torch.zeros_like(element, dtype=torch.bool)
@@ -223,16 +241,8 @@ class SO2(Planar):
         nearest = turns.round()
         return nearest.long() % 4, (turns - nearest).abs() < 1e-6
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        return wrap_angle(torch.rand(n, generator=generator) * (2 * math.pi))
-
     def describe(self, element: int | float) -> str:
         return f"{math.degrees(element):.1f}\N{DEGREE SIGN}"
-
-
-def wrap_angle(angle: Tensor) -> Tensor:
-    """The same angle in (-pi, pi]. Radians."""
-    return math.pi - (math.pi - angle) % (2 * math.pi)
 
 
 def permute_pixels(x: Tensor, quarter_turns: Tensor, mirror: Tensor) -> Tensor:

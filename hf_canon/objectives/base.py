@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Objective(ABC):
-    """A loss for a canonicalized model, `objective(model, pixel_values, labels)`, averaged over the batch.
+    """A loss for a canonicalized model, `objective(model, x, labels, lengths)`, averaged over the batch.
 
     It is handed to `model(pixel_values=..., objective=...)` rather than called from outside, so that it runs
     inside the forward pass, where distributed wrappers look for it.
@@ -19,4 +20,26 @@ class Objective(ABC):
     needs_labels: bool = False
 
     @abstractmethod
-    def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor: ...
+    def __call__(
+        self,
+        model: "CanonicalizedModel",
+        x: Tensor,
+        labels: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        """The loss.
+
+        Args:
+            model: behind whose group and canonicalizer it is.
+            x: what the predictor reads, `(batch, ...)`.
+            labels: of the task, where the objective needs them.
+            lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length.
+        """
+
+
+def random_pose(
+    model: "CanonicalizedModel", x: Tensor, lengths: Tensor | None, generator: torch.Generator | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Inputs moved at random, as `Group.random_act` moves them, and how long they are then."""
+    moved, element, offset = model.group.random_act(x, generator, lengths)
+    return moved, element, offset, None if lengths is None else model.group.moved_lengths(lengths, element)

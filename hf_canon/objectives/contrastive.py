@@ -22,13 +22,19 @@ class ContrastiveUniqueness(Objective):
     Relations: it says that one member must stand out, not which; add it to `PriorRegularization` or `Distillation`.
     """
 
-    def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        model: "CanonicalizedModel",
+        x: Tensor,
+        labels: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
         if not isinstance(model.canonicalizer, OrbitCanonicalizer):
             raise ValueError(
                 "Contrastive uniqueness compares the embeddings of an orbit, and "
                 f"{model.canonicalizer.name!r} has none. Use canonicalizer='orbit', or contrastive_weight=0."
             )
-        embeddings = model.canonicalizer.embed(pixel_values)
+        embeddings = model.canonicalizer.embed(x, lengths)
         cosines = embeddings @ embeddings.transpose(1, 2)
         looks = cosines.shape[-1]
         others = ~torch.eye(looks, dtype=torch.bool, device=cosines.device)

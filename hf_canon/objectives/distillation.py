@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..canonicalizers import PredictorCanonicalizer
-from .base import Objective
+from .base import Objective, random_pose
 from .prior import moved_prior
 
 if TYPE_CHECKING:
@@ -34,11 +34,17 @@ class Distillation(Objective):
         self.score = score
         self.temperature = temperature
 
-    def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        model: "CanonicalizedModel",
+        x: Tensor,
+        labels: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
         teacher = PredictorCanonicalizer(model.group, score=self.score)
         teacher.attach(model.predictor)
         with torch.no_grad():
-            target = (teacher(pixel_values) / self.temperature).softmax(-1)
-        # The teacher looks at the picture as it came; what it said is then turned with the picture.
-        moved, element, _ = model.group.random_act(pixel_values)
-        return F.cross_entropy(model.canonicalizer(moved), moved_prior(model, target, element))
+            target = (teacher(x, lengths) / self.temperature).softmax(-1)
+        # The teacher looks at the input as it came; what it said is then moved with it.
+        moved, element, _, lengths = random_pose(model, x, lengths)
+        return F.cross_entropy(model.canonicalizer(moved, lengths), moved_prior(model, target, element))

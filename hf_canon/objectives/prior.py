@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import Objective
+from .base import Objective, random_pose
 
 if TYPE_CHECKING:
     from ..modeling_canonicalized import CanonicalizedModel
@@ -44,12 +44,18 @@ class PriorRegularization(Objective):
         ):
             raise ValueError(f"A prior holds probabilities that add up to 1, and these are {list(prior)}.")
 
-    def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
-        moved, element, offset = model.group.random_act(pixel_values)
+    def __call__(
+        self,
+        model: "CanonicalizedModel",
+        x: Tensor,
+        labels: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
+        moved, element, offset, lengths = random_pose(model, x, lengths)
         if self.histogram is None:
-            return model.canonicalizer.pose_loss(moved, element, offset)
+            return model.canonicalizer.pose_loss(moved, element, offset, lengths)
         target = moved_prior(model, self.histogram.to(moved.device), element)
-        return F.cross_entropy(model.canonicalizer(moved), target)
+        return F.cross_entropy(model.canonicalizer(moved, lengths), target)
 
 
 def moved_prior(model: "CanonicalizedModel", prior: Tensor, element: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .base import Objective
+from .base import Objective, random_pose
 
 if TYPE_CHECKING:
     from ..modeling_canonicalized import CanonicalizedModel
@@ -21,7 +21,13 @@ class TaskLoss(Objective):
 
     needs_labels = True
 
-    def __call__(self, model: "CanonicalizedModel", pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        model: "CanonicalizedModel",
+        x: Tensor,
+        labels: Tensor | None = None,
+        lengths: Tensor | None = None,
+    ) -> Tensor:
         if labels is None:
             raise ValueError(
                 "The task loss needs labels, and the batch has none. Add a label column, or set task_weight=0."
@@ -31,6 +37,6 @@ class TaskLoss(Objective):
                 f"The task loss turns pictures at random, and the labels of a model for {model.task} would have to "
                 "turn with them. Leave task_weight=0: the canonicalizer learns without labels."
             )
-        moved, _, _ = model.group.random_act(pixel_values)
-        loss: Tensor = model(pixel_values=moved, labels=labels).loss
+        moved, _, _, lengths = random_pose(model, x, lengths)
+        loss: Tensor = model(**model.arguments(moved, lengths), labels=labels).loss
         return loss

@@ -1,6 +1,5 @@
 """Trains a canonicalizer with `transformers.Trainer`: frozen predictor, and no labels unless asked."""
 
-import math
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import HubStrategy
 from transformers.utils import logging
 
-from ..groups import wrap_angle
+from ..groups import OneParameter
 from ..hub.folder import CARD_FILE, is_repository, may_renew, write_card
 from ..hub.push import push_folder
 from ..modeling_canonicalized import CanonicalizedModel
 from ..objectives import ContrastiveUniqueness, Distillation, Objective, PriorRegularization, TaskLoss
+from ..objectives.base import random_pose
 from ..provenance import describe_dataset
 from .arguments import CanonicalizationArguments
 from .data import PictureCollator
@@ -103,11 +103,13 @@ class CanonicalizationTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        output = model(pixel_values=inputs["pixel_values"], labels=inputs.get("labels"), objective=self.weighted_sum)
+        output = model(**inputs, objective=self.weighted_sum)
         return (output.loss, output) if return_outputs else output.loss
 
-    def weighted_sum(self, model: CanonicalizedModel, pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
-        losses = [weight * objective(model, pixel_values, labels) for objective, weight in self.objectives]
+    def weighted_sum(
+        self, model: CanonicalizedModel, x: Tensor, labels: Tensor | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
+        losses = [weight * objective(model, x, labels, lengths) for objective, weight in self.objectives]
         return torch.stack(losses).sum()
 
     def prediction_step(
@@ -125,13 +127,13 @@ class CanonicalizationTrainer(Trainer):
         found: dict[str, Tensor] = {}
 
         # As an objective it runs inside the forward pass, where distributed wrappers bring the weights together.
-        def pose(wrapped: CanonicalizedModel, pixel_values: Tensor, labels: Tensor | None = None) -> Tensor:
-            moved, found["element"], offset = wrapped.group.random_act(pixel_values, generator)
-            found["logits"] = wrapped.canonicalizer(moved)
-            return wrapped.canonicalizer.pose_loss(moved, found["element"], offset)
+        def pose(wrapped: CanonicalizedModel, x: Tensor, labels: Any, lengths: Tensor | None) -> Tensor:
+            moved, found["element"], offset, lengths = random_pose(wrapped, x, lengths, generator)
+            found["logits"] = wrapped.canonicalizer(moved, lengths)
+            return wrapped.canonicalizer.pose_loss(moved, found["element"], offset, lengths)
 
         with torch.no_grad():
-            loss = model(pixel_values=inputs["pixel_values"], objective=pose).loss
+            loss = model(**{**inputs, "objective": pose}).loss
         return (
             loss,
             None if prediction_loss_only else found["logits"],
@@ -266,8 +268,9 @@ def pose_metrics(model: CanonicalizedModel) -> Any:
 
 
 def pose_accuracy(model: CanonicalizedModel, logits: Tensor, element: Tensor) -> float:
-    """Share of inputs whose element was found; for a continuous group, found to within 22.5 degrees."""
+    """Share of inputs whose element was found; for a continuous group, found to within its tolerance."""
     found = model.canonicalizer.element(logits)
     if model.group.finite:
         return float((found == element).float().mean())
-    return float((wrap_angle(found - element).abs() < math.pi / 8).float().mean())
+    assert isinstance(model.group, OneParameter)
+    return float((model.group.wrap(found - element).abs() < model.group.tolerance).float().mean())

@@ -11,7 +11,7 @@ from hf_canon.evaluation.transforms import Shift, parse_transforms
 def test_a_shift_is_the_groups_own_action_with_bicubic_pixels(name, x):
     group = get_group(name)
     for element, shift in zip(group.elements, parse_transforms(name)[name], strict=True):
-        expected = group.act(x, element.expand(len(x)), "bicubic")
+        expected = group.act(x, element.expand(len(x)), interpolation="bicubic")
         # Turns beyond 90 degrees are a permutation of a smaller one, equal up to rounding.
         torch.testing.assert_close(shift(x), expected, rtol=0, atol=2e-4)
         if element in group.exact_elements:

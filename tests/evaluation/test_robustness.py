@@ -15,7 +15,7 @@ SIXTEEN = [11.25 + 22.5 * k for k in range(16)]
 def by_hand(model, x, labels, angle, mirrored):
     """Every figure of one transform, the long way: no orbit is shared, and the shift is the group's own action."""
     turn = torch.full((len(x),), math.radians(angle))
-    shifted = get_group("so2").act(x.flip(-1) if mirrored else x, turn, "bicubic")
+    shifted = get_group("so2").act(x.flip(-1) if mirrored else x, turn, interpolation="bicubic")
     group = model.group
     orbit_group = group if group.finite else get_group("c8")
     with torch.inference_mode():
