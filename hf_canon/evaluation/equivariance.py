@@ -22,7 +22,7 @@ def check_equivariance(thing: Group | Canonicalizer | CanonicalizedModel, x: Ten
     - A canonicalizer: the largest difference in a logit between `canonicalizer(act(x, g))` and the logits of `x` moved
       by `g`. Untrained or trained, it should be rounding.
     - A model: the largest difference in any field between `model(act(x, g))` and `model(x)`, moved by `g` as its row
-      in `hf_canon/outputs.py` says: for a classifier the logits as they are, for a segmenter its turned maps. For an
+      in `hf_canon/outputs` says: for a classifier the logits as they are, for a segmenter its turned maps. For an
       exact group this is 0.0, but for the rounding of boxes: both hand the predictor the same pixels. (One picture of
       two equally likely poses is enough to spoil it.)
 

@@ -97,7 +97,7 @@ def test_contrastive_uniqueness_is_low_for_orthogonal_and_high_for_equal_embeddi
     model = wrapped("c4")
     constant = torch.full((2, 3, 32, 32), 0.5)  # every member of its orbit is the same picture
     assert torch.allclose(ContrastiveUniqueness()(model, constant), torch.tensor(1.0), atol=1e-5)
-    model.canonicalizer.embed = lambda x: torch.eye(4).expand(len(x), 4, 4)  # type: ignore[method-assign]
+    model.canonicalizer.embed = lambda x, lengths: torch.eye(4).expand(len(x), 4, 4)  # type: ignore[method-assign]
     assert ContrastiveUniqueness()(model, constant) == 0
 
 

@@ -1,5 +1,6 @@
-"""What checkpoints are for: a class for each task, with its auto class, its outputs and its labels."""
+"""Predictors that look at pictures: a class for each task, with its auto class, its outputs and its labels."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -24,9 +25,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES,
 )
 
-from .configuration_canonicalized import CanonicalizedConfig
-from .modeling_canonicalized import CanonicalizedModel
-from .outputs import CANNOT, CLASSIFICATION, DEPTH, DETECTION, KEYPOINTS, MASKS, SEGMENTATION, ZERO_SHOT
+from ..modeling_canonicalized import CanonicalizedModel
+from ..outputs import CLASSIFICATION, DEPTH, DETECTION, KEYPOINTS, MASKS, SEGMENTATION, ZERO_SHOT
 
 
 class CanonicalizedForImageClassification(CanonicalizedModel):
@@ -121,42 +121,14 @@ class CanonicalizedForZeroShotImageClassification(CanonicalizedModel):
     rows = ZERO_SHOT
 
 
-TASKS: dict[str, type[CanonicalizedModel]] = {
-    name: model_class
-    for model_class, mapping in (
-        (CanonicalizedForImageClassification, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES),
-        (CanonicalizedForSemanticSegmentation, MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES),
-        (CanonicalizedForDepthEstimation, MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES),
-        (CanonicalizedForObjectDetection, MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES),
-        (CanonicalizedForInstanceSegmentation, MODEL_FOR_INSTANCE_SEGMENTATION_MAPPING_NAMES),
-        (CanonicalizedForUniversalSegmentation, MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES),
-        (CanonicalizedForKeypointDetection, MODEL_FOR_KEYPOINT_DETECTION_MAPPING_NAMES),
-        (CanonicalizedForZeroShotImageClassification, MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES),
-    )
-    for names in mapping.values()
-    for name in ([names] if isinstance(names, str) else names)
-    if name not in CANNOT
-}
-"""The class for each architecture of transformers."""
-
-
-def class_for(architectures: list[str] | None, what: str) -> type[CanonicalizedModel]:
-    """The class for a checkpoint's task, found from the architecture that it was saved as."""
-    for name in architectures or []:
-        if name in TASKS:
-            return TASKS[name]
-        if name in CANNOT:
-            raise ValueError(f"{what} is a {name}, which cannot be wrapped: {CANNOT[name]}")
-    raise ValueError(
-        f"{what} is a {', '.join(architectures or ['checkpoint that names no architecture'])}, and hf_canon wraps "
-        "image classifiers, segmenters, depth estimators, detectors of objects and keypoints, and models of pictures "
-        "and words (ViTForImageClassification, CLIPModel and the like). Give it one of those."
-    )
-
-
-def class_of(config: CanonicalizedConfig, where: str) -> type[CanonicalizedModel]:
-    return class_for(getattr(config.base_config, "architectures", None), where)
-
-
-for _model_class in dict.fromkeys(TASKS.values()):
-    _model_class.auto_class.register(CanonicalizedConfig, _model_class, exist_ok=True)
+MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
+    (CanonicalizedForImageClassification, MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES),
+    (CanonicalizedForSemanticSegmentation, MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES),
+    (CanonicalizedForDepthEstimation, MODEL_FOR_DEPTH_ESTIMATION_MAPPING_NAMES),
+    (CanonicalizedForObjectDetection, MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES),
+    (CanonicalizedForInstanceSegmentation, MODEL_FOR_INSTANCE_SEGMENTATION_MAPPING_NAMES),
+    (CanonicalizedForUniversalSegmentation, MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES),
+    (CanonicalizedForKeypointDetection, MODEL_FOR_KEYPOINT_DETECTION_MAPPING_NAMES),
+    (CanonicalizedForZeroShotImageClassification, MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES),
+]
+"""Each class, and the names of transformers' architectures that it wraps."""

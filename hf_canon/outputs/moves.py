@@ -1,0 +1,81 @@
+"""How an answer moves with the group: one function for each way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..groups import Group
+
+
+@dataclass(frozen=True)
+class Move:
+    """What happens to the answers for a batch of pictures.
+
+    Args:
+        group: it acts on pictures.
+        element: `(batch,)`, what happened to each.
+        size: height and width of the pictures.
+        config: of the predictor.
+    """
+
+    group: Group
+    element: Tensor
+    size: tuple[int, int]
+    config: Any
+
+
+Transport = Callable[[Move, Tensor], Tensor | None]
+
+
+def invariant(move: Move, value: Tensor) -> Tensor:
+    """The same for every pose: what is in a picture, not where."""
+    return value
+
+
+def plane(move: Move, value: Tensor) -> Tensor:
+    """Values in the picture, `(batch, ..., height, width)`: they move as its pixels do."""
+    turned = move.group.planar_part(move.element)
+    if turned is None:
+        return value
+    group, element = turned
+    flat = value.unsqueeze(1) if value.ndim == 3 else value.flatten(1, -3)
+    return group.act(flat, element).view(value.shape)
+
+
+def boxes(move: Move, value: Tensor) -> Tensor:
+    """`(batch, ..., 4)`: centre and size, as shares of the picture. Or `(batch, ..., 10)`: centre, and the four
+    corners of a quadrilateral as offsets from it, with 0.5 for none; the first corner stays the first of the thing."""
+    turned = move.group.planar_part(move.element)
+    if turned is None:
+        return value
+    group, element = turned
+    if value.shape[-1] == 10:
+        # Offsets turn about 0.5 as places do about the middle of the picture.
+        return group.act_points(value.unflatten(-1, (5, 2)), element).flatten(-2)
+    return group.act_boxes(value, element)
+
+
+def pixels(move: Move, value: Tensor) -> Tensor:
+    """`(batch, ..., 2)`: x and y of a pixel, counted from 0, as shares of the picture."""
+    turned = move.group.planar_part(move.element)
+    if turned is None:
+        return value
+    group, element = turned
+    half = 0.5 / value.new_tensor([move.size[1], move.size[0]])  # from the corner of a pixel to its middle
+    return group.act_points(value + half, element) - half
+
+
+def left_out(move: Move, value: Tensor) -> None:
+    """Inner workings of the predictor, in the canonical pose: not an answer, and None."""
+
+
+def by_shape(move: Move, value: Tensor) -> Tensor | None:
+    """`last_hidden_state`, where some keep their answer: a map `(batch, channels, height, width)`, or class logits
+    `(batch, classes)`. A sequence `(batch, tokens, features)` is inner workings."""
+    rows = {4: plane, 2: invariant, 3: left_out}
+    return rows[value.ndim](move, value)
+
+
+Rows = dict[str, Transport]

@@ -1,0 +1,107 @@
+"""How the answers of predictors that look at pictures move: a row for each field of transformers' outputs."""
+
+from .moves import Rows, boxes, by_shape, invariant, left_out, pixels, plane
+
+CLASSIFICATION: Rows = {
+    "loss": invariant,
+    "logits": invariant,
+    "cls_logits": invariant,
+    "distillation_logits": invariant,
+    "probabilities": invariant,
+    "last_hidden_state": by_shape,
+}
+SEGMENTATION: Rows = {"loss": invariant, "logits": plane, "auxiliary_logits": plane}
+DEPTH: Rows = {"loss": invariant, "predicted_depth": plane, "field_of_view": invariant}
+DETECTION: Rows = {
+    "loss": invariant,
+    "loss_dict": invariant,
+    "logits": invariant,
+    "pred_boxes": boxes,
+    "out_masks": plane,
+    # Which of two regions is read first is a matter of the page, and is asked in its canonical pose.
+    "order_logits": invariant,
+    "relative_order_logits": invariant,
+    "successor_order_logits": invariant,
+    "last_hidden_state": by_shape,
+    **dict.fromkeys(
+        [
+            "auxiliary_outputs",
+            "backbone_features",
+            "denoising_meta_values",
+            "encoder_last_hidden_state",
+            "enc_outputs_class",
+            "enc_outputs_coord_logits",
+            "enc_topk_bboxes",
+            "enc_topk_logits",
+            "init_reference_points",
+            "initial_reference_points",
+            "intermediate_hidden_states",
+            "intermediate_logits",
+            "intermediate_predicted_corners",
+            "intermediate_reference_points",
+        ],
+        left_out,
+    ),
+}
+
+
+MASKS: Rows = {
+    "loss": invariant,
+    "class_queries_logits": invariant,
+    "masks_queries_logits": plane,
+    "logits": invariant,
+    "pred_boxes": boxes,
+    "pred_masks": plane,
+    "task_token": invariant,
+    **dict.fromkeys(
+        [
+            "attentions",
+            "auxiliary_logits",
+            "auxiliary_predictions",
+            "encoder_hidden_states",
+            "encoder_last_hidden_state",
+            "enc_outputs_mask_logits",
+            "init_reference_points",
+            "intermediate_hidden_states",
+            "intermediate_reference_points",
+            "last_hidden_state",
+            "pixel_decoder_hidden_states",
+            "pixel_decoder_last_hidden_state",
+            "transformer_decoder_auxiliary_predictions",
+            "transformer_decoder_class_predictions",
+            "transformer_decoder_contrastive_queries",
+            "transformer_decoder_hidden_states",
+            "transformer_decoder_last_hidden_state",
+            "transformer_decoder_mask_predictions",
+            "transformer_decoder_object_queries",
+        ],
+        left_out,
+    ),
+}
+KEYPOINTS: Rows = {
+    "loss": invariant,
+    "keypoints": pixels,
+    "scores": invariant,
+    "descriptors": invariant,
+    "mask": invariant,
+}
+ZERO_SHOT: Rows = {
+    "loss": invariant,
+    "logits_per_image": invariant,
+    "logits_per_text": invariant,
+    "image_embeds": invariant,
+    "text_embeds": invariant,
+    "text_model_output": invariant,
+    "vision_model_output": left_out,
+}
+
+FILMS = "it reads films (pixel_values_videos), and no pictures."
+PATCHES = "its pixel_values are a sequence of patches, and no picture that can be turned."
+CANNOT: dict[str, str] = {
+    "ImageGPTForImageClassification": "it reads a sequence of colours (input_ids), and no pixel_values.",
+    "Siglip2ForImageClassification": PATCHES,
+    "Siglip2Model": PATCHES,
+    "VideomtForUniversalSegmentation": FILMS,
+    "VideoPrismClipModel": FILMS,
+}
+"""Architectures that cannot be wrapped, and why."""
