@@ -18,8 +18,9 @@ from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonic
 from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
-from .groups import Group, get_group
+from .groups import Group, Planar, get_group
 from .groups.kinds import kind_from
+from .groups.planar import centre
 from .inputs import input_channels, input_name
 from .joining import (
     Source,
@@ -417,28 +418,34 @@ class CanonicalizedModel(PreTrainedModel):
         for name, parameter in self.predictor.named_parameters():
             parameter.requires_grad_(trained and (not added or name in added))
 
-    def canonicalize(self, x: Tensor, lengths: Tensor | None = None) -> Canonicalization:
+    def canonicalize(
+        self, x: Tensor, lengths: Tensor | None = None, crop: int | tuple[int, int] | None = None
+    ) -> Canonicalization:
         """Find which element happened to each input, and undo it. The predictor is not asked for its answer.
 
         Args:
             x: `(batch, ...)`, as the checkpoint's processor makes it.
             lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length; pictures have none.
+            crop: of pictures with a margin, height and width (or the side) of the centre that the predictor is to see.
 
         Raises:
             ValueError: the group does not fit the shape of the input, or there are numbers in it that are none.
         """
-        self.group.check_shape(x.shape)
+        inner = x if crop is None else centre(x, crop)
+        self.group.check_shape(inner.shape)
         # Decisions are made in full precision, whatever the predictor and autocast use.
         with torch.autocast(x.device.type, enabled=False):
-            logits = self.canonicalizer(x, lengths).float()
+            logits = self.canonicalizer(inner, lengths).float()
         if not torch.compiler.is_compiling():
             require_finite(logits)
         probabilities = logits.softmax(-1)
         element = self.canonicalizer.element(logits)
         if torch.is_grad_enabled() and logits.requires_grad and self.group.finite:
-            canonical = self._straight_through(x, element, probabilities, lengths)
+            canonical = self._straight_through(inner, element, probabilities, lengths)
+        elif crop is not None and isinstance(self.group, Planar):
+            canonical = self.group.act(x, self.group.inverse(element), crop=crop)
         else:
-            canonical = self.group.act(x, self.group.inverse(element), lengths)
+            canonical = self.group.act(inner, self.group.inverse(element), lengths)
         return Canonicalization(element=element, probabilities=probabilities, canonical=canonical, logits=logits)
 
     def _straight_through(self, x: Tensor, element: Tensor, probabilities: Tensor, lengths: Tensor | None) -> Tensor:
@@ -469,6 +476,7 @@ class CanonicalizedModel(PreTrainedModel):
         element: Tensor | None = None,
         canonicalize: bool = True,
         objective: "Objective | None" = None,
+        crop: int | tuple[int, int] | None = None,
         input_values: Tensor | None = None,
         input_features: Tensor | None = None,
         **kwargs: Any,
@@ -484,6 +492,9 @@ class CanonicalizedModel(PreTrainedModel):
                 any loop.
             canonicalize: False gives the predictor's own answer for the input as it is.
             objective: the loss to return, alone; what `CanonicalizationTrainer` trains with.
+            crop: of pictures with a margin, height and width (or the side) of the centre that the predictor is to
+                see: turned by 45 degrees, its corners then hold what was there, in one resampling. Answers are for
+                that centre.
             input_values: `(batch, samples)`, or a spectrogram, for predictors that listen.
             input_features: a spectrogram, for predictors that call it so.
             kwargs: passed to the predictor.
@@ -496,13 +507,14 @@ class CanonicalizedModel(PreTrainedModel):
         given = _given(pixel_values=pixel_values, input_values=input_values, input_features=input_features)
         x = self._input(given)
         lengths = self.lengths(x, kwargs)
+        inner = x if crop is None else centre(x, crop)
         if objective is not None:
-            return ImageClassifierOutput(loss=objective(self, x, labels, lengths))
+            return ImageClassifierOutput(loss=objective(self, inner, labels, lengths))
         if not canonicalize:
-            return self.predictor(**given, **_given(labels=labels), **kwargs)
+            return self.predictor(**{input_name(self.predictor): inner}, **_given(labels=labels), **kwargs)
         if element is not None and labels is None and self.training:
-            return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(x, element, lengths=lengths))
-        canonicalization = self.canonicalize(x, lengths)
+            return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(inner, element, lengths=lengths))
+        canonicalization = self.canonicalize(x, lengths, crop)
         assert canonicalization.canonical is not None
         undo = self.group.inverse(canonicalization.element)
         if labels is not None:
@@ -511,7 +523,7 @@ class CanonicalizedModel(PreTrainedModel):
         lengths = None if lengths is None else self.group.moved_lengths(lengths, undo)
         output = self.predictor(**{**kwargs, **self.arguments(canonicalization.canonical.to(self.dtype), lengths)})
         if element is not None:
-            pose_loss = self.canonicalizer.pose_loss(x, element, lengths=lengths)
+            pose_loss = self.canonicalizer.pose_loss(inner, element, lengths=lengths)
             output["loss"] = pose_loss if labels is None else output.loss + pose_loss
         return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
 

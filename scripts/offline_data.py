@@ -30,15 +30,43 @@ def emoji() -> Dataset:
     return _dataset("emoji", "train")
 
 
+def words(split: Literal["train", "calibration", "test", "english"]) -> Dataset:
+    """Spoken words: `audio` (float32 samples), `sampling_rate`, `language`, `label`, `word`, `title`, `name`.
+
+    `label` is the language; `title` is the word in English. `english` holds clips in English, without a label, whose
+    words may be in any other split.
+    """
+    return _dataset("words", split)
+
+
+def notes(split: Literal["train", "calibration", "test", "transposed"]) -> Dataset:
+    """Single notes: `audio` (float32 samples), `sampling_rate`, `instrument`, `key` (MIDI), `velocity`, `name`.
+
+    The first three splits share the keys 58 to 64; `transposed` has those up to an octave below and above.
+    """
+    return _dataset("notes", split)
+
+
 def photos(canonical_pose: bool = True) -> list[Path]:
     """Real photographs, sorted by name: those with a right way up, or those without one."""
     folder = _asset("photos") if canonical_pose else _asset("photos") / "no_canonical_pose"
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
-def checkpoint(name: Literal["efficientnet", "mobilenet"]) -> Path:
-    """A folder for `from_pretrained`: an ImageNet classifier, or a backbone without a head."""
+def checkpoint(name: Literal["efficientnet", "mobilenet", "saliency"]) -> Path:
+    """A folder for `from_pretrained`: an ImageNet classifier, a backbone without a head, or a segmenter.
+
+    Import `offline_saliency` before the segmenter is loaded: transformers does not know its architecture.
+    """
     return _asset(name)
+
+
+def speech_checkpoint(name: Literal["transcriber", "language"]) -> Path:
+    """A folder for `from_pretrained`: Whisper tiny.en, or its encoder with a head that names the language of `words`.
+
+    The second takes two seconds, which the extractor beside it pads or cuts to.
+    """
+    return _asset("whisper") / name
 
 
 def _dataset(name: str, split: str) -> Dataset:

@@ -63,7 +63,13 @@ class Planar(Group):
             )
 
     def act(
-        self, x: Tensor, element: Tensor, lengths: Tensor | None = None, *, interpolation: str = "bilinear"
+        self,
+        x: Tensor,
+        element: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        interpolation: str = "bilinear",
+        crop: int | tuple[int, int] | None = None,
     ) -> Tensor:
         """Move each picture of the batch by its own element.
 
@@ -72,26 +78,30 @@ class Planar(Group):
             element: `(batch,)`, on any device.
             lengths: None.
             interpolation: "bilinear", "bicubic" or "nearest", for angles that are not quarter turns.
+            crop: height and width (or the side) of the centre that is returned; the margin around it fills the
+                corners of pictures that are turned by other angles. The whole picture by default.
 
         Raises:
             ValueError: the group does not fit the shape of `x`; the sentence says which group would.
         """
-        self.check_shape(x.shape)
+        inner = x if crop is None else centre(x, crop)
+        self.check_shape(inner.shape)
+        size = (inner.shape[-2], inner.shape[-1])
         element = element.to(x.device)
         angle, mirror = self.angle_and_mirror(element)
         turns, exact = self.quarters(element)
         if self.is_exact:
-            return permute_pixels(x, turns, mirror)
+            return permute_pixels(inner, turns, mirror)
         if torch.compiler.is_compiling():  # no branch on values, at the price of resampling every picture
-            permuted = permute_pixels(x, turns, mirror)
-            return torch.where(exact.view(-1, 1, 1, 1), permuted, turn_pixels(x, angle, mirror, interpolation))
+            permuted = permute_pixels(inner, turns, mirror)
+            return torch.where(exact.view(-1, 1, 1, 1), permuted, turn_pixels(x, angle, mirror, interpolation, size))
         # Only what needs resampling is resampled, and once, from the untouched pixels.
         if bool(exact.all()):
-            return permute_pixels(x, turns, mirror)
+            return permute_pixels(inner, turns, mirror)
         if not bool(exact.any()):
-            return turn_pixels(x, angle, mirror, interpolation)
-        permuted = permute_pixels(x[exact], turns[exact], mirror[exact])
-        resampled = turn_pixels(x[~exact], angle[~exact], mirror[~exact], interpolation)
+            return turn_pixels(x, angle, mirror, interpolation, size)
+        permuted = permute_pixels(inner[exact], turns[exact], mirror[exact])
+        resampled = turn_pixels(x[~exact], angle[~exact], mirror[~exact], interpolation, size)
         order = torch.cat([exact.nonzero(), (~exact).nonzero()]).squeeze(1).argsort()
         return torch.cat([permuted, resampled])[order]
 
@@ -268,28 +278,55 @@ def permutations(height: int, width: int, device: torch.device) -> Tensor:
     return torch.stack(rows)
 
 
-def turn_pixels(x: Tensor, angle: Tensor, mirror: Tensor, interpolation: str = "bilinear") -> Tensor:
-    """Mirror, then turn counter-clockwise by `angle` (radians, (batch,)), in one resampling of `x`.
+def centre(x: Tensor, crop: int | tuple[int, int]) -> Tensor:
+    """The centre of pictures, as high and as wide as `crop`, or as a side says.
 
-    The pixel at p of the result is read at F(R(-angle) p), coordinates relative to the centre.
+    Raises:
+        ValueError: it is larger than the pictures, or its middle is not theirs.
     """
     height, width = x.shape[-2:]
+    rows, columns = (crop, crop) if isinstance(crop, int) else crop
+    above, left = (height - rows) // 2, (width - columns) // 2
+    if min(above, left) < 0 or (rows + 2 * above, columns + 2 * left) != (height, width):
+        raise ValueError(
+            f"These pictures are {height} x {width}, and {rows} x {columns} of them was asked for: a margin has as "
+            "many pixels on either side. Make pictures that are larger by an even number of pixels."
+        )
+    return x[..., above : above + rows, left : left + columns]
+
+
+def turn_pixels(
+    x: Tensor,
+    angle: Tensor,
+    mirror: Tensor,
+    interpolation: str = "bilinear",
+    crop: tuple[int, int] | None = None,
+) -> Tensor:
+    """Mirror, then turn counter-clockwise by `angle` (radians, (batch,)), in one resampling of `x`.
+
+    The pixel at p of the result is read at F(R(-angle) p), coordinates relative to the centre. Of the result, the
+    centre that is as high and as wide as `crop`.
+    """
+    height, width = x.shape[-2:]
+    rows, columns = crop or (height, width)
     angle = angle.float()
     cos, sin = angle.cos(), angle.sin()
     sign = torch.where(mirror, -1.0, 1.0)
     # grid_sample's y axis points down, so a counter-clockwise turn by a is [[cos, -sin], [sin, cos]] for the source.
-    # Its axes are scaled to [-1, 1] between the centres of the outer pixels, hence the ratios for oblong images.
+    # Its axes are scaled to [-1, 1] between the centres of the outer pixels, of the result and of the picture: hence
+    # the ratios for oblong pictures and for margins.
     down, across = max(height - 1, 1), max(width - 1, 1)
+    below, beside = max(rows - 1, 1), max(columns - 1, 1)
     zero = torch.zeros_like(cos)
     theta = torch.stack(
         [
-            torch.stack([sign * cos, -sign * sin * (down / across), zero], -1),
-            torch.stack([sin * (across / down), cos, zero], -1),
+            torch.stack([sign * cos * (beside / across), -sign * sin * (below / across), zero], -1),
+            torch.stack([sin * (beside / down), cos * (below / down), zero], -1),
         ],
         -2,
     )
     with torch.autocast(x.device.type, enabled=False):  # half precision misses by half a pixel
-        grid = F.affine_grid(theta, [len(x), 1, height, width], align_corners=True)
+        grid = F.affine_grid(theta, [len(x), 1, rows, columns], align_corners=True)
         out = F.grid_sample(x.float(), grid, mode=interpolation, padding_mode="border", align_corners=True)
     if not x.is_floating_point():
         bounds = torch.iinfo(x.dtype)

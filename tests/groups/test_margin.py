@@ -1,0 +1,90 @@
+"""Pictures with a margin: corners that a turn brings in are real pixels, and come in the same single resampling."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import ViTConfig, ViTForImageClassification
+
+from hf_canon import CanonicalizedModel, get_group
+from hf_canon.groups import Planar
+
+
+def planar(name: str) -> Planar:
+    group = get_group(name)
+    assert isinstance(group, Planar)
+    return group
+
+
+def waves(height: int, width: int, angle: float = 0.0) -> Tensor:
+    """A smooth picture that goes on for ever, turned counter-clockwise by `angle` about its middle."""
+    y, x = torch.meshgrid(
+        torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij"
+    )
+    # Where the turned picture's pixels were; y points down.
+    u = math.cos(angle) * x - math.sin(angle) * y
+    v = math.sin(angle) * x + math.cos(angle) * y
+    return (torch.sin(0.2 * u + 0.5) + torch.cos(0.15 * v) + 0.01 * u)[None, None]
+
+
+@pytest.mark.parametrize("name", ["c2", "c4", "d4", "c8", "d5"])
+@given(data=st.data(), rows=st.integers(4, 20), margins=st.tuples(st.integers(0, 6), st.integers(0, 6)))
+@settings(deadline=None, max_examples=15)
+def test_the_centre_of_the_whole(name: str, data: st.DataObject, rows: int, margins: tuple[int, int]) -> None:
+    """With a margin or by cropping afterwards: the same pixels, to the bit where they are only permuted."""
+    group = planar(name)
+    margins = margins if name == "c2" else (margins[0], margins[0])  # or turning the whole would not be allowed
+    above, left = margins
+    x = torch.rand(2, 3, rows + 2 * above, rows + 2 * left, generator=torch.Generator().manual_seed(rows))
+    element = torch.tensor(data.draw(st.lists(st.integers(0, group.order - 1), min_size=2, max_size=2)))
+    cropped = group.act(x, element, crop=rows)
+    expected = group.act(x, element)[..., above : above + rows, left : left + rows]
+    exact = torch.isin(element, group.exact_elements)
+    assert torch.equal(cropped[exact], expected[exact])
+    assert torch.allclose(cropped, expected, atol=1e-4)
+
+
+def test_corners_hold_what_was_there() -> None:
+    """A picture turned by 45 degrees is turned back: without a margin its corners are made up."""
+    side, margin = 32, 10
+    turned = waves(side + 2 * margin, side + 2 * margin, math.pi / 4)
+    undo = torch.tensor([7])
+    c8 = planar("c8")
+    with_margin = c8.act(turned, undo, crop=side)
+    without = c8.act(turned[..., margin:-margin, margin:-margin], undo)
+    truth = waves(side, side)
+    assert (with_margin - truth).abs().max() < 0.03
+    assert (without - truth).abs().max() > 0.5
+
+
+def test_oblong_pictures_with_a_square_centre_turn() -> None:
+    x = torch.rand(1, 3, 20, 28)
+    assert torch.equal(planar("c4").act(x, torch.tensor([1]), crop=16), torch.rot90(x[..., 2:18, 6:22], 1, (2, 3)))
+
+
+@pytest.mark.parametrize("crop", [18, 32, (16, 18)])
+def test_a_margin_without_a_middle_is_refused(crop: int) -> None:
+    with pytest.raises(ValueError, match="as many pixels on either side"):
+        planar("c4").act(torch.rand(1, 3, 20, 21), torch.tensor([1]), crop=crop)
+
+
+def test_a_model_asks_about_the_centre() -> None:
+    torch.manual_seed(0)
+    config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=16)
+    predictor = ViTForImageClassification(config)
+    predictor.config.patch_size = 8
+    model = CanonicalizedModel.wrap(predictor, group="c8", canonicalizer="shift")
+    x = torch.rand(3, 3, 24, 24)
+    with torch.inference_mode():
+        out = model(pixel_values=x, crop=16)
+        assert out.canonicalization.canonical.shape == (3, 3, 16, 16)
+        # The decision is that about the centre; the turn has the margin's pixels.
+        assert torch.equal(out.canonicalization.logits, model.canonicalize(x[..., 4:20, 4:20]).logits)
+        undo = model.group.inverse(out.canonicalization.element)
+        seen = planar("c8").act(x, undo, crop=16)
+        assert torch.equal(out.logits, predictor(pixel_values=seen).logits)
+        bare = model(pixel_values=x, crop=16, canonicalize=False).logits
+        assert torch.equal(bare, predictor(pixel_values=x[..., 4:20, 4:20]).logits)
