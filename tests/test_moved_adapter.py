@@ -129,7 +129,7 @@ class TestRefusals:
             num_conv_pos_embeddings=16,
             num_conv_pos_embedding_groups=2,
         )
-        with pytest.raises(ValueError, match="Wav2Vec2ForSequenceClassification.* hf_canon wraps image classifiers"):
+        with pytest.raises(ValueError, match="c8 .* does not act on what Wav2Vec2ForSequenceClassification reads"):
             CanonicalizedModel.wrap(Wav2Vec2ForSequenceClassification(config), adapter=adapter)
 
     @pytest.mark.parametrize(

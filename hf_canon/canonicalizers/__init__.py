@@ -5,6 +5,7 @@ from typing import Any
 from ..groups import Group
 from .base import Canonicalizer
 from .equivariant import EquivariantCanonicalizer
+from .moment import MomentCanonicalizer
 from .orbit import OrbitCanonicalizer
 from .predictor import PredictorCanonicalizer
 from .shift import ShiftCanonicalizer
@@ -13,6 +14,7 @@ CANONICALIZERS: dict[str, type[Canonicalizer]] = {
     "orbit": OrbitCanonicalizer,
     "equivariant": EquivariantCanonicalizer,
     "shift": ShiftCanonicalizer,
+    "moment": MomentCanonicalizer,
     "predictor": PredictorCanonicalizer,
 }
 
@@ -20,6 +22,7 @@ __all__ = [
     "CANONICALIZERS",
     "Canonicalizer",
     "EquivariantCanonicalizer",
+    "MomentCanonicalizer",
     "OrbitCanonicalizer",
     "PredictorCanonicalizer",
     "ShiftCanonicalizer",

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..constants import constant
-from ..groups import Group, OneParameter, Planar
+from ..groups import Group, OneParameter, Pictures
+from .thumbnails import inscribed_disc, per_channel, thumbnail
 
 
 class Canonicalizer(nn.Module):
@@ -24,7 +24,7 @@ class Canonicalizer(nn.Module):
     """The keyword arguments that build it again."""
 
     resolution: int
-    """Side in pixels at which the pose is decided."""
+    """Side in pixels at which the pose of a picture is decided."""
 
     scale: tuple[float, ...] = (1.0,)
     shift: tuple[float, ...] = (0.0,)
@@ -40,11 +40,14 @@ class Canonicalizer(nn.Module):
         raise NotImplementedError
 
     def thumbnail(self, x: Tensor) -> Tensor:
-        """The input at the size at which the pose is decided, normalized as in training, in the weights' precision."""
-        small = thumbnail(x, self.resolution)
+        """The picture at the size at which the pose is decided, its corners masked, as the weights take it."""
+        return self.as_learned(thumbnail(x, self.resolution), inscribed_disc(self.resolution, x.device))
+
+    def as_learned(self, small: Tensor, seen: Tensor | float = 1.0) -> Tensor:
+        """Thumbnails normalized as in training, in the weights' precision; `seen` is 0 where they are masked."""
         if (self.scale, self.shift) != (Canonicalizer.scale, Canonicalizer.shift):
-            scale, shift = per_channel(self.scale, x.device), per_channel(self.shift, x.device)
-            small = small * scale + shift * inscribed_disc(self.resolution, x.device)
+            scale, shift = per_channel(self.scale, small.device), per_channel(self.shift, small.device)
+            small = small * scale + shift * seen
         return small.to(next(self.parameters()).dtype)
 
     def element(self, logits: Tensor) -> Tensor:
@@ -85,34 +88,14 @@ def peak(logits: Tensor, group: OneParameter) -> Tensor:
     return group.wrap(parameters[highest.squeeze(-1)] + torch.where(inside, offset, 0.0) * step)
 
 
-def require_planar(name: str, group: Group) -> Planar:
-    if not isinstance(group, Planar):
-        raise ValueError(f"The {name!r} canonicalizer works on rotations and reflections; {group.name} is neither.")
-    return group
+def channels_of(group: Group, channels: int) -> dict[str, int]:
+    """As a setting that builds a canonicalizer again: sounds have none."""
+    return {"channels": channels} if isinstance(group.kind, Pictures) else {}
 
 
-def thumbnail(x: Tensor, resolution: int) -> Tensor:
-    """The input at the size at which the pose is decided, with the corners masked.
-
-    Averages over `resolution` x `resolution` cells, and sets what lies outside the inscribed disc to zero: after a
-    rotation the corners hold made-up pixels, which would give away that there was one.
-
-    Averages are taken in double precision. A turned picture adds up the same pixels in another order, and in single
-    precision the last bits of its thumbnail would differ; rounded back from double, they do not.
-    """
-    wide = x.float() if x.device.type == "mps" else x.double()  # MPS has no double
-    small = F.adaptive_avg_pool2d(wide, resolution).float()
-    return small * inscribed_disc(resolution, x.device)
-
-
-@constant
-def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """`(channels, 1, 1)`."""
-    return torch.tensor(values, device=device).view(-1, 1, 1)
-
-
-@constant
-def inscribed_disc(resolution: int, device: torch.device) -> Tensor:
-    """1 inside the disc that touches the borders, 0 outside: `(resolution, resolution)`."""
-    offset = torch.arange(resolution, device=device) - (resolution - 1) / 2
-    return (offset.square()[:, None] + offset.square() <= (resolution / 2) ** 2).float()
+def fitting(group: Group) -> str:
+    """The name of a canonicalizer for the group, for those that do not fit it to say."""
+    if group.finite:
+        return "orbit"
+    averaged = isinstance(group, OneParameter) and group.period is None and hasattr(group, "moment")
+    return "moment" if averaged else "shift"

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..groups import FinitePlanar, Group
-from .base import Canonicalizer, inscribed_disc
+from .base import Canonicalizer, fitting
+from .thumbnails import inscribed_disc
 
 
 class EquivariantCanonicalizer(Canonicalizer):
@@ -49,7 +50,7 @@ class EquivariantCanonicalizer(Canonicalizer):
         if not isinstance(group, FinitePlanar):
             raise ValueError(
                 f"The {self.name!r} canonicalizer convolves over a finite group c<n> or d<n>, and {group.name} is not "
-                "one. Use canonicalizer='shift'."
+                f"one. Use canonicalizer={fitting(group)!r}."
             )
         if resolution % 4 != 1:
             raise ValueError(

@@ -20,21 +20,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..constants import constant
-from ..groups import Group, Planar
-from .base import Canonicalizer, require_planar
+from ..groups import Group, Pictures, Planar
+from .base import Canonicalizer, channels_of, fitting
+from .thumbnails import inscribed_disc, picture_looks, sound_looks, thumbnail_channels
 
 
 class OrbitCanonicalizer(Canonicalizer):
     """Lets a plain network look at the input in every exact pose, and vote.
 
-    Prefer it whenever a pretrained backbone knows more about upright pictures than a small network can learn, and for
-    mirror images. Prefer `shift` for rotations by many angles: this one looks at quarter turns only, and has to learn
-    what lies between them.
+    Prefer it whenever a pretrained backbone knows more about upright pictures than a small network can learn, for
+    mirror images, for orders of channels, negatives and sounds played backwards, and for products such as
+    `d4*channels`. Prefer `shift` for rotations by many angles and for hues: this one looks at quarter turns and thirds
+    of the hue circle only, and has to learn what lies between them.
 
     Args:
-        group: `c<n>` or `d<n>`.
-        channels: channels of the input.
-        resolution: side in pixels at which the pose is decided; a multiple of 16 for the built-in network.
+        group: any finite group.
+        channels: channels of the input, where it is a picture.
+        resolution: side in pixels at which the pose is decided; a multiple of 16 for the built-in network. A sound is
+            looked at as a small picture too.
         width: channels of the first layer of the built-in network.
         backbone: Hub id or folder of a pretrained vision model to use in place of the built-in network. Its
             weights are saved with the adapter.
@@ -70,10 +73,11 @@ class OrbitCanonicalizer(Canonicalizer):
         network: nn.Module | None = None,
     ):
         super().__init__()
-        self.group: Planar = require_planar(self.name, group)
+        self.group = group
         if not group.finite:
             raise ValueError(
-                f"The 'orbit' canonicalizer needs a finite group; for {group.name} use canonicalizer='shift'."
+                f"The 'orbit' canonicalizer needs a finite group; for {group.name} use "
+                f"canonicalizer={fitting(group)!r}."
             )
         if network is not None and backbone is not None:
             raise ValueError("Give the 'orbit' canonicalizer a network or a backbone, not both.")
@@ -83,22 +87,35 @@ class OrbitCanonicalizer(Canonicalizer):
             self.network = Backbone(backbone, backbone_config, pooled, freeze)
             backbone_config, pooled = self.network.model.config.to_dict(), self.network.pooled
         else:
-            self.network = PatchNetwork(channels, resolution, width) if network is None else network
-        self.settings = {"channels": channels, "resolution": resolution, "width": width}
+            seen = thumbnail_channels(group.kind, channels)
+            self.network = PatchNetwork(seen, resolution, width) if network is None else network
+        self.settings = {**channels_of(group, channels), "resolution": resolution, "width": width}
         if backbone is not None:
             self.settings |= {"backbone": backbone, "backbone_config": backbone_config}
             self.settings |= {"pooled": pooled, "freeze": freeze}
         with torch.no_grad():
-            features = self.network(torch.zeros(1, channels, resolution, resolution)).shape[-1]
+            seen = thumbnail_channels(group.kind, channels)
+            features = self.network(torch.zeros(1, seen, resolution, resolution)).shape[-1]
         self.references = nn.Parameter(torch.randn(group.elements.numel(), features) / math.sqrt(features))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(0.1)))
 
     def embed(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Unit embeddings of every exact member of the orbit, `(batch, looks, features)`; the input's own first."""
-        picture = self.thumbnail(x)
-        looks = look_pixels(self.group, *picture.shape[1:3], x.device)
-        pictures = picture.flatten(1).index_select(1, looks).view(-1, *picture.shape[1:])
-        return F.normalize(self.network(pictures), dim=-1).unflatten(0, (len(x), -1))
+        looks = self.looks(x, lengths)
+        return F.normalize(self.network(looks), dim=-1).unflatten(0, (len(x), -1))
+
+    def looks(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Thumbnails of every exact member of the orbit, `(batch * looks, channels, resolution, resolution)`."""
+        if not isinstance(self.group.kind, Pictures):
+            return self.as_learned(sound_looks(x, self.group, lengths, self.resolution).flatten(0, 1))
+        if isinstance(self.group, Planar):  # one table of pixels does it
+            picture = self.thumbnail(x)
+            pixels = look_pixels(self.group, *picture.shape[1:3], x.device)
+            return picture.flatten(1).index_select(1, pixels).view(-1, *picture.shape[1:])
+        looks = self.as_learned(picture_looks(x, self.group, self.resolution).flatten(0, 1))
+        if self.group.planar_part(self.group.elements) is None:
+            return looks
+        return looks * inscribed_disc(self.resolution, x.device).to(looks.dtype)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         return self.vote(self.embed(x, lengths))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..groups import Group
 from ..inputs import input_name
-from .base import Canonicalizer
+from .base import Canonicalizer, channels_of
 
 
 def confidence(logits: Tensor) -> Tensor:
@@ -33,6 +33,7 @@ def margin(logits: Tensor) -> Tensor:
     return first - second
 
 
+Arguments = Callable[[Tensor, Tensor | None], dict[str, Any]]
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {"confidence": confidence, "energy": energy, "margin": margin}
 
 
@@ -62,13 +63,21 @@ class PredictorCanonicalizer(Canonicalizer):
         if score not in SCORES:
             raise ValueError(f"There is no score {score!r}. Known scores: {', '.join(SCORES)}.")
         self.group = group
-        self.settings = {"channels": channels, "score": score}
+        self.settings = {**channels_of(group, channels), "score": score}
         self.score = SCORES[score]
         self._predictor: tuple[nn.Module, ...] = ()
+        self._arguments: Arguments | None = None
 
-    def attach(self, predictor: nn.Module) -> None:
-        """Name the judge. Held in a tuple: it is the model's child, not this one's, and is not saved twice."""
+    def attach(self, predictor: nn.Module, arguments: Arguments | None = None) -> None:
+        """Name the judge. Held in a tuple: it is the model's child, not this one's, and is not saved twice.
+
+        Args:
+            predictor: returns logits.
+            arguments: what it is given for inputs and their lengths; by default the inputs alone, by its name for
+                them.
+        """
         self._predictor = (predictor,)
+        self._arguments = arguments
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         if not self._predictor:
@@ -77,9 +86,15 @@ class PredictorCanonicalizer(Canonicalizer):
             )
         orbit = self.group.orbit(x, self.group.inverse(self.group.elements), lengths)
         predictor = self._predictor[0]
-        name = input_name(predictor)
+        members = orbit.flatten(0, 1)
+        if lengths is not None:
+            lengths = lengths.repeat_interleave(orbit.shape[1])
         with torch.no_grad():
-            logits = class_logits(predictor(**{name: orbit.flatten(0, 1)}))
+            if self._arguments is None:
+                arguments = {input_name(predictor): members}
+            else:
+                arguments = self._arguments(members, lengths)
+            logits = class_logits(predictor(**arguments))
         scores = self.score(logits.float())  # of every picture, or of every place in it
         return scores.reshape(len(scores), -1).mean(1).unflatten(0, (len(x), -1))
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Group(ABC):
     """What its elements do, in words."""
     order: int | None
     """Number of elements; None for a continuous group."""
-    acts_on: ClassVar[tuple[type[Kind], ...]]
+    acts_on: tuple[type[Kind], ...]
     kind: Kind
     """What the numbers of its inputs mean; `on` gives the same group on others."""
 
@@ -64,7 +64,8 @@ class Group(ABC):
     @property
     @abstractmethod
     def exact_elements(self) -> Tensor:
-        """The elements that only permute the grid, and so act without rounding; they form a subgroup. `(k,)`."""
+        """The elements that only permute the grid, the channels or the signs, and so act without rounding, but for
+        that of channels which are normalized differently; they form a subgroup. `(k,)`."""
 
     @property
     def is_exact(self) -> bool:

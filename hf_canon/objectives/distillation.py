@@ -42,7 +42,7 @@ class Distillation(Objective):
         lengths: Tensor | None = None,
     ) -> Tensor:
         teacher = PredictorCanonicalizer(model.group, score=self.score)
-        teacher.attach(model.predictor)
+        teacher.attach(model.predictor, model.arguments)
         with torch.no_grad():
             target = (teacher(x, lengths) / self.temperature).softmax(-1)
         # The teacher looks at the input as it came; what it said is then moved with it.

@@ -32,10 +32,10 @@ class TaskLoss(Objective):
             raise ValueError(
                 "The task loss needs labels, and the batch has none. Add a label column, or set task_weight=0."
             )
-        if model.task != "image-classification":
+        if model.task not in ("image-classification", "audio-classification"):
             raise ValueError(
-                f"The task loss turns pictures at random, and the labels of a model for {model.task} would have to "
-                "turn with them. Leave task_weight=0: the canonicalizer learns without labels."
+                f"The task loss moves inputs at random, and the labels of a model for {model.task} would have to "
+                "move with them. Leave task_weight=0: the canonicalizer learns without labels."
             )
         moved, _, _, lengths = random_pose(model, x, lengths)
         loss: Tensor = model(**model.arguments(moved, lengths), labels=labels).loss

@@ -31,7 +31,12 @@ class Canonicalization(ModelOutput):
 
 
 def carry_back(
-    output: ModelOutput, rows: Rows, group: Group, canonicalization: Canonicalization, config: Any = None
+    output: ModelOutput,
+    rows: Rows,
+    group: Group,
+    canonicalization: Canonicalization,
+    config: Any = None,
+    frames: tuple[Tensor, int] | None = None,
 ) -> ModelOutput:
     """The predictor's answer for the canonical input, as the answer for the input that was given.
 
@@ -43,7 +48,7 @@ def carry_back(
     """
     assert canonicalization.canonical is not None
     height, width = canonicalization.canonical.shape[-2:]
-    move = Move(group, canonicalization.element, (height, width), config)
+    move = Move(group, canonicalization.element, (height, width), config, frames)
     return canonicalized_class(type(output))(**moved(output, rows, move), canonicalization=canonicalization)
 
 

@@ -11,19 +11,22 @@ from ..groups import Group
 
 @dataclass(frozen=True)
 class Move:
-    """What happens to the answers for a batch of pictures.
+    """What happens to the answers for a batch of pictures or sounds.
 
     Args:
-        group: it acts on pictures.
+        group: it acts on them.
         element: `(batch,)`, what happened to each.
         size: height and width of the pictures.
         config: of the predictor.
+        frames: of sounds: how many frames of each answer are no padding, `(batch,)`; and how many frames answers have
+            once they are moved.
     """
 
     group: Group
     element: Tensor
     size: tuple[int, int]
     config: Any
+    frames: tuple[Tensor, int] | None = None
 
 
 Transport = Callable[[Move, Tensor], Tensor | None]

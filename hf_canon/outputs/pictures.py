@@ -1,17 +1,30 @@
 """How the answers of predictors that look at pictures move: a row for each field of transformers' outputs."""
 
 from .moves import Rows, boxes, by_shape, invariant, left_out, pixels, plane
+from .tokens import attention, features
 
+ENCODER: Rows = {"hidden_states": features, "reshaped_hidden_states": features, "attentions": attention}
+"""What an encoder is asked for by output_hidden_states and output_attentions."""
+
+FEATURES: Rows = {
+    **ENCODER,
+    "last_hidden_state": features,
+    "pooler_output": invariant,
+    "cls_token_value": invariant,
+    "features": plane,
+}
+BACKBONE: Rows = {**ENCODER, "feature_maps": features, "cls_tokens": invariant}
 CLASSIFICATION: Rows = {
     "loss": invariant,
     "logits": invariant,
     "cls_logits": invariant,
     "distillation_logits": invariant,
     "probabilities": invariant,
-    "last_hidden_state": by_shape,
+    "last_hidden_state": features,
+    **ENCODER,
 }
-SEGMENTATION: Rows = {"loss": invariant, "logits": plane, "auxiliary_logits": plane}
-DEPTH: Rows = {"loss": invariant, "predicted_depth": plane, "field_of_view": invariant}
+SEGMENTATION: Rows = {"loss": invariant, "logits": plane, "auxiliary_logits": plane, **ENCODER}
+DEPTH: Rows = {"loss": invariant, "predicted_depth": plane, "field_of_view": invariant, **ENCODER}
 DETECTION: Rows = {
     "loss": invariant,
     "loss_dict": invariant,
@@ -23,6 +36,8 @@ DETECTION: Rows = {
     "relative_order_logits": invariant,
     "successor_order_logits": invariant,
     "last_hidden_state": by_shape,
+    "hidden_states": features,
+    "attentions": attention,
     **dict.fromkeys(
         [
             "auxiliary_outputs",
@@ -84,6 +99,7 @@ KEYPOINTS: Rows = {
     "scores": invariant,
     "descriptors": invariant,
     "mask": invariant,
+    "hidden_states": features,
 }
 ZERO_SHOT: Rows = {
     "loss": invariant,
@@ -96,12 +112,35 @@ ZERO_SHOT: Rows = {
 }
 
 FILMS = "it reads films (pixel_values_videos), and no pictures."
+FRAMES = "its pixel_values are films, and no pictures."
+QUERIES = (
+    "it answers with queries, whose features hold places that cannot be turned. Wrap the detector that it is part of, "
+    "such as {}."
+)
 PATCHES = "its pixel_values are a sequence of patches, and no picture that can be turned."
 CANNOT: dict[str, str] = {
+    "Cohere2VisionModel": "it continues a text that has pictures in it, and its features are those of the words.",
+    "HieraBackbone": (
+        "its maps are scrambled: it leaves out the step that puts the patches in the order which its encoder and the "
+        "maps count on. Wrap HieraModel, whose reshaped_hidden_states are those maps in order."
+    ),
+    "ImageGPTModel": "it reads a sequence of colours (input_ids), and no pixel_values.",
     "ImageGPTForImageClassification": "it reads a sequence of colours (input_ids), and no pixel_values.",
+    "Llama4VisionModel": "it is a part of Llama4ForConditionalGeneration, and no auto class loads it by itself.",
+    "MllamaVisionModel": "its pixel_values are tiles of pictures, and no picture that can be turned.",
     "Siglip2ForImageClassification": PATCHES,
     "Siglip2Model": PATCHES,
+    "Siglip2VisionModel": PATCHES,
+    "TimesformerModel": FRAMES,
+    "VideoMAEModel": FRAMES,
     "VideomtForUniversalSegmentation": FILMS,
     "VideoPrismClipModel": FILMS,
+    "VideoPrismVisionModel": FILMS,
+    "ViTMAEModel": "it looks at patches drawn at random, and says nothing about the others.",
+    "VivitModel": FRAMES,
+    **{
+        f"{detector}Model": QUERIES.format(f"{detector}ForObjectDetection")
+        for detector in ("ConditionalDetr", "DabDetr", "DeformableDetr", "Detr", "TableTransformer")
+    },
 }
 """Architectures that cannot be wrapped, and why."""

@@ -2,6 +2,7 @@
 
 from .arguments import CanonicalizationArguments
 from .data import PictureCollator
+from .sounds import SoundCollator
 from .trainer import CanonicalizationTrainer
 
-__all__ = ["CanonicalizationArguments", "CanonicalizationTrainer", "PictureCollator"]
+__all__ = ["CanonicalizationArguments", "CanonicalizationTrainer", "PictureCollator", "SoundCollator"]

@@ -34,9 +34,14 @@ class PictureCollator:
         pictures = [example[column] for example in examples]
         ready = column == "pixel_values"
         batch = {"pixel_values": stack(pictures) if ready else process(pictures, self.processor, self.model_config)}
-        label = next((name for name in ("label", "labels") if first.get(name) is not None), None)
-        if label is not None:
-            numbers = class_numbers(self.features, label, self.model_config)
-            labels = [int(example[label]) for example in examples]
-            batch["labels"] = torch.tensor(labels if numbers is None else [numbers[one] for one in labels])
-        return batch
+        return {**batch, **class_labels(examples, self.features, self.model_config)}
+
+
+def class_labels(examples: Sequence[Mapping[str, Any]], features: Any, model_config: Any) -> dict[str, Tensor]:
+    """`{"labels": (batch,)}`, the model's numbers; nothing where the examples have none."""
+    label = next((name for name in ("label", "labels") if examples[0].get(name) is not None), None)
+    if label is None:
+        return {}
+    numbers = class_numbers(features, label, model_config)
+    labels = [int(example[label]) for example in examples]
+    return {"labels": torch.tensor(labels if numbers is None else [numbers[one] for one in labels])}

@@ -11,7 +11,7 @@ from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import HubStrategy
 from transformers.utils import logging
 
-from ..groups import OneParameter
+from ..groups import OneParameter, Pictures
 from ..hub.folder import CARD_FILE, is_repository, may_renew, write_card
 from ..hub.push import push_folder
 from ..modeling_canonicalized import CanonicalizedModel
@@ -20,6 +20,7 @@ from ..objectives.base import random_pose
 from ..provenance import describe_dataset
 from .arguments import CanonicalizationArguments
 from .data import PictureCollator
+from .sounds import SoundCollator
 
 logger = logging.get_logger(__name__)
 
@@ -85,10 +86,11 @@ class CanonicalizationTrainer(Trainer):
             )
         self.objectives = objectives_from(args)
         features = getattr(kwargs.get("train_dataset"), "features", None)
+        collator = PictureCollator if isinstance(model.group.kind, Pictures) else SoundCollator
         super().__init__(
             model=model,
             args=args,
-            data_collator=data_collator or PictureCollator(processing_class, model.predictor.config, features),
+            data_collator=data_collator or collator(processing_class, model.predictor.config, features),
             processing_class=processing_class,
             compute_metrics=pose_metrics(model) if compute_metrics is None else compute_metrics,
             **kwargs,

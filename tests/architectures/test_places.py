@@ -197,7 +197,7 @@ def test_labels_are_for_the_picture_as_it_came(kind: str) -> None:
     assert out.canonicalization.element.unique().numel() > 1
 
 
-def test_padded_pictures_and_placed_inputs_are_refused() -> None:
+def test_padded_pictures_are_refused() -> None:
     config = YolosConfig(hidden_size=12, num_hidden_layers=1, num_attention_heads=2, image_size=[24, 24], patch_size=8)
     model = CanonicalizedModel.wrap(YolosForObjectDetection(config), group="c4")
     x = pictures(1, SIDE)
@@ -205,8 +205,6 @@ def test_padded_pictures_and_placed_inputs_are_refused() -> None:
     mask[:, 12:] = 0
     with pytest.raises(ValueError, match="The pictures are padded to one size.*do_pad=False"):
         model(pixel_values=x, pixel_mask=mask)
-    with pytest.raises(ValueError, match="mask_labels say where something is in the picture"):
-        model(pixel_values=x, mask_labels=[mask])
 
 
 def test_without_training_the_surest_pose_is_chosen() -> None:

@@ -1,0 +1,78 @@
+"""How arguments that say where something is move with the picture: what a predictor is pointed with."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from ..groups import Planar
+
+Placement = Callable[[Planar, Tensor, Any, Any], Any]
+"""From a group, an element for each picture, an argument and the predictor's configuration to the moved argument."""
+
+
+def points(group: Planar, element: Tensor, value: Tensor, config: Any) -> Tensor:
+    """`(batch, ..., 2)`: x and y of a pixel of the processed picture, counted from 0."""
+    # Half of the frame is taken off and not divided by, which keeps whole pixels exact.
+    half = middle(config) - 0.5
+    return group.act_points(value - half, element) + half
+
+
+def corners(group: Planar, element: Tensor, value: Tensor, config: Any) -> Tensor:
+    """`(batch, ..., 4)`: x and y of the pixel at the upper left, then at the lower right. At other angles than quarter
+    turns, those of the upright box around the turned one."""
+    half = middle(config) - 0.5
+    low, high = value[..., :2] - half, value[..., 2:] - half
+    centre_and_size = value.new_empty(value.shape)
+    centre_and_size[..., :2], centre_and_size[..., 2:] = (low + high) / 2, high - low
+    moved = group.act_boxes(centre_and_size, element)
+    centre, reach = moved[..., :2], moved[..., 2:] / 2
+    found = value.new_empty(value.shape)
+    found[..., :2], found[..., 2:] = centre - reach + half, centre + reach + half
+    return found
+
+
+def middle(config: Any) -> float:
+    """The middle of the square pictures that prompts are about, in pixels counted from 0."""
+    side = config.prompt_encoder_config.image_size
+    return ((side if isinstance(side, int) else side[0]) - 1) / 2
+
+
+def maps(group: Planar, element: Tensor, value: Tensor, config: Any) -> Tensor:
+    """Values in the picture, `(batch, ..., height, width)`, at any size."""
+    flat = value.unsqueeze(1) if value.ndim == 3 else value.flatten(1, -3)
+    return group.act(flat, element).view(value.shape)
+
+
+def labelled(group: Planar, element: Tensor, value: Any, config: Any) -> Any:
+    """For each picture, masks `(masks, height, width)`: in a list, or in one tensor."""
+    if isinstance(value, Tensor):
+        return group.act(value, element, interpolation="nearest")
+    moves = zip(value, element.unsqueeze(1), strict=True)
+    return [group.act(one.unsqueeze(0), g, interpolation="nearest").squeeze(0) for one, g in moves]
+
+
+def patches(group: Planar, element: Tensor, value: Tensor, config: Any) -> Tensor:
+    """Which patches are masked, `(batch, patches)`, row by row."""
+    side = round(value.shape[1] ** 0.5)
+    if side * side != value.shape[1]:
+        raise ValueError(
+            f"bool_masked_pos says which of {value.shape[1]} patches are masked, and a picture of so many is no "
+            "square, which alone is moved here. Give square pictures, or pass canonicalize=False."
+        )
+    grid = value.view(-1, 1, side, side).float()
+    return group.act(grid, element, interpolation="nearest").flatten(1).to(value.dtype)
+
+
+PLACED: dict[str, Placement] = {
+    "bool_masked_pos": patches,
+    "input_boxes": corners,
+    "input_masks": maps,
+    "input_points": points,
+    "mask_labels": labelled,
+    "prompt_depth": maps,
+}
+"""Arguments of predictors that say where something is in the picture."""
+
+UNPLACED = ("attention_similarity", "target_embedding")
+"""Those that are about tokens of the picture in the pose in which a predictor has seen it."""

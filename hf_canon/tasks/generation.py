@@ -1,0 +1,185 @@
+"""Predictors that write: what is in a picture, an answer about it, or what is said in a sound."""
+
+from collections.abc import Mapping
+from inspect import Parameter, signature
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForImageTextToText, AutoModelForSpeechSeq2Seq, GenerationConfig, GenerationMixin
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+)
+from transformers.utils import ModelOutput
+
+from ..configuration_canonicalized import CanonicalizedConfig
+from ..inputs import INPUT_NAMES, input_name
+from ..modeling_canonicalized import CanonicalizedModel
+from ..outputs import TEXT, Canonicalization, carry_back
+from .sound import CanonicalizedListener
+
+
+class CanonicalizedWriter(CanonicalizedModel):
+    """What models that write share: `generate`, and a forward pass that may be without anything to look at."""
+
+    rows = TEXT
+    adjust_generation_fn = GenerationMixin.adjust_generation_fn
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        return True
+
+    @property
+    def generation_config(self) -> GenerationConfig:
+        """The predictor's own."""
+        return self.predictor.generation_config
+
+    @generation_config.setter
+    def generation_config(self, settings: GenerationConfig) -> None:
+        if "predictor" in self._modules:  # and not while transformers makes one of our own configuration
+            self.predictor.generation_config = settings
+
+    def forward(  # type: ignore[override]
+        self, pixel_values: Tensor | None = None, labels: Any = None, **kwargs: Any
+    ) -> ModelOutput:
+        """The predictor's answer for the canonical input; its own, where there is nothing but text.
+
+        Raises:
+            ValueError: as `CanonicalizedModel.forward`.
+        """
+        if pixel_values is None and not any(kwargs.get(name) is not None for name in INPUT_NAMES):
+            return self.predictor(**kwargs, **({} if labels is None else {"labels": labels}))
+        return super().forward(pixel_values, labels=labels, **kwargs)
+
+    @torch.no_grad()
+    def generate(self, *args: Any, canonicalize: bool = True, **kwargs: Any) -> Any:
+        """What the predictor writes about the canonical input, which is found once, before the first word.
+
+        Words that say where something is, or when (`<loc_0123>`, "on the left", time stamps), are about the canonical
+        input. `return_dict_in_generate=True` tells by `canonicalization.element` how that one lies.
+
+        Args:
+            args: of the predictor's `generate`.
+            canonicalize: False gives the predictor's own answer for the input as it is.
+            kwargs: of the predictor's `generate`.
+
+        Returns:
+            What the predictor returns. Of a `ModelOutput`, what was found for places in the picture is left out, and
+            `canonicalization` is added.
+
+        Raises:
+            ValueError: the group does not fit the input, or an argument is about the input as it is and cannot be
+                moved.
+        """
+        predictor: Any = self.predictor
+        arguments = self._named(args, kwargs)
+        x = arguments.pop(input_name(self.predictor), None)
+        if x is None or not canonicalize:
+            return predictor.generate(**arguments, **({} if x is None else {input_name(self.predictor): x}))
+        lengths = self.lengths(x, arguments)
+        canonicalization = self.canonicalize(x, lengths)
+        assert canonicalization.canonical is not None
+        undo = self.group.inverse(canonicalization.element)
+        arguments = self.canonical_arguments(arguments, undo)
+        lengths = None if lengths is None else self.group.moved_lengths(lengths, undo)
+        canonical = canonicalization.canonical.to(self.dtype)
+        output: Any = predictor.generate(**self.arguments(canonical, lengths, arguments))
+        if not isinstance(output, ModelOutput):
+            return output
+        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
+
+    def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of the predictor's `generate` by name, and its main input by the name that it has there."""
+        predictor: Any = self.predictor
+        own = signature(predictor.generate)
+        named = own.bind_partial(*args, **kwargs).arguments
+        for parameter in own.parameters.values():
+            if parameter.kind is Parameter.VAR_KEYWORD:
+                named |= named.pop(parameter.name, {})
+        main = predictor.main_input_name
+        if named.get("inputs") is not None:
+            named[input_name(predictor) if main == "inputs" else main] = named.pop("inputs")
+        return named
+
+
+class CanonicalizedForImageTextToText(CanonicalizedWriter):
+    """A model that writes about pictures behind a canonicalizer: what there is to say does not move with them.
+
+    Pictures are whole: what is cut into tiles or patches by a processor cannot be turned any more, as each would turn
+    by itself.
+    """
+
+    task = "image-text-to-text"
+    auto_class = AutoModelForImageTextToText
+
+    def canonicalize(
+        self, x: Tensor, lengths: Tensor | None = None, crop: int | tuple[int, int] | None = None
+    ) -> Canonicalization:
+        """As `CanonicalizedModel.canonicalize`; `x` may have dimensions of size 1 for the one picture of a text.
+
+        Raises:
+            ValueError: also where there are several pictures, or tiles of one.
+        """
+        if x.ndim <= 4:
+            return super().canonicalize(x, lengths, crop)
+        if any(size != 1 for size in x.shape[1:-3]):
+            raise ValueError(
+                f"These pixel_values {tuple(x.shape)} are several pictures for each text, or tiles of one, each of "
+                "which would turn by itself. Give one picture that is not cut into tiles "
+                "(processor(..., do_image_splitting=False) for those that know it), or pass canonicalize=False."
+            )
+        found = super().canonicalize(x.flatten(0, -4), lengths, crop)
+        assert found.canonical is not None
+        found.canonical = found.canonical.view(*x.shape[:-3], *found.canonical.shape[-3:])
+        return found
+
+    def canonical_arguments(self, arguments: dict[str, Any], undo: Tensor) -> dict[str, Any]:
+        arguments = super().canonical_arguments(arguments, undo)
+        mask, sizes = arguments.get("pixel_attention_mask"), arguments.get("image_sizes")
+        padded = mask is not None and not bool(mask.all())
+        if padded or (isinstance(sizes, Tensor) and bool((sizes != sizes[:1]).any())):
+            raise ValueError(
+                "The pictures are padded to one size, and a turned picture has its padding elsewhere. Resize them to "
+                "one size before the processor sees them."
+            )
+        return arguments
+
+
+class CanonicalizedForSpeechSeq2Seq(CanonicalizedWriter, CanonicalizedListener):
+    """A model that writes down speech behind a canonicalizer: what is said does not move with the sound."""
+
+    task = "automatic-speech-recognition"
+    auto_class = AutoModelForSpeechSeq2Seq
+
+    def frames(self, x: Tensor, lengths: Tensor) -> None:
+        """None: a text has no frames."""
+
+    @torch.no_grad()
+    def generate(self, *args: Any, canonicalize: bool = True, **kwargs: Any) -> Any:
+        """As `CanonicalizedWriter.generate`.
+
+        Raises:
+            ValueError: also where times are asked for, and the group moves them.
+        """
+        asked = ("return_timestamps", "return_token_timestamps")
+        timed = [name for name in asked if kwargs.get(name, getattr(self.generation_config, name, False))]
+        if canonicalize and timed and self.group.temporal_part(self.group.sample(1)) is not None:
+            raise ValueError(
+                f"{', '.join(timed)} asks when words were said, and under {self.group.name} the predictor hears them "
+                "at other times than they have in the sound as it came. Leave it out, or pass canonicalize=False."
+            )
+        return super().generate(*args, canonicalize=canonicalize, **kwargs)
+
+
+SPEECH_SEQ_2_SEQ: dict[str, Any] = dict(MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES)
+"""Those of transformers."""
+
+# Pipelines look here for the name of a model's class, to know whether it writes or names each frame.
+MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES[CanonicalizedConfig.model_type] = CanonicalizedForSpeechSeq2Seq.__name__
+
+MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
+    (CanonicalizedForImageTextToText, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES),
+    (CanonicalizedForSpeechSeq2Seq, SPEECH_SEQ_2_SEQ),
+]
+"""Each class, and the names of transformers' architectures that it wraps."""
