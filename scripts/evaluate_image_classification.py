@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> RobustnessReport:
     split = choose_split(splits, args.split, SPLITS, data_args)
     pictures = prepare(splits[split], data_args, model.predictor.config)
     pictures = limit(pictures, data_args.max_eval_samples, seed=0)
-    transforms = args.transforms or [model.group.name if model.group.finite else "c8"]
+    transforms = args.transforms or ["c8" if model.group.name == "so2" else model.group.name]
     with naming_broken_pictures(pictures):
         check_fit(model, processor, [next(iter(pictures))])
         report = evaluate_robustness(

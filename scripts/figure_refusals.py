@@ -26,8 +26,11 @@ CanonicalizedModel.wrap("me/vit", group="d4").push_to_hub("me/vit-d4")
 
 PRELUDE = """
 import sys
+import torch
 from hf_canon import CanonicalizedModel
-from transformers import ResNetConfig, ResNetForImageClassification, ViTConfig, ViTForImageClassification
+from transformers import BertConfig, BertForSequenceClassification, PerceiverConfig
+from transformers import PerceiverForImageClassificationLearned, ResNetConfig, ResNetForImageClassification
+from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig, ViTForImageClassification
 from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 from transformers.utils import logging
 logging.set_verbosity_error()
@@ -35,6 +38,14 @@ logging.disable_progress_bar()
 speech = Wav2Vec2ForSequenceClassification(Wav2Vec2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
     intermediate_size=16, conv_dim=(8,), conv_stride=(5,), conv_kernel=(10,), num_conv_pos_embeddings=16,
     num_conv_pos_embedding_groups=2))
+tiny = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+text = BertForSequenceClassification(BertConfig(**tiny, vocab_size=8))
+film = VideoMAEForVideoClassification(VideoMAEConfig(**tiny, image_size=32, decoder_hidden_size=16,
+    decoder_num_attention_heads=2, decoder_intermediate_size=16, decoder_num_hidden_layers=1))
+latents = PerceiverForImageClassificationLearned(PerceiverConfig(num_latents=4, d_latents=16, d_model=16,
+    num_self_attends_per_block=1, num_self_attention_heads=2, num_cross_attention_heads=1, image_size=32))
+vit = CanonicalizedModel.wrap(ViTForImageClassification(ViTConfig(**tiny, image_size=32)), group="c4")
+listener = CanonicalizedModel.wrap(speech, group="reverse")
 grey = ResNetForImageClassification(ResNetConfig(num_channels=1, embedding_size=8, hidden_sizes=[8], depths=[1]))
 try:
     exec(sys.argv[1])
@@ -49,6 +60,24 @@ OFFLINE = "import os\nos.environ['HF_HUB_OFFLINE'] = '1'\n"
 CASES = {
     "wrong modality": ('CanonicalizedModel.wrap(speech, adapter="me/vit-d4")', None, ""),
     "other channels": ('CanonicalizedModel.wrap(grey, adapter="me/vit-d4")', None, ""),
+    "a text model": ("CanonicalizedModel.wrap(text)", None, ""),
+    "a video model": ("CanonicalizedModel.wrap(film)", None, ""),
+    "a group for pictures": ('CanonicalizedModel.wrap(speech, group="c4")', None, ""),
+    "a group for sound": ('CanonicalizedModel.wrap("me/vit", group="pitch12")', None, ""),
+    "colours of unknown meaning": ('CanonicalizedModel.wrap(vit.predictor, group="hue12")', None, ""),
+    "a product of groups that do not commute": ('CanonicalizedModel.wrap("me/vit", group="channels*hue12")', None, ""),
+    "a field without a row": (
+        "CanonicalizedModel.wrap(latents)(pixel_values=torch.rand(1, 3, 32, 32), output_attentions=True)",
+        None,
+        "",
+    ),
+    "an oblong picture": ("vit(pixel_values=torch.rand(1, 3, 32, 48))", None, ""),
+    "NaN in the second picture": (
+        "vit(pixel_values=torch.stack([torch.rand(3, 32, 32), torch.full((3, 32, 32), torch.nan)]))",
+        None,
+        "",
+    ),
+    "a sound that is too short": ("listener(input_values=torch.rand(1, 8))", None, ""),
     "unknown group": ('CanonicalizedModel.wrap("me/vit", group="e4")', None, ""),
     "no adapter": ('CanonicalizedModel.from_pretrained("me/vit")', None, ""),
     "missing base": ('CanonicalizedModel.from_pretrained("me/orphan")', None, ""),

@@ -11,9 +11,10 @@ from .pictures import DATA_HELP, check_fit, load_pictures, naming_broken_picture
 NAME = "evaluate"
 SUMMARY = "measure accuracy for every transform, before and after"
 DESCRIPTION = """\
-Turn every picture of a data set by every element of a group, and print how often
+Move every picture of a data set by every element of a group, and print how often
 the checkpoint is right before and after canonicalization, beside the baselines.
-Without labels, agreement with its own upright answers takes the place of accuracy."""
+Without labels, agreement with its own upright answers takes the place of accuracy:
+of a segmenter the overlap of its maps, of a detector that of its boxes."""
 EXAMPLES = """\
   hf-canon evaluate out --data photos/ --figure circle.png
   hf-canon evaluate out --data photos/ --card
@@ -33,12 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help=DATA_HELP)
     parser.add_argument("--split", help="default: test, or else validation, or else train")
     parser.add_argument(
-        "--transforms", nargs="+", metavar="GROUP|DEGREES", help="groups and angles (c8, or 10 55); default: the group"
+        "--transforms",
+        nargs="+",
+        metavar="GROUP|DEGREES",
+        help="groups and angles (c8, or 10 55, or hue); default: the group",
     )
     parser.add_argument("--batch-size", type=count, default=32, help="default: %(default)s")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
     parser.add_argument(
-        "--figure", metavar="FILE", help="draw the circle of accuracies and three pictures here (png, ...)"
+        "--figure", metavar="FILE", help="draw the accuracies, and for classifiers three pictures, here (png, ...)"
     )
     parser.add_argument(
         "--card",
@@ -57,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args)
     processor = load_processor(args.model)
     pictures = load_pictures(args.data, args.split, SPLITS, model.predictor.config)
-    transforms = args.transforms or [model.group.name if model.group.finite else "c8"]
+    transforms = args.transforms or ["c8" if model.group.name == "so2" else model.group.name]
     with naming_broken_pictures(pictures):
         check_fit(model, processor, pictures)
         report = evaluate_robustness(

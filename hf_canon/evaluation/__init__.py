@@ -4,12 +4,14 @@ from .equivariance import check_equivariance
 from .plots import plot_report, plot_robustness, plot_strip
 from .report import Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
 from .robustness import evaluate_robustness
+from .transforms import Transform
 
 __all__ = [
     "Cost",
     "Interval",
     "RobustnessReport",
     "Score",
+    "Transform",
     "TransformResult",
     "TransformSet",
     "check_equivariance",

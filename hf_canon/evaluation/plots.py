@@ -1,9 +1,10 @@
-"""Figures of an evaluation: scores around the circle, and what the model saw and said.
+"""Figures of an evaluation: scores around the circle or along a line, and what the model saw and said.
 
 matplotlib is imported when a figure is drawn, and never through pyplot: nothing global is touched.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..groups import Group, Planar
 from ..modeling_canonicalized import CanonicalizedModel
 from ..pictures import to_pixel_values
-from .report import BASELINES, RobustnessReport, TransformResult
+from .report import BASELINES, RobustnessReport, TransformResult, TransformSet
 from .robustness import evaluating
-from .transforms import Shift, Transforms, parse_transforms
+from .transforms import AnyShift, Own, Transforms, members, parse_transforms
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
     from matplotlib.projections.polar import PolarAxes
 
@@ -32,6 +35,8 @@ STYLES: dict[str, dict[str, Any]] = {
     "before": {"color": VERMILLION, "linewidth": 2.0, "marker": "s", "markersize": 3.8, "zorder": 3},
     "after": {"color": BLUE, "linewidth": 2.4, "marker": "o", "markersize": 4.6, "zorder": 4},
 }
+MARKERS = {"orbit_mean": "|", "most_confident": "x", "oracle": "d", "before": "s", "after": "o"}
+"""Of methods whose scores are not joined by a line."""
 NAMES = {"after": "canonicalized", "before": "untouched", **BASELINES}
 DPI = 160
 
@@ -54,7 +59,8 @@ def plot_robustness(report: RobustnessReport, path: str | Path) -> None:
     """Draw the scores around the circle, untouched and canonicalized, with the baselines faint behind them.
 
     The distance from the centre is the accuracy, or the agreement where there are no labels; the direction is the
-    angle by which pictures were turned. Mirrored pictures have a circle of their own.
+    angle by which pictures were turned. Mirrored pictures have a circle of their own. What is no rotation has a plot
+    with a line for each element; elements of a continuous group, such as semitones, stand on an axis.
 
     Args:
         report: what `evaluate_robustness` gave.
@@ -71,9 +77,9 @@ def plot_robustness(report: RobustnessReport, path: str | Path) -> None:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     plot_robustness(report, f"{folder}/circle.png")
     """
-    width, height = _circles_size(report)
+    width, height = _scores_size(report)
     figure = _figure(width, height)
-    _draw_circles(figure, report, width, height)
+    _draw_scores(figure, report, width, height)
     figure.savefig(path)
 
 
@@ -123,10 +129,12 @@ def plot_report(
     path: str | Path,
     *,
     processor: Callable[..., Any] | None = None,
-    transforms: Transforms = (0, 45, 90, 180),
+    transforms: Transforms | None = None,
     labels: Sequence[int] | None = None,
 ) -> None:
     """Draw `plot_robustness` and `plot_strip` side by side. Two pictures and four columns fit a page best.
+
+    Models that do not say what a picture is, such as segmenters and what listens, have no strip.
 
     Args:
         report: what `evaluate_robustness` gave.
@@ -134,7 +142,7 @@ def plot_report(
         images: pictures for the strip.
         path: an image file.
         processor: as in `plot_strip`.
-        transforms: the columns of the strip.
+        transforms: the columns of the strip; by default four of what the model's group does.
         labels: the right class of each picture, as in `plot_strip`.
 
     Raises:
@@ -151,13 +159,16 @@ def plot_report(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     plot_report(report, model, torch.rand(1, 3, 16, 16), f"{folder}/report.png")
     """
+    if model.task != "image-classification":
+        plot_robustness(report, path)
+        return
     rows = _answer(model, images, processor, transforms, labels)
-    circle_width, circle_height = _circles_size(report)
+    circle_width, circle_height = _scores_size(report)
     strip_width, strip_height = _strip_size(rows)
     height = max(circle_height, strip_height)
     figure = _figure(circle_width + strip_width, height)
     left, right = figure.subfigures(1, 2, width_ratios=[circle_width, strip_width])  # type: ignore[misc]
-    _draw_circles(left, report, circle_width, height)
+    _draw_scores(left, report, circle_width, height)
     _draw_strip(right, rows, strip_width, height)
     figure.savefig(path)
 
@@ -171,31 +182,52 @@ def _figure(width: float, height: float) -> "Figure":
     return figure
 
 
-# -- the circle -------------------------------------------------------------------------------------------------------
+# -- the scores -------------------------------------------------------------------------------------------------------
 
 
 def _circles(report: RobustnessReport) -> dict[bool, list[TransformResult]]:
-    """The transforms of all sets, each once, sorted by angle: those without a mirror and those with one."""
+    """The rotations of all sets, each once, sorted by angle: those without a mirror and those with one."""
     found: dict[bool, dict[float, TransformResult]] = {}
-    for members in report.sets.values():
-        for row in members.transforms:
-            found.setdefault(row.mirrored, {})[row.angle] = row
+    for one in report.sets.values():
+        for row in one.transforms:
+            if row.angle is not None:
+                found.setdefault(row.mirrored, {})[row.angle] = row
+    if any(_is_flat(one) for one in report.sets.values()):  # whose identity is none of the rotations
+        found = {mirrored: rows for mirrored, rows in found.items() if mirrored or set(rows) != {0.0}}
     return {mirrored: [rows[angle] for angle in sorted(rows)] for mirrored, rows in sorted(found.items())}
 
 
-def _circles_size(report: RobustnessReport) -> tuple[float, float]:
+def _is_flat(one: TransformSet) -> bool:
+    """Whether a set holds anything that is no rotation."""
+    return any(row.angle is None for row in one.transforms)
+
+
+def _is_line(one: TransformSet) -> bool:
+    return all(row.parameter is not None for row in one.transforms)
+
+
+def _flat(report: RobustnessReport) -> list[TransformSet]:
+    return [one for one in report.sets.values() if _is_flat(one)]
+
+
+def _scores_size(report: RobustnessReport) -> tuple[float, float]:
     """Inches."""
-    return CIRCLE * len(_circles(report)), 0.3 + CIRCLE + LINE * (len(report.upright.scores) + 1) + 0.2
+    panels = len(_circles(report)) + len(_flat(report))
+    return CIRCLE * panels, 0.3 + CIRCLE + LINE * (len(report.upright.scores) + 1) + 0.2
 
 
-def _draw_circles(figure: "FigureBase", report: RobustnessReport, width: float, height: float) -> None:
+def _draw_scores(figure: "FigureBase", report: RobustnessReport, width: float, height: float) -> None:
     """In the middle of a figure of `width` by `height` inches."""
-    circles = _circles(report)
-    top = (height + _circles_size(report)[1]) / 2
-    what = "Accuracy" if report.labelled else "Agreement with the upright answer"
-    figure.text(0.5, (top - 0.15) / height, f"{what} by rotation", ha="center", va="top", fontsize=13, color=INK)
+    circles, flat = _circles(report), _flat(report)
+    top = (height + _scores_size(report)[1]) / 2
+    if report.graded:
+        what = report.measure[0].upper() + report.measure[1:]
+        what = what if report.labelled else f"{what} with the upright answer"
+    else:
+        what = "Accuracy" if report.labelled else "Agreement with the upright answer"
+    title = what if flat else f"{what} by rotation"
+    figure.text(0.5, (top - 0.15) / height, title, ha="center", va="top", fontsize=13, color=INK)
     methods = [method for method in STYLES if method in report.upright.scores]
-    handles: dict[str, Any] = {}
     diameter = CIRCLE - 1.0
     bottom = top - 0.3 - CIRCLE
     for column, (mirrored, rows) in enumerate(circles.items()):
@@ -204,24 +236,70 @@ def _draw_circles(figure: "FigureBase", report: RobustnessReport, width: float, 
             (*corner, diameter / width, diameter / height), projection="polar"
         )
         _style_circle(axes, "mirrored" if mirrored else "upright")
-        around = [math.radians(row.angle) for row in [*rows, rows[0]]]
+        around = [math.radians(row.angle or 0) for row in [*rows, rows[0]]]
         for method in methods:
             values = [100 * row.scores[method].value for row in [*rows, rows[0]]]
-            (handles[method],) = axes.plot(around, values, **STYLES[method])
+            axes.plot(around, values, **STYLES[method])
             if method == "before":
                 axes.fill(around, values, color=VERMILLION, alpha=0.10, linewidth=0)
-    _draw_means(figure, report, handles, (width, height), bottom)
+    for column, one in enumerate(flat, len(circles)):
+        along = _is_line(one)
+        left = 0.62 if along else 1.45  # room for the names of elements
+        corner = ((CIRCLE * column + left) / width, (bottom + 0.6) / height)
+        plot = figure.add_axes((*corner, (CIRCLE - left - 0.3) / width, (CIRCLE - 1.25) / height))
+        (_draw_line if along else _draw_rows)(plot, one, methods)
+        plot.set_title(one.title, fontsize=10.5, color=INK)
+        plot.tick_params(labelsize=8.5, labelcolor=INK, color="#C8C8C8")
+        plot.set_axisbelow(True)
+        for spine in plot.spines.values():
+            spine.set_color("#C8C8C8")
+    _draw_means(figure, report, (width, height), bottom)
 
 
-def _draw_means(
-    figure: "FigureBase", report: RobustnessReport, handles: dict[str, Any], size: tuple[float, float], top: float
-) -> None:
+def _draw_line(axes: "Axes", one: TransformSet, methods: list[str]) -> None:
+    """Scores over the elements of a continuous group."""
+    rows = sorted(one.transforms, key=lambda row: row.parameter or 0.0)
+    along = [row.parameter or 0.0 for row in rows]
+    for method in methods:
+        values = [100 * row.scores[method].value for row in rows]
+        axes.plot(along, values, clip_on=False, **STYLES[method])
+    axes.set_ylim(0, 100)
+    axes.set_yticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+    if len(rows) <= 9:
+        axes.set_xticks(along, [f"{value:.4g}" for value in along])
+    unit = re.search(r"[a-z][a-z ]*$", rows[-1].name)
+    axes.set_xlabel(
+        unit[0] if unit else "degrees" if "\N{DEGREE SIGN}" in rows[-1].name else "element", fontsize=9, color=INK
+    )
+    axes.grid(color="#E3E3E3", linewidth=0.8)
+
+
+def _draw_rows(axes: "Axes", one: TransformSet, methods: list[str]) -> None:
+    """Scores beside the names of elements that have no order, from the top downwards."""
+    rows = one.transforms
+    places = range(len(rows))
+    axes.hlines(places, 0, 100, color="#E3E3E3", linewidth=0.8, zorder=1)
+    for method in methods:
+        values = [100 * row.scores[method].value for row in rows]
+        points = {**STYLES[method], "linestyle": "none", "marker": MARKERS[method], "markersize": 6.5}
+        axes.plot(values, places, clip_on=False, **points)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    every = -(-len(rows) // 24)
+    names = [_cut(row.name, 18) if place % every == 0 else "" for place, row in enumerate(rows)]
+    axes.set_yticks(places, names)
+    axes.set_xlim(0, 100)
+    axes.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+
+
+def _draw_means(figure: "FigureBase", report: RobustnessReport, size: tuple[float, float], top: float) -> None:
     """The legend: a table with a line for each method."""
     from matplotlib.lines import Line2D
 
     width, height = size
-    columns = {"upright": report.upright.scores, **{each.title: each.mean for each in report.sets.values()}}
-    step = min(0.8, (width - 2.1) / len(columns))
+    means = {_cut(each.title, 14): each.mean for each in report.sets.values()}
+    columns = {"upright": report.upright.scores, **means}
+    widest = 0.2 + 0.075 * max(map(len, columns))
+    step = min(max(0.8, widest), (width - 2.1) / len(columns))
     start = (width - 1.75 - step * len(columns)) / 2
     rights = [start + 1.75 + step * (column + 1) for column in range(len(columns))]
 
@@ -232,10 +310,18 @@ def _draw_means(
     write(start + 0.5, y, "mean in %", color=FAINT)
     for right, title in zip(rights, columns, strict=True):
         write(right, y, title, ha="right", color=FAINT)
-    for method in (method for method in NAMES if method in handles):
+    panels = len(_circles(report)) + len(_flat(report))
+    rows = [one for one in _flat(report) if not _is_line(one)]
+    for method in (method for method in NAMES if method in report.upright.scores):
         y -= LINE
-        style = {key: value for key, value in STYLES[method].items() if key != "zorder"}
-        figure.add_artist(Line2D([start / width, (start + 0.38) / width], [y / height] * 2, **style))
+        drawn = {key: value for key, value in STYLES[method].items() if key != "zorder"}
+        ends = [start / width, (start + 0.38) / width]
+        if rows:
+            drawn |= {"marker": MARKERS[method], "markersize": 5.5}
+        if len(rows) == panels:
+            drawn |= {"linestyle": "none"}
+            ends = [(start + 0.19) / width]
+        figure.add_artist(Line2D(ends, [y / height] * len(ends), **drawn))
         weight = "bold" if method == "after" else "normal"
         write(start + 0.5, y, NAMES[method], fontweight=weight)
         for right, scores in zip(rights, columns.values(), strict=True):
@@ -276,28 +362,44 @@ class Cell:
 class Row:
     """One source picture under every shift: `inputs` untouched, `canonical` as the predictor saw them."""
 
-    shifts: list[Shift]
+    shifts: list[AnyShift]
     inputs: list[Cell]
     canonical: list[Cell]
+
+
+def _columns(group: Group, transforms: Transforms | None) -> list[AnyShift]:
+    """The shifts of a strip: by default four that show what the group is about."""
+    if transforms is not None or isinstance(group, Planar):
+        sets = parse_transforms((0, 45, 90, 180) if transforms is None else transforms, group)
+        return [shift for members in sets.values() for shift in members]
+    same, others = ([one for one in members(group) if one.identity == wanted] for wanted in (True, False))
+    return [*same, *dict.fromkeys([others[0], others[len(others) // 2], others[-1]])]
 
 
 def _answer(
     model: CanonicalizedModel,
     images: Any,
     processor: Callable[..., Any] | None,
-    transforms: Transforms,
+    transforms: Transforms | None,
     labels: Sequence[int] | None,
 ) -> list[Row]:
-    shifts = [shift for members in parse_transforms(transforms).values() for shift in members]
+    shifts = _columns(model.group, transforms)
     x = to_pixel_values(images, processor, model.predictor.config).to(model.device, model.dtype)
     if labels is not None and len(labels) != len(x):
         raise ValueError(f"There are {len(x)} pictures and {len(labels)} labels; give one label for each picture.")
+    raw = images if isinstance(images, list | tuple) else [images] if not isinstance(images, Tensor) else list(x)
+
+    def moved(shift: AnyShift, i: int, picture: Tensor) -> Tensor:
+        if isinstance(shift, Own):
+            return to_pixel_values(shift.transform.function(raw[i]), processor, model.predictor.config)
+        return shift(picture)
+
     rows = []
     with evaluating(model), torch.inference_mode():
         for i, picture in enumerate(x.split(1)):
             model.group.check_shape(picture.shape)
             right = int(model.predictor(pixel_values=picture).logits.argmax()) if labels is None else int(labels[i])
-            turned = torch.cat([shift(picture) for shift in shifts])
+            turned = torch.cat([moved(shift, i, picture) for shift in shifts]).to(x)
             show = _display(picture, processor)
             outputs = model(pixel_values=turned)
             untouched = model.predictor(pixel_values=turned)
@@ -342,8 +444,16 @@ def _display(reference: Tensor, processor: Callable[..., Any] | None) -> Callabl
 
 def _short(label: str, width: int = 16) -> str:
     # ImageNet names a class by all of its synonyms.
-    name = label.split(",")[0]
+    return _cut(label.split(",")[0], width)
+
+
+def _cut(name: str, width: int) -> str:
     return name if len(name) <= width else name[: width - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _fitting(name: str) -> float:
+    """The size of letters in which a name fits above a picture."""
+    return min(11.0, 11.0 * 14 / len(name))
 
 
 def _strip_size(rows: list[Row]) -> tuple[float, float]:
@@ -356,7 +466,7 @@ def _draw_strip(figure: "FigureBase", rows: list[Row], width: float, height: flo
     top = (height + _strip_size(rows)[1]) / 2 - 0.4
     for column, shift in enumerate(rows[0].shifts):
         middle = (LEFT + CELL * (column + 0.5)) / width
-        figure.text(middle, (top + 0.08) / height, shift.name, ha="center", fontsize=11, color=INK)
+        figure.text(middle, (top + 0.08) / height, shift.name, ha="center", fontsize=_fitting(shift.name), color=INK)
     for row in rows:
         for name, cells in (("untouched", row.inputs), ("canonicalized", row.canonical)):
             top -= CELL

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 BASELINES = {"orbit_mean": "orbit mean", "most_confident": "most confident", "oracle": "oracle"}
-"""Other ways to answer, measured on the same pictures, and how they are called in tables and plots."""
+"""Other ways to answer, measured on the same inputs, and how they are called in tables and plots."""
+
+NOTABLE = 0.1
+"""By how much a score between right and wrong has to change to be counted as a change."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How often the answers were right, and how often they were what the untouched model says upright. 0 to 1."""
+    """How right the answers were, and how near to what the untouched model says upright, on average. 0 to 1."""
 
     agreement: float
     accuracy: float | None = None
@@ -37,13 +40,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class TransformResult:
-    """What one transform did. `scores` has 'before' (untouched), 'after' (canonicalized), and the baselines."""
+    """What one transform did. `scores` has 'before' (untouched), 'after' (canonicalized), and the baselines.
+
+    `angle` is None for what is no rotation, `pose_accuracy` for what the model's group does not undo. `parameter` is
+    the element of a continuous group, such as semitones (degrees for circles), and None for others.
+    """
 
     name: str
-    angle: float
+    angle: float | None
     mirrored: bool
     scores: dict[str, Score]
-    pose_accuracy: float
+    pose_accuracy: float | None
+    parameter: float | None = None
 
     @property
     def before(self) -> Score:
@@ -62,7 +70,7 @@ class TransformSet:
     transforms: tuple[TransformResult, ...]
     mean: dict[str, Score]
     worst: dict[str, Score]
-    pose_accuracy: float
+    pose_accuracy: float | None
     gain: Interval
     """After minus before, of the mean."""
     right_to_wrong: int
@@ -111,15 +119,18 @@ class RobustnessReport:
         model: the predictor's name or path.
         group: the model's group.
         canonicalizer: the canonicalizer's name.
-        items: number of pictures.
+        items: number of pictures, or sounds.
         dataset: where they came from (`id`, `revision`, `split`), as far as the data set knows.
         labelled: whether there were labels. Without them every accuracy is None, and agreement with the untouched
             model's upright answer takes its place in differences and counts.
         upright: the pictures as they came.
         upright_tax: what canonicalization costs upright pictures: before minus after.
         upright_right_to_wrong: upright pictures that canonicalization spoils; `upright_wrong_to_right` that it mends.
+            Where a score is not only right or wrong, those that lose or gain more than 10 points.
         sets: the sets of transforms by name: that of a group, and 'angles'.
         cost: time and memory in relation to the bare model.
+        measure: what the scores are: "accuracy", or "mean IoU" and the like.
+        unit: "pictures" or "sounds".
 
     Example:
         >>> import tempfile, torch
@@ -148,6 +159,26 @@ class RobustnessReport:
     sets: dict[str, TransformSet]
     cost: Cost
     dataset: dict[str, Any] | None = None
+    measure: str = "accuracy"
+    unit: str = "pictures"
+
+    @property
+    def graded(self) -> bool:
+        """Whether there is something between right and wrong."""
+        return self.measure != "accuracy"
+
+    @property
+    def what(self) -> str:
+        """What the scores say, in words."""
+        if not self.graded:
+            return "accuracy" if self.labelled else "agreement with the untouched model's upright answers"
+        return self.measure if self.labelled else f"{self.measure} with the untouched model's upright answers"
+
+    def changes(self, spoiled: int, mended: int) -> str:
+        """How many answers canonicalization has changed, in words."""
+        if self.graded:
+            return f"{spoiled:,} lose, {mended:,} gain over {100 * NOTABLE:.0f} points"
+        return f"{spoiled:,} right -> wrong, {mended:,} wrong -> right"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, in what JSON can hold."""
@@ -181,24 +212,26 @@ class RobustnessReport:
         Every element of a group has its row; of angles in degrees, the mean and the worst are shown.
         """
         baselines = [name for name in BASELINES if name in self.upright.scores]
-        what = "accuracy" if self.labelled else "agreement with the untouched model's upright answers"
         columns = ["before", "after", *(BASELINES[name] for name in baselines), "pose right"]
         if self.labelled:
             columns += ["agree before", "agree after"]
+
+        rows = [row.name for one in self.sets.values() for row in one.transforms]
+        width = max(19, min(max(map(len, rows)) + 3, 100 - 10 * len(columns)))
 
         def line(name: str, scores: dict[str, Score], pose: float | None) -> str:
             values = [scores[method].value for method in ("before", "after", *baselines)] + [pose]
             if self.labelled:
                 values += [scores["before"].agreement, scores["after"].agreement]
-            return _row(name, ["" if value is None else f"{100 * value:.1f}" for value in values])
+            return _row(name, ["" if value is None else f"{100 * value:.1f}" for value in values], width)
 
         # Titles of two words stand on two lines.
-        header = _row("", [column.rpartition(" ")[0] for column in columns])
-        subheader = _row("", [column.rpartition(" ")[2] for column in columns])
+        header = _row("", [column.rpartition(" ")[0] for column in columns], width)
+        subheader = _row("", [column.rpartition(" ")[2] for column in columns], width)
         rule = "-" * len(subheader)
         lines = [
             f"{_shorten(self.model, 48)}, canonicalizer {self.canonicalizer!r} over {self.group}",
-            f"{self.items:,} pictures, {what} in %",
+            f"{self.items:,} {self.unit}, {self.what} in %",
             "",
             header,
             subheader,
@@ -218,7 +251,7 @@ class RobustnessReport:
             (
                 "upright tax",
                 f"{self.upright_tax}",
-                f"{self.upright_right_to_wrong} right -> wrong, {self.upright_wrong_to_right} wrong -> right",
+                self.changes(self.upright_right_to_wrong, self.upright_wrong_to_right),
             )
         ]
         for group in self.sets.values():
@@ -226,18 +259,21 @@ class RobustnessReport:
                 (
                     f"gain, {group.title}",
                     f"{group.gain}",
-                    f"{group.right_to_wrong:,} right -> wrong, {group.wrong_to_right:,} wrong -> right",
+                    self.changes(group.right_to_wrong, group.wrong_to_right),
                 )
             )
-        lines = [f"{name:<16}{interval:<32}{counts}" for name, interval, counts in rows]
+        width = max(16, min(22, 1 + max(len(name) for name, _, _ in rows)))
+        lines = [
+            f"{_cut(name, width):<{width}}{interval:<{max(48 - width, 28)}}{counts}" for name, interval, counts in rows
+        ]
         cost = self.cost
         memory = f"{cost.parameter_ratio:.3f} x parameter bytes"
         if cost.peak_memory_ratio is not None:
             memory += f", {cost.peak_memory_ratio:.2f} x peak memory"
         return [
             *lines,
-            f"{'cost':<16}{cost.latency_ratio:.2f} x time ({cost.bare_ms:.2f} -> {cost.canonicalized_ms:.2f} ms a "
-            f"picture, batch {cost.batch_size}, {cost.device}), {memory}",
+            f"{'cost':<{width}}{cost.latency_ratio:.2f} x time ({cost.bare_ms:.2f} -> {cost.canonicalized_ms:.2f} ms "
+            f"a {self.unit.removesuffix('s')}, batch {cost.batch_size}, {cost.device}), {memory}",
         ]
 
     def __str__(self) -> str:
@@ -264,9 +300,14 @@ def _scores_from_dict(data: Mapping[str, Any]) -> dict[str, Score]:
     return {name: Score(**score) for name, score in data.items()}
 
 
-def _row(name: str, cells: list[str]) -> str:
-    return f"{name:<19}" + "".join(f"{cell:>10}" for cell in cells).rstrip()
+def _row(name: str, cells: list[str], width: int) -> str:
+    return f"{_cut(name, width):<{width}}" + "".join(f"{cell:>10}" for cell in cells).rstrip()
 
 
 def _shorten(text: str, width: int) -> str:
     return text if len(text) <= width else "..." + text[3 - width :]
+
+
+def _cut(text: str, width: int) -> str:
+    """With a space behind it."""
+    return text if len(text) < width else text[: width - 2] + "\N{HORIZONTAL ELLIPSIS}"

@@ -1,24 +1,28 @@
-"""How a model answers when its inputs are turned: before and after canonicalization, beside what else one could do."""
+"""How a model answers when its inputs are moved: before and after canonicalization, beside what else one could do."""
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers.utils import logging
 
-from ..groups import FinitePlanar, Planar
+from ..groups import FinitePlanar, Group, Pictures, Planar
+from ..inputs import input_name
 from ..modeling_canonicalized import CanonicalizedModel
+from ..outputs import Move, moved
 from ..provenance import describe_dataset
-from .data import Answer, Batches
-from .report import BASELINES, Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
-from .transforms import UPRIGHT, Shift, Transforms, check_shape, parse_transforms
+from .data import Batches
+from .measures import Answer, Measure, Place, measure_for
+from .report import BASELINES, NOTABLE, Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
+from .transforms import UPRIGHT, AnyShift, Own, Shift, Transforms, check_shape, parse_transforms, tried
 
 RESAMPLES = 2000
 TIMED_PASSES = 9
@@ -28,7 +32,7 @@ TIMED_SECONDS = 20.0
 def evaluate_robustness(
     model: CanonicalizedModel,
     dataset: Iterable[Any],
-    transforms: Transforms = "c8",
+    transforms: Transforms | None = None,
     *,
     processor: Callable[..., Any] | None = None,
     batch_size: int = 32,
@@ -37,33 +41,48 @@ def evaluate_robustness(
 ) -> RobustnessReport:
     """Measure a model on transformed inputs, untouched and canonicalized, in one run.
 
-    Shifts are made with bicubic interpolation and undone by the model with bilinear, so that no evaluation rests on an
-    inverse that real pictures do not have; quarter turns and mirrors permute pixels. Upright pictures are always
+    Turns are made with bicubic interpolation and undone by the model with bilinear, so that no evaluation rests on an
+    inverse that real pictures do not have; quarter turns and mirrors permute pixels. Colours and sounds are moved as
+    their group moves them: give a `Transform` of your own to move them otherwise. Inputs as they came are always
     measured too. A pose is right if the predicted element is the applied one; for an angle between two elements, if it
-    is off by no more than half a step; over `so2`, by no more than 22.5 degrees.
+    is off by no more than half a step; over a continuous group, by no more than its tolerance (22.5 degrees of
+    `so2`). It is left out for what the model's group does not undo.
 
-    The baselines answer for the same pictures: the mean of the logits over the model's orbit (test-time augmentation),
+    Every answer has a score from 0 to 1. A classifier's is right or wrong. A segmenter's is the mean intersection over
+    union of the classes in the expected map, a depth estimator's the share of places within a factor of 1.25, a
+    detector's the F1 of its boxes (or keypoints). What is expected is the label, and for agreement the untouched
+    model's answer to the input as it came, both carried to where the picture has gone; what a turn by 45 degrees has
+    brought into the corners does not count.
+
+    The baselines answer for the same inputs: the mean of the logits over the model's orbit (test-time augmentation),
     the most confident member of that orbit, and the oracle, which is told the element, or the nearest one where the
-    group does not have it (a mirror image that it lacks stays one). Over `so2` the orbit is that of `c8`. An orbit
-    costs one predictor pass for each element; `baselines=False` leaves all three out.
+    group does not have it (a mirror image that it lacks stays one). Over `so2` the orbit is that of `c8`, over other
+    continuous groups that of nine elements. An orbit costs one predictor pass for each element; `baselines=False`
+    leaves all three out. Maps and boxes have the oracle alone.
 
     Args:
         model: what `CanonicalizedModel.wrap` or `from_pretrained` gave.
         dataset: a `datasets.Dataset` (streaming or not) or any other iterable of dicts with `image` or `pixel_values`
-            and `label`; or an iterable of finished batches of `pixel_values` and `labels`. A label may be a list of
-            classes that are all right. Without labels, agreement with the untouched model's upright answers counts.
-        transforms: a group, whose elements are the shifts; an angle in degrees; or a sequence of groups and angles.
-        processor: makes `pixel_values` from pictures, as `AutoImageProcessor` does.
-        batch_size: how many pictures a pass takes, where `dataset` gives single ones.
+            (for sounds: `audio`, `input_values` or `input_features`) and `label`; or an iterable of finished batches
+            of `pixel_values` and `labels`. A label may be a list of classes that are all right; that of a segmenter is
+            a map, that of a detector a dictionary with `class_labels` and `boxes`. Without labels, agreement with the
+            untouched model's own answers counts.
+        transforms: a group, whose elements are the shifts (nine of a continuous one, evenly spread over its reach); an
+            angle in degrees; a `Transform` of your own; a sequence of them; or a dictionary, in which the name of a
+            group leads to some of its elements, as in `{"pitch12": [-7, 0, 7]}` (degrees, for circles such as `hue`),
+            and a title of yours to your own transforms. By default `c8` for a model that turns pictures, and the
+            model's own group for others.
+        processor: makes `pixel_values` from pictures, as `AutoImageProcessor` does, or prepares sounds.
+        batch_size: how many inputs a pass takes, where `dataset` gives single ones.
         label_column: where the labels are, if not in `label` or `labels`.
-        baselines: whether to measure the three baselines.
+        baselines: whether to measure the baselines.
 
     Returns:
         The report; `print` shows it as a table, `save` writes JSON.
 
     Raises:
-        ValueError: there is nothing in the data set, or no pictures; labels are on some items only; a transform is
-            unknown; or a group does not fit the shape of the pictures.
+        ValueError: there is nothing in the data set, or no inputs; labels are on some items only; a transform is
+            unknown; a group does not act on such inputs or does not fit their shape; or the task has no score.
 
     Example:
         >>> from transformers import ViTConfig, ViTForImageClassification
@@ -76,20 +95,15 @@ def evaluate_robustness(
         (4, 4, 2)
     """
     group = model.group
-    if not isinstance(group, Planar):
-        raise ValueError(
-            f"{group.name} does not act on the image plane, and these transforms do; there is no report yet."
-        )
-    if model.task != "image-classification":
-        raise ValueError(
-            f"This report is about image classifiers, and this is a model for {model.task}. "
-            "check_equivariance(model) says how far its answers are from moving with the picture."
-        )
-    sets = parse_transforms(transforms)
-    shifts = list(dict.fromkeys([UPRIGHT, *(shift for members in sets.values() for shift in members)]))
-    batches = Batches(dataset, processor, batch_size, label_column, model.predictor.config)
+    measure = measure_for(model)
+    usual = "c8" if isinstance(group, Planar) else group.name
+    sets = parse_transforms(usual if transforms is None else transforms, group)
+    named = [shift for members in sets.values() for shift in members if not shift.identity]
+    shifts: list[AnyShift] = list(dict.fromkeys([UPRIGHT, *named]))
+    config, name = model.predictor.config, input_name(model.predictor)
+    batches = Batches(dataset, processor, batch_size, label_column, config, measure.labels, group.kind, name)
     observations = Observations()
-    sample: Tensor | None = None
+    sample: Inputs | None = None
     total = None if batches.total is None else batches.total * len(shifts)
     with (
         evaluating(model),
@@ -98,27 +112,36 @@ def evaluate_robustness(
         logging.tqdm(total=total, unit=" batches", desc="evaluate", leave=False) as bar,
     ):
         for batch in batches:
-            x = batch.pixel_values.to(model.device, model.dtype)
-            group.check_shape(x.shape)
-            for name in sets:
-                check_shape(name, x.shape)
-            upright = predict(model, x).argmax(-1)
-            accepted = None if batch.answers is None else accepted_classes(batch.answers, model.predictor.config)
-            orbits = OrbitLogits(model, group, x)
+            asked = Inputs.of(model, batch.inputs)
+            group.check_shape(asked.x.shape)
+            for members in sets.values():
+                check_shape(members, asked.x.shape)
+            upright = measure.read(asked.untouched())
+            answers = Baselines(model, measure, asked) if baselines else None
             for shift in shifts:
-                shifted = shift(x)
-                after = model(pixel_values=shifted)
-                logits = {"before": predict(model, shifted)} if not baselines else orbits.answers(shift, shifted)
-                logits["after"] = after.logits
-                for method, values in logits.items():
-                    observations.add(shift, method, values.argmax(-1), upright, accepted)
+                if isinstance(shift, Own):
+                    shifted = Inputs.of(model, batch.moved(shift.transform.function))
+                else:
+                    shifted = asked.moved(shift)
+                after = shifted.canonicalized()
+                found = {"before": measure.read(shifted.untouched())} if answers is None else answers(shift, shifted)
+                found["after"] = measure.read(after)
+                place = shifted.place(shift)
+                expected = place.carry(upright, model.rows, config)
+                for method, answer in found.items():
+                    observations.add(
+                        shift,
+                        method,
+                        measure.agreement(answer, expected, place),
+                        None if batch.labels is None else measure.accuracy(answer, batch.labels, place),
+                    )
                 observations.add_pose(shift, shift.recovered(after.canonicalization.element, group))
                 bar.update()
             if sample is None:  # every transform in turn, so that the time holds what turned pictures need
-                sample = torch.cat([shifts[i % len(shifts)](x[i : i + 1]) for i in range(len(x))])
+                sample = mixed(asked, shifts)
         assert sample is not None
         cost = measure_cost(model, sample)
-    return replace(summarize(model, observations, sets, cost), dataset=describe_dataset(dataset) or None)
+    return replace(summarize(model, measure, observations, sets, cost), dataset=describe_dataset(dataset) or None)
 
 
 def name_of(model: CanonicalizedModel) -> str:
@@ -128,17 +151,127 @@ def name_of(model: CanonicalizedModel) -> str:
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else name
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """A batch, as the predictor reads it.
+
+    Args:
+        model: that is asked.
+        x: `(batch, ...)`.
+        lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length.
+        others: what the predictor is given besides.
+    """
+
+    model: CanonicalizedModel
+    x: Tensor
+    lengths: Tensor | None
+    others: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, model: CanonicalizedModel, given: dict[str, Tensor]) -> "Inputs":
+        name = input_name(model.predictor)
+        x = given[name].to(model.device, model.dtype)
+        others = {key: value.to(model.device) for key, value in given.items() if key != name}
+        lengths = model.lengths(x, others)
+        if getattr(model.predictor.config, "feat_extract_norm", None) == "group":
+            others.pop("attention_mask", None)  # it takes padding for silence, and was never told of it
+        return cls(model, x, lengths, others)
+
+    def moved(self, shift: AnyShift) -> "Inputs":
+        assert not isinstance(shift, Own)
+        return replace(self, x=shift(self.x, self.lengths), lengths=shift.lengths(self.lengths))
+
+    def acted(self, group: Group, element: Tensor) -> "Inputs":
+        """The inputs, moved by an element each, `(batch,)`."""
+        lengths = None if self.lengths is None else group.moved_lengths(self.lengths, element)
+        return replace(self, x=group.act(self.x, element, self.lengths), lengths=lengths)
+
+    def untouched(self) -> Any:
+        """The predictor's own output."""
+        return self.model.predictor(**self._arguments)
+
+    def canonicalized(self) -> Any:
+        """The model's output."""
+        return self.model(**self._arguments)
+
+    def place(self, shift: AnyShift) -> Place:
+        """Where the pictures have gone."""
+        height, width = self.x.shape[-2:]
+        return Place(shift.steps if isinstance(self.model.group.kind, Pictures) else (), (height, width))
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return self.model.arguments(self.x, self.lengths, self.others)
+
+
+def mixed(inputs: Inputs, shifts: list[AnyShift]) -> Inputs:
+    """Every input with another shift."""
+    made = [shift for shift in shifts if not isinstance(shift, Own)]
+    rows = []
+    for i in range(len(inputs.x)):
+        lengths = None if inputs.lengths is None else inputs.lengths[i : i + 1]
+        rows.append(replace(inputs, x=inputs.x[i : i + 1], lengths=lengths).moved(made[i % len(made)]))
+    x = pad_sequence([row.x[0] for row in rows], batch_first=True)
+    known = [row.lengths for row in rows if row.lengths is not None]
+    return replace(inputs, x=x, lengths=torch.cat(known) if known else None)
+
+
 def predict(model: CanonicalizedModel, x: Tensor) -> Tensor:
     """The untouched predictor's logits `(batch, classes)`."""
     return model.predictor(pixel_values=x).logits.float()
 
 
-def accepted_classes(answers: list[Answer], config: Any) -> np.ndarray:
-    """Which classes are right, bool `(batch, classes)`."""
-    accepted = np.zeros((len(answers), config.num_labels), dtype=bool)
-    for row, answer in zip(accepted, answers, strict=True):
-        row[list(answer)] = True
-    return accepted
+class Baselines:
+    """What else one could do with the shifted versions of one batch, without a canonicalizer."""
+
+    def __init__(self, model: CanonicalizedModel, measure: Measure, inputs: Inputs):
+        self.model = model
+        self.measure = measure
+        self.turned = OrbitLogits(model, model.group, inputs.x) if isinstance(model.group, Planar) else None
+
+    def __call__(self, shift: AnyShift, shifted: Inputs) -> dict[str, Answer]:
+        """The answers of the untouched model and of each baseline."""
+        if self.measure.graded:  # there is no mean of maps in different poses
+            return {"before": self.measure.read(shifted.untouched()), "oracle": self._told(shift, shifted)}
+        if self.turned is not None and isinstance(shift, Shift):
+            found = self.turned.answers(shift, shifted.x)
+        else:
+            found = self._asked_everything(shift, shifted)
+        return {method: {"logits": logits} for method, logits in found.items()}
+
+    def _asked_everything(self, shift: AnyShift, shifted: Inputs) -> dict[str, Tensor]:
+        group, members = orbit_members(self.model.group)
+        poses = [members[i].expand(len(shifted.x)).to(shifted.x.device) for i in range(len(members))]
+        asked = (shifted.acted(group, group.inverse(pose)).untouched() for pose in poses)
+        orbit = torch.stack([output.logits.float() for output in asked], 1)
+        return {
+            "before": orbit[:, int((members == group.identity).nonzero()[0])],
+            "orbit_mean": orbit.mean(1),
+            "most_confident": most_confident(orbit),
+            "oracle": self._told(shift, shifted)["logits"],
+        }
+
+    def _told(self, shift: AnyShift, shifted: Inputs) -> Answer:
+        """The answer of a model that is told what happened."""
+        group = self.model.group
+        known = shift.element(group)
+        element = torch.full((len(shifted.x),), group.identity if known is None else known, device=shifted.x.device)
+        answer = self.measure.read(shifted.acted(group, group.inverse(element)).untouched())
+        height, width = shifted.x.shape[-2:]
+        move = Move(group, element, (height, width), self.model.predictor.config)
+        return moved(answer, self.model.rows, move)
+
+
+def orbit_members(group: Group) -> tuple[Group, Tensor]:
+    """The elements in whose poses a predictor is asked, and their group."""
+    if isinstance(group, Planar) and not group.finite:
+        group = FinitePlanar(8, reflections=False)
+    return group, tried(group)
+
+
+def most_confident(orbit: Tensor) -> Tensor:
+    """Of logits `(batch, poses, classes)`, those with the highest probability: `(batch, classes)`."""
+    return orbit[torch.arange(len(orbit)), orbit.softmax(-1).amax(-1).argmax(1)]
 
 
 class OrbitLogits:
@@ -152,7 +285,9 @@ class OrbitLogits:
         self.model = model
         self.group = group
         self.x = x
-        self.members = group if isinstance(group, FinitePlanar) else FinitePlanar(8, reflections=False)
+        members, _ = orbit_members(group)
+        assert isinstance(members, FinitePlanar)
+        self.members = members
         exact_turns = [element for element in self.members.exact_elements.tolist() if element < self.members.n]
         self.exact_step = 360 / len(exact_turns)
         self.computed: dict[Shift, Tensor] = {}
@@ -160,11 +295,10 @@ class OrbitLogits:
     def answers(self, shift: Shift, shifted: Tensor) -> dict[str, Tensor]:
         """Logits (or their like) of the untouched model and of each baseline, `(batch, classes)`."""
         orbit = self.orbit(shift)
-        most_confident = orbit.softmax(-1).amax(-1).argmax(1)
         return {
             "before": orbit[:, 0],
             "orbit_mean": orbit.mean(1),
-            "most_confident": orbit[torch.arange(len(orbit)), most_confident],
+            "most_confident": most_confident(orbit),
             "oracle": self.oracle(shift, shifted, orbit),
         }
 
@@ -185,25 +319,27 @@ class OrbitLogits:
 
     def oracle(self, shift: Shift, shifted: Tensor, orbit: Tensor) -> Tensor:
         element = shift.element(self.group)
+        assert element is not None
         if isinstance(self.group, FinitePlanar):
             return orbit[:, int(element)]
         return predict(self.model, self.group.act(shifted, self.group.inverse(torch.full((len(shifted),), element))))
 
 
 class Observations:
-    """What was seen, a bool for each picture."""
+    """What was seen: a score from 0 to 1 for each input."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[Shift, str, str], list[np.ndarray]] = defaultdict(list)
+        self._seen: dict[tuple[AnyShift, str, str], list[np.ndarray]] = defaultdict(list)
 
-    def add(self, shift: Shift, method: str, answer: Tensor, upright: Tensor, accepted: np.ndarray | None) -> None:
-        """Record the answers `(batch,)` of one method."""
-        self._seen[shift, method, "agreement"].append((answer == upright).cpu().numpy())
-        if accepted is not None:
-            self._seen[shift, method, "accuracy"].append(accepted[np.arange(len(answer)), answer.cpu().numpy()])
+    def add(self, shift: AnyShift, method: str, agreement: Tensor, accuracy: Tensor | None) -> None:
+        """Record how good the answers of one method are, `(batch,)`."""
+        self._seen[shift, method, "agreement"].append(agreement.cpu().double().numpy())
+        if accuracy is not None:
+            self._seen[shift, method, "accuracy"].append(accuracy.cpu().double().numpy())
 
-    def add_pose(self, shift: Shift, recovered: Tensor) -> None:
-        self._seen[shift, "after", "pose"].append(recovered.cpu().numpy())
+    def add_pose(self, shift: AnyShift, recovered: Tensor | None) -> None:
+        if recovered is not None:
+            self._seen[shift, "after", "pose"].append(recovered.cpu().double().numpy())
 
     @property
     def labelled(self) -> bool:
@@ -213,49 +349,65 @@ class Observations:
     def methods(self) -> list[str]:
         return ["before", "after", *(name for name in BASELINES if (UPRIGHT, name, "agreement") in self._seen)]
 
-    def get(self, shift: Shift, method: str, what: str) -> np.ndarray:
-        """Bool `(items,)`; `what` is 'agreement', 'accuracy' or 'pose'."""
-        return np.concatenate(self._seen[shift, method, what])
+    def get(self, shift: AnyShift, method: str, what: str) -> np.ndarray:
+        """`(items,)`; `what` is 'agreement', 'accuracy' or 'pose'."""
+        return np.concatenate(self._seen[self._as_seen(shift), method, what])
 
-    def judged(self, shift: Shift, method: str) -> np.ndarray:
-        """Whether each answer was right; without labels, whether it was the untouched model's upright answer."""
+    def judged(self, shift: AnyShift, method: str) -> np.ndarray:
+        """How right each answer was; without labels, how near to the untouched model's upright answer."""
         return self.get(shift, method, "accuracy" if self.labelled else "agreement")
 
-    def score(self, shift: Shift, method: str) -> Score:
+    def score(self, shift: AnyShift, method: str) -> Score:
         accuracy = float(self.get(shift, method, "accuracy").mean()) if self.labelled else None
         return Score(float(self.get(shift, method, "agreement").mean()), accuracy)
 
+    def pose(self, shift: AnyShift) -> float | None:
+        """How often the pose was found; None where there was none to find."""
+        seen = (self._as_seen(shift), "after", "pose") in self._seen
+        return float(self.get(shift, "after", "pose").mean()) if seen else None
+
+    def _as_seen(self, shift: AnyShift) -> AnyShift:
+        # The identity of every group was measured once.
+        return UPRIGHT if shift.identity else shift
+
 
 def summarize(
-    model: CanonicalizedModel, seen: Observations, sets: dict[str, list[Shift]], cost: Cost
+    model: CanonicalizedModel, measure: Measure, seen: Observations, sets: dict[str, list[AnyShift]], cost: Cost
 ) -> RobustnessReport:
-    """From single pictures to the report."""
+    """From single inputs to the report."""
 
-    def result(shift: Shift) -> TransformResult:
+    def result(shift: AnyShift) -> TransformResult:
         scores = {method: seen.score(shift, method) for method in seen.methods}
-        pose = float(seen.get(shift, "after", "pose").mean())
-        return TransformResult(shift.name, shift.angle, shift.mirrored, scores, pose)
+        return TransformResult(shift.name, shift.angle, shift.mirrored, scores, seen.pose(shift), shift.parameter)
+
+    notable = NOTABLE if measure.graded else 0.0
+
+    def worse(was: np.ndarray, now: np.ndarray) -> int:
+        return int((was - now > notable + 1e-9).sum())
 
     before, after = seen.judged(UPRIGHT, "before"), seen.judged(UPRIGHT, "after")
-    differences = [before.astype(float) - after]
+    differences = [before - after]
     for shifts in sets.values():
-        gains = [seen.judged(shift, "after").astype(float) - seen.judged(shift, "before") for shift in shifts]
+        gains = [seen.judged(shift, "after") - seen.judged(shift, "before") for shift in shifts]
         differences.append(np.mean(gains, axis=0))
     tax, *gained = bootstrap(np.stack(differences, 1))
 
     found = {}
     for (name, shifts), gain in zip(sets.items(), gained, strict=True):
         results = tuple(result(shift) for shift in shifts)
+        if all(seen.pose(shift) is None for shift in shifts if not shift.identity) and len(shifts) > 1:
+            results = tuple(replace(each, pose_accuracy=None) for each in results)  # the identity alone says nothing
         pairs = [(seen.judged(shift, "before"), seen.judged(shift, "after")) for shift in shifts]
+        poses = [each.pose_accuracy for each in results if each.pose_accuracy is not None]
         found[name] = TransformSet(
             name=name,
             transforms=results,
             mean={method: _over(np.mean, results, method) for method in seen.methods},
             worst={method: _over(np.min, results, method) for method in seen.methods},
-            pose_accuracy=float(np.mean([each.pose_accuracy for each in results])),
+            pose_accuracy=float(np.mean(poses)) if len(poses) == len(results) else None,
             gain=gain,
-            right_to_wrong=sum(int((was & ~now).sum()) for was, now in pairs),
-            wrong_to_right=sum(int((~was & now).sum()) for was, now in pairs),
+            right_to_wrong=sum(worse(was, now) for was, now in pairs),
+            wrong_to_right=sum(worse(now, was) for was, now in pairs),
         )
     return RobustnessReport(
         model=name_of(model),
@@ -265,10 +417,12 @@ def summarize(
         labelled=seen.labelled,
         upright=result(UPRIGHT),
         upright_tax=tax,
-        upright_right_to_wrong=int((before & ~after).sum()),
-        upright_wrong_to_right=int((~before & after).sum()),
+        upright_right_to_wrong=worse(before, after),
+        upright_wrong_to_right=worse(after, before),
         sets=found,
         cost=cost,
+        measure=measure.name,
+        unit="pictures" if isinstance(model.group.kind, Pictures) else "sounds",
     )
 
 
@@ -303,9 +457,9 @@ def bootstrap(values: np.ndarray) -> list[Interval]:
     return [Interval(*(100 * float(bound) for bound in bounds)) for bounds in zip(middle, low, high, strict=True)]
 
 
-def measure_cost(model: CanonicalizedModel, x: Tensor) -> Cost:
+def measure_cost(model: CanonicalizedModel, inputs: Inputs) -> Cost:
     """Time and memory of the canonicalized model beside the bare one, on one batch."""
-    runs = (lambda: model.predictor(pixel_values=x), lambda: model(pixel_values=x))
+    x, runs = inputs.x, (inputs.untouched, inputs.canonicalized)
     peaks = [peak_memory(run, x.device) for run in runs]  # and the passes that warm up
     seconds: list[list[float]] = [[], []]
     deadline = time.perf_counter() + TIMED_SECONDS

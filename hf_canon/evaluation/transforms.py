@@ -1,17 +1,29 @@
 """Which shifts an evaluation makes, and how."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..groups import FinitePlanar, Group, Planar, get_group
+from ..groups import SO2, FinitePlanar, Group, OneParameter, Planar, get_group
+from ..groups.color import FiniteHue, Hue
 from ..groups.planar import permute_pixels, turn_pixels
+from ..groups.product import Product
 
 ANGLES = "angles"
 """The name under which all transforms that are given in degrees are reported."""
+
+OWN = "own transforms"
+"""The name under which transforms of the user's own are reported, unless they are given one."""
+
+STEPS = 9
+"""How many elements of a continuous group are tried: an odd number, so that a line has the identity in its middle."""
+
+Step = tuple[Planar, int | float]
+"""What happens to places in a picture: a planar group, and its element."""
 
 
 @dataclass(frozen=True)
@@ -21,17 +33,25 @@ class Shift:
     angle: float
     mirrored: bool = False
 
+    parameter = None
+
     @property
     def name(self) -> str:
         turn = f"{self.angle:.4g}\N{DEGREE SIGN}"
         return f"mirrored, {turn}" if self.mirrored else turn
 
-    def __call__(self, x: Tensor) -> Tensor:
+    @property
+    def identity(self) -> bool:
+        return self.angle == 0 and not self.mirrored
+
+    def __call__(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Move every picture of `(batch, channels, height, width)`: quarter turns by permutation, the rest bicubic.
 
         The model undoes what happened with bilinear interpolation. Were the shift made with the same one, an
         evaluation would flatter the model with an inverse that no real picture has.
         """
+        if self.identity:
+            return x
         quarters, rest = divmod(self.angle, 90)
         mirror = torch.full((len(x),), self.mirrored, device=x.device)
         if rest == 0:
@@ -39,22 +59,32 @@ class Shift:
         turned = turn_pixels(x, torch.full((len(x),), math.radians(rest), device=x.device), mirror, "bicubic")
         return Shift(90 * quarters)(turned) if quarters else turned
 
-    def element(self, group: Planar) -> int | float:
+    def lengths(self, lengths: Tensor | None) -> Tensor | None:
+        """Pictures have none."""
+        return lengths
+
+    def element(self, group: Group) -> int | float | None:
         """What a perfect canonicalizer over `group` answers: this shift, or the rotation nearest to it.
 
         A mirror image that the group does not have is left mirrored; the turn came after it and can still be undone.
+        None for a group that turns nothing.
         """
-        if not isinstance(group, FinitePlanar):
+        if isinstance(group, FinitePlanar):
+            nearest = round(self.angle * group.n / 360) % group.n
+            return nearest + group.n * (self.mirrored and group.reflections)
+        if isinstance(group, Planar):
             return math.radians(self.angle)
-        nearest = round(self.angle * group.n / 360) % group.n
-        return nearest + group.n * (self.mirrored and group.reflections)
+        return group.identity if self.identity else joined(self, group)
 
-    def recovered(self, element: Tensor, group: Planar) -> Tensor:
-        """Whether each predicted element `(batch,)` is this shift: bool `(batch,)`.
+    def recovered(self, element: Tensor, group: Group) -> Tensor | None:
+        """Whether each predicted element `(batch,)` is this shift: bool `(batch,)`; None for a group that turns
+        nothing.
 
         For a finite group: the element itself, or one no farther than half a step if the shift is between two. For a
         continuous one: within 22.5 degrees.
         """
+        if not isinstance(group, Planar):
+            return is_element(element, group, self.element(group))
         angle, mirror = group.angle_and_mirror(element.cpu())
         distance = ((angle.double().rad2deg() - self.angle + 180) % 360 - 180).abs()
         if not isinstance(group, FinitePlanar):
@@ -65,47 +95,287 @@ class Shift:
         near = distance <= tolerance * 360 / group.n
         return near & (mirror == self.mirrored) if group.reflections else near
 
+    @property
+    def steps(self) -> list[Step]:
+        """What happens to places in the picture, one after the other."""
+        mirror: list[Step] = [(_MIRROR, 1)] if self.mirrored else []
+        return [*mirror, (_TURN, math.radians(self.angle))] if self.angle else mirror
+
+    def check_shape(self, shape: torch.Size) -> None:
+        if self.angle % 180:
+            get_group("so2").check_shape(shape)
+
 
 UPRIGHT = Shift(0.0)
 
-Transforms = str | Group | float | Sequence[str | Group | float]
+
+@dataclass(frozen=True)
+class Moved:
+    """An element of a group that is no rotation of the picture: colours, pitch, time.
+
+    Args:
+        group: acting on inputs of the kind that the model reads.
+        value: the element.
+    """
+
+    group: Group
+    value: int | float
+
+    angle = None
+    mirrored = False
+
+    @property
+    def name(self) -> str:
+        return self.group.describe(self.value)
+
+    @property
+    def identity(self) -> bool:
+        return self.value == self.group.identity
+
+    @property
+    def parameter(self) -> float | None:
+        """In the unit in which users give it, where there is one."""
+        return shown(self.group, self.value)
+
+    def __call__(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        return self.group.act(x, self._element(len(x)).to(x.device), lengths)
+
+    def lengths(self, lengths: Tensor | None) -> Tensor | None:
+        if lengths is None:
+            return None
+        return self.group.moved_lengths(lengths, self._element(len(lengths)).to(lengths.device))
+
+    def element(self, group: Group) -> int | float | None:
+        """The same element of the model's group, or of hues the nearest; None if that does not undo such things."""
+        if self.identity:
+            return group.identity
+        if group == self.group or _same_line(group, self.group):
+            return self.value
+        if isinstance(group, Hue) and isinstance(self.group, Hue):
+            angle = float(self.group.angle(torch.tensor(self.value)))
+            return round(angle / group.cell) % group.n if isinstance(group, FiniteHue) else angle
+        if isinstance(self.group, Product):
+            parts = [part.element(group) for part in self._parts()]
+            return next((part for part in parts if part is not None and part != group.identity), None)
+        return joined(self, group)
+
+    def recovered(self, element: Tensor, group: Group) -> Tensor | None:
+        """Whether each predicted element is this one; for a continuous group, within its tolerance."""
+        return is_element(element, group, self.element(group))
+
+    @property
+    def steps(self) -> list[Step]:
+        return steps_of(self.group, self.value)
+
+    def check_shape(self, shape: torch.Size) -> None:
+        self.group.check_shape(shape)
+
+    def _parts(self) -> "list[Shift | Moved]":
+        """What each factor of a product does."""
+        assert isinstance(self.group, Product)
+        values = (int(part) for part in self.group.split(torch.tensor(int(self.value))))
+        return [moved_by(factor, value) for factor, value in zip(self.group.factors, values, strict=True)]
+
+    def _element(self, batch: int) -> Tensor:
+        return torch.full((batch,), self.value)
 
 
-def parse_transforms(transforms: Transforms) -> dict[str, list[Shift]]:
+@dataclass(frozen=True)
+class Transform:
+    """A shift of your own, made in another way than the one in which the model undoes it.
+
+    Args:
+        name: its row in tables.
+        function: from one input to the same input, moved. It is given what the data set holds: a PIL picture, a
+            waveform `(samples,)`, or one of its `pixel_values`; the checkpoint's processor comes afterwards.
+        element: of the model's group, that this is; None if it has none, or nobody knows.
+
+    Example:
+        >>> from hf_canon.evaluation import Transform
+        >>> turned = Transform("turned by PIL", lambda picture: picture.rotate(90, expand=True), element=1)
+    """
+
+    name: str
+    function: Callable[[Any], Any]
+    element: int | float | None = None
+
+
+@dataclass(frozen=True)
+class Own:
+    """A user's transform, among the shifts."""
+
+    transform: Transform
+    group: Group
+    """The model's."""
+
+    angle = None
+    mirrored = False
+    identity = False
+
+    @property
+    def name(self) -> str:
+        return self.transform.name
+
+    @property
+    def parameter(self) -> float | None:
+        return None if self.transform.element is None else shown(self.group, self.transform.element)
+
+    def element(self, group: Group) -> int | float | None:
+        return self.transform.element
+
+    def recovered(self, element: Tensor, group: Group) -> Tensor | None:
+        return is_element(element, group, self.transform.element)
+
+    @property
+    def steps(self) -> list[Step]:
+        return [] if self.transform.element is None else steps_of(self.group, self.transform.element)
+
+    def check_shape(self, shape: torch.Size) -> None:
+        """Whoever wrote it knows."""
+
+
+AnyShift = Shift | Moved | Own
+Entry = str | Group | float | Transform
+Transforms = Entry | Sequence[Entry] | Mapping[str, Sequence[float | Transform]]
+
+
+def parse_transforms(transforms: Transforms, group: Group | None = None) -> dict[str, list[AnyShift]]:
     """The sets of shifts that are reported apart: one for each group, and one for all angles in degrees.
 
+    Args:
+        transforms: as in `evaluate_robustness`.
+        group: the model's; the others act on inputs of its kind.
+
     Raises:
-        ValueError: something is neither a finite group nor an angle.
+        ValueError: something is neither a group nor an angle, or the group does not act on such inputs.
 
     Example:
         >>> {name: len(shifts) for name, shifts in parse_transforms(["c8", 10, 20, 30]).items()}
         {'c8': 8, 'angles': 3}
     """
-    entries = [transforms] if isinstance(transforms, str | Group | int | float) else list(transforms)
-    sets: dict[str, list[Shift]] = {}
-    for entry in entries:
-        if isinstance(entry, int | float):
-            if not math.isfinite(entry):
-                raise ValueError(f"An angle of {entry!r} degrees is no rotation; give finite numbers of degrees.")
-            sets.setdefault(ANGLES, []).append(Shift(float(entry) % 360))
-            continue
-        group = entry if isinstance(entry, Group) else get_group(entry)
-        if not isinstance(group, FinitePlanar):
-            raise ValueError(
-                f"The elements of {group.name} cannot be listed; evaluate on angles in degrees, "
-                "such as transforms=[10, 55, 200], or on a finite group such as 'c8'."
-            )
-        sets[group.name] = [
-            Shift(360 * turn / group.n, mirrored) for mirrored in (False, True)[: 1 + group.reflections]
-            for turn in range(group.n)
-        ]  # fmt: skip
-    if not sets:
+    group = _PLANE if group is None else group
+    sets: dict[str, list[AnyShift]] = {}
+    if isinstance(transforms, Mapping):
+        for title, values in transforms.items():
+            sets[title] = [
+                Own(value, group) if isinstance(value, Transform) else chosen(title, value, group) for value in values
+            ]
+    else:
+        single = isinstance(transforms, str | Group | int | float | Transform)
+        entries: list[Any] = [transforms] if single else list(transforms)  # type: ignore[arg-type]
+        for entry in entries:
+            if isinstance(entry, Transform):
+                sets.setdefault(OWN, []).append(Own(entry, group))
+            elif isinstance(entry, int | float):
+                sets.setdefault(ANGLES, []).append(turn(entry))
+            else:
+                named = bound(entry, group)
+                sets[named.name] = members(named)
+    if not sets or not all(sets.values()):
         raise ValueError(
             "There are no transforms in an empty list; name a group such as 'c8' or give angles in degrees."
         )
     return sets
 
 
-def check_shape(name: str, shape: torch.Size) -> None:
-    """Raise ValueError if the shifts of a set cannot be made on pictures of this shape."""
-    get_group("so2" if name == ANGLES else name).check_shape(shape)
+def turn(degrees: float) -> Shift:
+    if not math.isfinite(degrees):
+        raise ValueError(f"An angle of {degrees!r} degrees is no rotation; give finite numbers of degrees.")
+    return Shift(float(degrees) % 360)
+
+
+def bound(name: str | Group, like: Group) -> Group:
+    """A group, acting on the inputs that another one acts on."""
+    return (name if isinstance(name, Group) else get_group(name)).on(like.kind)
+
+
+def members(group: Group) -> list[AnyShift]:
+    """Every element of a finite group; of a line or a circle, some that are spread evenly."""
+    if isinstance(group, SO2):
+        raise ValueError(
+            f"The elements of {group.name} cannot be listed; evaluate on angles in degrees, "
+            "such as transforms=[10, 55, 200], or on a finite group such as 'c8'."
+        )
+    return [moved_by(group, element) for element in tried(group).tolist()]
+
+
+def tried(group: Group) -> Tensor:
+    """The elements over which a group is measured."""
+    return group.parameters(STEPS) if isinstance(group, OneParameter) else group.elements
+
+
+def chosen(name: str, value: float, like: Group) -> AnyShift:
+    """One element of a group, as a user gives it: its number in a finite group; else in the unit of the group, which
+    is degrees for circles."""
+    if name == ANGLES:
+        return turn(value)
+    group = bound(name, like)
+    if isinstance(group, SO2):
+        return turn(value)
+    if group.order is not None:
+        if value not in range(group.order):
+            raise ValueError(
+                f"{value!r} is no element of {name}, which has {group.order}; give numbers from 0 to "
+                f"{group.order - 1}."
+            )
+        return moved_by(group, int(value))
+    if not math.isfinite(value):
+        raise ValueError(f"{value!r} is no element of {name}; give finite numbers.")
+    assert isinstance(group, OneParameter)
+    return Moved(group, math.radians(value) if _is_circle(group) else float(value))
+
+
+def moved_by(group: Group, element: int | float) -> Shift | Moved:
+    """One element of a group."""
+    if isinstance(group, FinitePlanar):
+        return Shift(360 * (int(element) % group.n) / group.n, element >= group.n)
+    return Moved(group, element)
+
+
+def shown(group: Group, element: int | float) -> float | None:
+    """An element of a continuous group in the unit in which users give it; None for a finite one."""
+    if not isinstance(group, OneParameter):
+        return None
+    return math.degrees(element) if _is_circle(group) else float(element)
+
+
+def is_element(found: Tensor, group: Group, element: int | float | None) -> Tensor | None:
+    """Whether each predicted element `(batch,)` is that one, or for a continuous group near it; None for none."""
+    if element is None:
+        return None
+    if isinstance(group, OneParameter):
+        return group.wrap(found.cpu().double() - element).abs() <= group.tolerance
+    return found.cpu() == element
+
+
+def joined(shift: Shift | Moved, group: Group) -> int | None:
+    """What a shift is in a product: its element in the factors that have it; None if none has."""
+    if not isinstance(group, Product):
+        return None
+    parts = [shift.element(factor) for factor in group.factors]
+    if all(part is None for part in parts):
+        return None
+    return int(group.join([torch.tensor(0 if part is None else part) for part in parts]))
+
+
+def steps_of(group: Group, element: int | float) -> list[Step]:
+    part = group.planar_part(torch.tensor([element]))
+    return [] if part is None else [(part[0], part[1].item())]
+
+
+def check_shape(shifts: Sequence[AnyShift], shape: torch.Size) -> None:
+    """Raise ValueError if the shifts of a set cannot be made on inputs of this shape."""
+    for shift in shifts:
+        shift.check_shape(shape)
+
+
+def _is_circle(group: OneParameter) -> bool:
+    return group.period is not None and math.isclose(group.period, 2 * math.pi)
+
+
+def _same_line(a: Group, b: Group) -> bool:
+    """Whether two continuous groups differ in their reach alone."""
+    return isinstance(a, OneParameter) and type(a) is type(b)
+
+
+_PLANE, _MIRROR, _TURN = FinitePlanar(1, reflections=False), FinitePlanar(1, reflections=True), SO2()

@@ -122,7 +122,7 @@ def eval_results(facts: AdapterFacts) -> list[EvalResult]:
     if report is None:
         return []
     data = report.dataset or {}
-    metric = "accuracy" if report.labelled else "agreement"
+    metric = report.measure if report.labelled else "agreement"
     measured = {
         "upright, untouched": report.upright.before.value,
         "upright, canonicalized": report.upright.after.value,

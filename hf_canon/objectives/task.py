@@ -1,6 +1,7 @@
 """The task loss, through a straight-through choice over the transformed pictures (2310.01647)."""
 
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -10,10 +11,15 @@ if TYPE_CHECKING:
     from ..modeling_canonicalized import CanonicalizedModel
 
 
+UNLABELLED = ("keypoint-detection", "zero-shot-image-classification")
+"""Tasks whose checkpoints are not trained with labels of one input."""
+
+
 class TaskLoss(Objective):
     """The predictor's own loss on the canonical picture, its gradient reaching the canonicalizer.
 
-    Requirements: labels; memory for the whole orbit of the batch.
+    Requirements: labels; memory for the whole orbit of the batch. Maps and boxes turn with the picture, which takes an
+    exact group.
 
     Relations: alone it leaves the canonical pose free and drifts from what the predictor knows; add it to
     `PriorRegularization`.
@@ -25,18 +31,34 @@ class TaskLoss(Objective):
         self,
         model: "CanonicalizedModel",
         x: Tensor,
-        labels: Tensor | None = None,
+        labels: Any = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
         if labels is None:
             raise ValueError(
                 "The task loss needs labels, and the batch has none. Add a label column, or set task_weight=0."
             )
-        if model.task not in ("image-classification", "audio-classification"):
+        if model.task in UNLABELLED or "labels" not in signature(model.predictor.forward).parameters:
             raise ValueError(
-                f"The task loss moves inputs at random, and the labels of a model for {model.task} would have to "
-                "move with them. Leave task_weight=0: the canonicalizer learns without labels."
+                f"{type(model.predictor).__name__} learns from no labels that could move with its input. Leave "
+                "task_weight=0: the canonicalizer learns without labels."
             )
-        moved, _, _, lengths = random_pose(model, x, lengths)
+        moved, element, _, lengths = random_pose(model, x, lengths)
+        labels = self.moved_labels(model, labels, element)
         loss: Tensor = model(**model.arguments(moved, lengths), labels=labels).loss
         return loss
+
+    def moved_labels(self, model: "CanonicalizedModel", labels: Any, element: Tensor) -> Any:
+        """The labels of inputs to which an element has happened; those of classes stay.
+
+        Raises:
+            ValueError: they have places in the picture, which was turned by more than the element.
+        """
+        here = model.canonical_labels(labels, element)
+        turned = model.group.planar_part(element)
+        if here is not labels and turned is not None and not turned[0].is_exact:
+            raise ValueError(
+                f"{turned[0].name} turns training pictures by angles between its elements too, where labels of places "
+                "cannot follow. Use 'c4' or 'd4', or leave task_weight=0: the canonicalizer learns without labels."
+            )
+        return here

@@ -30,8 +30,8 @@ def dataset() -> datasets.Dataset:
 def read(data, **kwargs):
     kwargs = {"processor": PROCESSOR, "batch_size": 2, "model_config": RGB, **kwargs}
     batches = list(Batches(data, **kwargs))
-    pixel_values = torch.cat([batch.pixel_values for batch in batches])
-    answers = [answer for batch in batches for answer in batch.answers or [None] * len(batch.pixel_values)]
+    pixel_values = torch.cat([batch.inputs["pixel_values"] for batch in batches])
+    answers = [answer for batch in batches for answer in batch.labels or [None] * len(batch.inputs["pixel_values"])]
     return pixel_values, answers
 
 

@@ -3,9 +3,20 @@
 import pytest
 import torch
 from pictures import pictures
-from transformers import ViTConfig, ViTForImageClassification
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+    ViTConfig,
+    ViTForImageClassification,
+    YolosConfig,
+    YolosForObjectDetection,
+)
 
 from hf_canon import CanonicalizedModel
+from hf_canon.canonicalizers import Canonicalizer
+from hf_canon.groups import Group
 from hf_canon.objectives import ContrastiveUniqueness, Distillation, Objective, PriorRegularization, TaskLoss
 from hf_canon.objectives.prior import moved_prior
 
@@ -122,3 +133,66 @@ class TestRefusals:
     def test_distillation_over_a_continuous_group(self) -> None:
         with pytest.raises(ValueError, match="so2 has infinitely many"):
             Distillation()(wrapped("so2", "shift"), pictures(1, 32))
+
+    def test_task_of_places_over_angles_that_they_cannot_follow(self) -> None:
+        with pytest.raises(ValueError, match="c8 turns training pictures by angles between its elements"):
+            TaskLoss()(segmenter("c8"), pictures(2, 32), torch.zeros(2, 32, 32, dtype=torch.long))
+
+    def test_task_without_labels_that_could_move(self) -> None:
+        tiny = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        vision = {**tiny, "image_size": 32, "patch_size": 8}
+        clip = CLIPModel(CLIPConfig(text_config={**tiny, "vocab_size": 9}, vision_config=vision))
+        model = CanonicalizedModel.wrap(clip, group="c4", canonicalizer="shift")
+        with pytest.raises(ValueError, match="CLIPModel learns from no labels"):
+            TaskLoss()(model, pictures(2, 32), torch.tensor([0, 1]))
+
+
+def segmenter(group: str) -> CanonicalizedModel:
+    config = SegformerConfig(
+        depths=[1] * 4,
+        hidden_sizes=[8] * 4,
+        num_attention_heads=[1] * 4,
+        decoder_hidden_size=8,
+        num_labels=3,
+        initializer_range=0.5,
+    )
+    return CanonicalizedModel.wrap(SegformerForSemanticSegmentation(config), group=group, canonicalizer="orbit")
+
+
+class Found(Canonicalizer):
+    """Knows which element it is: from the pose in which a picture is brightest at the top left."""
+
+    name = "found"
+
+    def __init__(self, group: Group):
+        super().__init__()
+        self.group, self.settings = group, {}
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        return 1e3 * self.group.orbit(x, self.group.inverse(self.group.elements))[:, :, 0, 1, 2]
+
+
+@pytest.mark.parametrize("group", ["c4", "d4"])
+def test_maps_turn_with_the_pictures_of_the_task_loss(group: str) -> None:
+    """Whoever finds the pose has the loss of the upright picture with its upright map, however it was turned."""
+    model = segmenter(group).eval()
+    model.canonicalizer = Found(model.group)
+    x, labels = pictures(6, 32), torch.arange(3).repeat(6, 32, 11)[:, :, :32]
+    x[:, 0, 1, 2] = 50.0
+    expected = model.predictor(pixel_values=x, labels=labels).loss
+    assert torch.allclose(TaskLoss()(model, x, labels), expected, atol=1e-5)
+    assert not torch.allclose(model.predictor(pixel_values=x, labels=labels.mT).loss, expected, atol=1e-3)
+
+
+def test_boxes_turn_with_the_pictures_of_the_task_loss() -> None:
+    config = YolosConfig(
+        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=[32, 32],
+        num_detection_tokens=4, num_labels=2,
+    )  # fmt: skip
+    model = CanonicalizedModel.wrap(YolosForObjectDetection(config), group="d4", canonicalizer="orbit").eval()
+    model.canonicalizer = Found(model.group)
+    x = pictures(4, 32)
+    x[:, 0, 1, 2] = 50.0
+    labels = [{"class_labels": torch.tensor([i % 2]), "boxes": torch.tensor([[0.3, 0.2, 0.4, 0.1]])} for i in range(4)]
+    expected = model.predictor(pixel_values=x, labels=labels).loss
+    assert torch.allclose(TaskLoss()(model, x, labels), expected, atol=1e-5)
