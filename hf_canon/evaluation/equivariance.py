@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from ..canonicalizers import Canonicalizer
-from ..groups import Group
+from ..groups import Group, Pictures, Waveforms
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, moved
 from .robustness import evaluating
 
 
-def check_equivariance(thing: Group | Canonicalizer | CanonicalizedModel, x: Tensor | None = None) -> float:
+def check_equivariance(
+    thing: Group | Canonicalizer | CanonicalizedModel, x: Tensor | None = None, **others: Any
+) -> float:
     """The largest violation of equivariance, over the elements that act exactly.
 
     - A group: the largest difference in a pixel between `act(act(x, a), b)` and `act(x, compose(b, a))`, and between
@@ -26,41 +28,49 @@ def check_equivariance(thing: Group | Canonicalizer | CanonicalizedModel, x: Ten
       exact group this is 0.0, but for the rounding of boxes: both hand the predictor the same pixels. (One picture of
       two equally likely poses is enough to spoil it.)
 
-    The exact elements are the quarter turns and mirrors among the group's; of `so2`, the four quarter turns. Other
-    turns resample the picture and violate every identity by what that loses: the number would say more about the
-    picture than about the code. What they cost is a question for `evaluate_robustness`.
+    The exact elements are those that move values and do not compute with them: quarter turns and mirrors, orders of
+    the channels, thirds of a turn of the hue, reversals. Other turns resample the picture and violate every identity
+    by what that loses: the number would say more about the picture than about the code. What they cost is a question
+    for `evaluate_robustness`.
 
     Args:
         thing: what to check. A model is checked in evaluation mode and left in the mode it was in.
-        x: pictures `(batch, channels, height, width)`; by default noise of an even and an odd size, or of the size
-            that the model was made for. Give your own for a bare canonicalizer that asks a predictor of one size.
+        x: inputs of the group's kind, `(batch, ...)`; by default noise in two sizes, or of the size that the model was
+            made for. Give your own for a bare canonicalizer that asks a predictor of one size.
+        others: what else the model takes: `input_ids` and the like.
 
     Raises:
-        ValueError: `thing` is something else, or the group does not fit the shape of `x`.
+        ValueError: `thing` is something else, its group has no exact element but the identity, or does not fit the
+            shape of `x`.
 
     Example:
         >>> from hf_canon import get_group
         >>> check_equivariance(get_group("d4"))
         0.0
     """
-    if isinstance(thing, Group):
-        pictures = noise((16, 16), (17, 17)) if x is None else [x]
-        return largest(group_violation(thing, picture) for picture in pictures)
-    if not isinstance(thing, Canonicalizer | CanonicalizedModel):
+    if not isinstance(thing, Group | Canonicalizer | CanonicalizedModel):
         raise ValueError(
             f"This is a {type(thing).__name__}, and equivariance is checked on a group, a canonicalizer or a "
             "CanonicalizedModel; give one of them."
         )
+    group = thing if isinstance(thing, Group) else thing.group
+    if len(group.exact_elements) == 1 and group.order != 1:
+        raise ValueError(
+            f"No element of {group.name} but the identity is exact, and nothing could be violated. "
+            "evaluate_robustness(model, dataset) says what its elements cost."
+        )
+    if isinstance(thing, Group):
+        inputs = noise(group) if x is None else [x]
+        return largest(group_violation(thing, one) for one in inputs)
     with evaluating(thing), torch.inference_mode():
+        channels = (thing if isinstance(thing, Canonicalizer) else thing.canonicalizer).settings.get("channels", 3)
         if isinstance(thing, Canonicalizer):
-            channels = thing.settings.get("channels", 3)
-            pictures = noise((48, 48), (49, 49), channels=channels) if x is None else [x]
-            device = next((parameter.device for parameter in thing.parameters()), pictures[0].device)
-            return largest(canonicalizer_violation(thing, picture.to(device)) for picture in pictures)
+            inputs = noise(group, channels, 48) if x is None else [x]
+            device = next((parameter.device for parameter in thing.parameters()), inputs[0].device)
+            return largest(canonicalizer_violation(thing, one.to(device)) for one in inputs)
         if x is None:
-            size = expected_size(thing.predictor.config)
-            (x,) = noise(size, channels=thing.canonicalizer.settings.get("channels", 3))
-        return largest([model_violation(thing, x.to(thing.device, thing.dtype))])
+            x = noise(group, channels, *expected_size(thing.predictor.config))[0]
+        return largest([model_violation(thing, x.to(thing.device, thing.dtype), others)])
 
 
 def largest(violations: Iterable[Tensor]) -> float:
@@ -91,23 +101,29 @@ def canonicalizer_violation(canonicalizer: Canonicalizer, x: Tensor) -> Tensor:
         if group.finite:
             moved = logits[:, group.compose(group.inverse(g), group.elements.to(x.device))]
         else:
-            # Bins are spread evenly, and a quarter turn is a whole number of them.
+            # Bins are spread evenly around the circle, and an exact element is a whole number of them.
             moved = logits.roll(round(float(g) / (2 * math.pi) * logits.shape[-1]), -1)
         turned = canonicalizer(group.act(x, g.expand(len(x))))
         found.append((turned - moved).abs().max())
     return torch.stack(found).max()
 
 
-def model_violation(model: CanonicalizedModel, x: Tensor) -> Tensor:
-    """The largest difference between the answer for a moved picture and the moved answer for the picture."""
+def model_violation(model: CanonicalizedModel, x: Tensor, others: dict[str, Any]) -> Tensor:
+    """The largest difference between the answer for a moved input and the moved answer for the input."""
     group = model.group
-    answer = fields_of(model(pixel_values=x))
+    lengths = model.lengths(x, others)
+
+    def ask(element: Tensor) -> dict[str, Any]:
+        return fields_of(model(**model.arguments(group.act(x, element, lengths), others=others)))
+
+    identity = torch.zeros(len(x), dtype=group.exact_elements.dtype, device=x.device)
+    answer = ask(identity)
+    frames = None if lengths is None else model.frames(x, lengths)
     found = []
     for g in group.exact_elements.to(x.device):
         element = g.expand(len(x))
-        move = Move(group, element, (x.shape[-2], x.shape[-1]), model.predictor.config)
-        there = tensors(fields_of(model(pixel_values=group.act(x, element))))
-        here = tensors(moved(answer, model.rows, move))
+        move = Move(group, element, (x.shape[-2], x.shape[-1]), model.predictor.config, frames)
+        there, here = tensors(ask(element)), tensors(moved(answer, model.rows, move))
         found += [(a.float() - b.float()).abs().max() for a, b in zip(there, here, strict=True)]
     return torch.stack(found).max()
 
@@ -126,14 +142,35 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(one)
 
 
-def noise(*sizes: tuple[int, int], channels: int = 3) -> list[Tensor]:
-    """The same two random pictures on every call, in every size."""
+def noise(group: Group, channels: int = 3, *size: int) -> list[Tensor]:
+    """The same random inputs of the group's kind on every call: two pictures of the size and of one pixel more, or two
+    sounds.
+
+    Args:
+        group: acts on them.
+        channels: of pictures.
+        size: sides of pictures, one or both, 16 by default; or samples of a waveform, or frames of a spectrogram.
+    """
     generator = torch.Generator().manual_seed(0)
-    return [torch.rand(2, channels, *size, generator=generator) for size in sizes]
+    kind = group.kind
+    if isinstance(kind, Pictures):
+        height, width = (size[0], size[-1]) if size else (16, 16)
+        shapes: list[tuple[int, ...]] = [(channels, height, width), (channels, height + 1, width + 1)]
+    elif isinstance(kind, Waveforms):
+        shapes = [(size[0] if size else 24 * (group.order or 1) * 100,)]
+    else:
+        frames, bins = size[0] if size else 24 * (group.order or 1), len(kind.frequencies)
+        shapes = [(frames, bins) if kind.frequency_axis == -1 else (bins, frames)]
+    return [torch.rand(2, *shape, generator=generator) for shape in shapes]
 
 
-def expected_size(config: Any) -> tuple[int, int]:
-    """Height and width that a predictor was made for; 64 pixels where it does not say."""
+def expected_size(config: Any) -> tuple[int, ...]:
+    """What a predictor was made for, as far as it says: height and width of pictures, frames of a spectrogram."""
+    if hasattr(config, "max_source_positions"):
+        return (2 * config.max_source_positions,)  # Whisper, which hears two frames at a time
+    if getattr(config, "model_type", None) == "audio-spectrogram-transformer":
+        return (config.max_length,)
+    if hasattr(config, "conv_kernel"):
+        return ()
     size = getattr(config, "image_size", None) or 64
-    height, width = size if isinstance(size, list | tuple) else (size, size)
-    return height, width
+    return tuple(size) if isinstance(size, list | tuple) else (size, size)

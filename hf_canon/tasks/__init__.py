@@ -85,10 +85,8 @@ def class_for(architectures: list[str] | None, what: str) -> type[CanonicalizedM
                 return model_class
     raise ValueError(
         f"{what} is a {', '.join(architectures or ['checkpoint that names no architecture'])}{reads(architectures)}; "
-        "hf_canon wraps what looks at pictures (classifiers, segmenters, depth estimators, detectors of objects and "
-        "keypoints, encoders, models of pictures and words: ViTForImageClassification, CLIPModel and the like) and "
-        "what listens to sound (classifiers of recordings, of moments and of speakers, and recognizers of speech: "
-        "ASTForAudioClassification, Wav2Vec2ForCTC and the like). Give it one of those."
+        "hf_canon wraps what looks at pictures or listens to sound, such as ViTForImageClassification, "
+        "SegformerForSemanticSegmentation, CLIPModel or Wav2Vec2ForCTC. Give it one of those."
     )
 
 

@@ -3,13 +3,23 @@ import math
 import pytest
 import torch
 from pictures import pictures
+from transformers import (
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessorPil,
+    Wav2Vec2Config,
+    Wav2Vec2ForSequenceClassification,
+)
 
-from hf_canon import check_equivariance, get_group
+from hf_canon import CanonicalizedModel, check_equivariance, get_group
 from hf_canon.canonicalizers import build_canonicalizer
-from hf_canon.groups import FinitePlanar
+from hf_canon.groups import FinitePlanar, Pictures
+
+TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+SOUND = {"conv_dim": (8,), "conv_stride": (5,), "conv_kernel": (10,), "num_conv_pos_embeddings": 16}
 
 
-@pytest.mark.parametrize("name", ["c1", "c2", "c3", "c4", "c8", "d1", "d2", "d4", "d8"])
+@pytest.mark.parametrize("name", ["c1", "c2", "c4", "c8", "d1", "d2", "d3", "d4", "d8"])
 def test_groups_act_exactly_where_they_say_so(name):
     assert check_equivariance(get_group(name)) == 0
     assert check_equivariance(get_group(name), pictures(2, 21)) == 0
@@ -86,3 +96,29 @@ def test_other_things_are_refused():
         check_equivariance(torch.nn.Linear(1, 1))
     with pytest.raises(ValueError, match="16 x 20"):
         check_equivariance(get_group("c4"), torch.rand(1, 3, 16, 20))
+
+
+@pytest.mark.parametrize(
+    "name", ["channels", "hue3", "d4*negative", "reverse", "polarity", "time_shift4", "reverse*polarity"]
+)
+def test_colours_and_sounds(name: str) -> None:
+    """Groups, canonicalizers and models of every kind are checked without inputs of one's own."""
+    group = get_group(name)
+    assert check_equivariance(group) < 1e-6
+    assert check_equivariance(build_canonicalizer("orbit", group)) < 1e-4
+    if isinstance(group.kind, Pictures):
+        vit = ViTForImageClassification(ViTConfig(**TINY, image_size=32))
+        processor = ViTImageProcessorPil(image_mean=[0.5] * 3, image_std=[0.5] * 3)
+        model = CanonicalizedModel.wrap(vit, group=name, processor=processor)
+    else:
+        config = Wav2Vec2Config(**TINY, **SOUND, num_conv_pos_embedding_groups=2)
+        model = CanonicalizedModel.wrap(Wav2Vec2ForSequenceClassification(config), group=name)
+    assert check_equivariance(model) == 0.0
+    model.canonicalizer.forward = lambda x, lengths=None: torch.eye(group.order)[torch.zeros(len(x), dtype=int)]
+    assert check_equivariance(model) > 0
+
+
+@pytest.mark.parametrize("name", ["gain", "speed12", "white_balance", "c3"])
+def test_what_has_no_exact_element_is_not_said_to_be_exact(name: str) -> None:
+    with pytest.raises(ValueError, match=f"No element of {name} but the identity is exact"):
+        check_equivariance(get_group(name))
