@@ -6,12 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := dev,benchmarks
 ASSETS := digits efficientnet photos
+TEST_ASSETS := $(ASSETS) saliency
 # The scripts that print the figures of the README; `make bench FIGURES=scripts/figure_cost.py` runs one.
 FIGURES ?= $(sort $(wildcard scripts/figure_*.py))
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: setup assets quickstart test lint bench clean
+.PHONY: setup assets test-assets quickstart test lint bench clean
 
 setup: $(VENV)/.installed
 
@@ -25,6 +26,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 assets: setup
 	$(BIN)/python scripts/prepare_offline_assets.py --only $(ASSETS)
 
+test-assets: setup
+	$(BIN)/python scripts/prepare_offline_assets.py --only $(TEST_ASSETS)
+
 quickstart: assets
 	$(BIN)/python scripts/quickstart.py
 
@@ -33,7 +37,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint assets
+test: lint test-assets
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 # The other assets (stamps, emoji, MobileNetV2) are built here, from Debian packages too.

@@ -1,4 +1,4 @@
-"""Make any Hugging Face vision checkpoint survive rotations and reflections, without touching it."""
+"""Make any Hugging Face vision or audio checkpoint survive turned, tinted or resampled inputs, without touching it."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

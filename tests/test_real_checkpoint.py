@@ -1,4 +1,4 @@
-"""The real ImageNet checkpoint on real photographs, as in the quickstart. `make assets` builds both."""
+"""The real ImageNet checkpoint on real photographs, as in the quickstart. `make test-assets` builds both."""
 
 import offline_data
 import pytest
