@@ -19,7 +19,7 @@ from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonic
 from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
-from .groups import Group, Planar, get_group
+from .groups import Group, Planar, Product, get_group
 from .groups.kinds import kind_from
 from .groups.planar import centre
 from .inputs import input_channels, input_name
@@ -452,14 +452,28 @@ class CanonicalizedModel(PreTrainedModel):
         probabilities = logits.softmax(-1)
         element = self.canonicalizer.element(logits)
         if torch.is_grad_enabled() and logits.requires_grad and self.group.finite:
-            canonical = self._straight_through(inner, element, probabilities, lengths)
-        elif crop is not None and isinstance(self.group, Planar):
-            canonical = self.group.act(x, self.group.inverse(element), crop=crop)
+            canonical = self._straight_through(x, element, probabilities, lengths, crop)
         else:
-            canonical = self.group.act(inner, self.group.inverse(element), lengths)
+            canonical = self._move(x, self.group.inverse(element), lengths, crop)
         return Canonicalization(element=element, probabilities=probabilities, canonical=canonical, logits=logits)
 
-    def _straight_through(self, x: Tensor, element: Tensor, probabilities: Tensor, lengths: Tensor | None) -> Tensor:
+    def _move(self, x: Tensor, element: Tensor, lengths: Tensor | None, crop: int | tuple[int, int] | None) -> Tensor:
+        """Each input moved by its own element; of pictures with a margin the centre, into which a turn brings what
+        was there."""
+        if crop is None:
+            return self.group.act(x, element, lengths)
+        if isinstance(self.group, Planar | Product) and self.group.planar_part(element) is not None:
+            return self.group.act(x, element, crop=crop)
+        return self.group.act(centre(x, crop), element)
+
+    def _straight_through(
+        self,
+        x: Tensor,
+        element: Tensor,
+        probabilities: Tensor,
+        lengths: Tensor | None,
+        crop: int | tuple[int, int] | None,
+    ) -> Tensor:
         """The canonical input, with the gradient of the posterior's average over the transformed inputs.
 
         One-hot forward and softmax backward, over inputs and not over angles: halfway between 315 and 0 degrees is no
@@ -467,7 +481,12 @@ class CanonicalizedModel(PreTrainedModel):
         """
         one_hot = F.one_hot(element, probabilities.shape[-1]).to(probabilities.dtype)
         weights = (one_hot - probabilities.detach() + probabilities).to(x.dtype)
-        orbit = self.group.orbit(x, self.group.inverse(self.group.elements), lengths)
+        undo = self.group.inverse(self.group.elements)
+        if crop is None:
+            orbit = self.group.orbit(x, undo, lengths)
+        else:
+            copies = x.repeat_interleave(len(undo), 0)
+            orbit = self._move(copies, undo.to(x.device).repeat(len(x)), None, crop).unflatten(0, (len(x), -1))
         return torch.einsum("bg,bg...->b...", weights, orbit)
 
     def train(self, mode: bool = True) -> "CanonicalizedModel":
@@ -532,7 +551,7 @@ class CanonicalizedModel(PreTrainedModel):
             kwargs["labels"] = self.canonical_labels(labels, undo)
         kwargs = self.canonical_arguments(kwargs, undo)
         canonical = canonicalization.canonical.to(self.dtype)
-        canonical_lengths = None if lengths is None else self.group.moved_lengths(lengths, undo)
+        canonical_lengths = None if lengths is None else self.group.moved_lengths(lengths, undo, canonical)
         output = self.predictor(**self.arguments(canonical, canonical_lengths, kwargs))
         if element is not None:
             pose_loss = self.canonicalizer.pose_loss(inner, element, lengths=lengths)
@@ -560,8 +579,9 @@ class CanonicalizedModel(PreTrainedModel):
         """How much of each sound is no padding, `(batch,)`; None for pictures, and for sounds of one length."""
         return None
 
-    def frames(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, int] | None:
-        """How many frames the predictor answers with: for canonical sounds of those lengths, `(batch,)`; for `x`."""
+    def frames(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor] | None:
+        """How many frames the predictor answers with: for canonical sounds of those lengths, `(batch,)`; for `x`,
+        `()`."""
         return None
 
     def canonical_arguments(self, arguments: dict[str, Any], undo: Tensor) -> dict[str, Any]:
@@ -579,9 +599,9 @@ class CanonicalizedModel(PreTrainedModel):
         mask = arguments.get("pixel_mask")
         if mask is not None and not bool(mask.all()):
             raise ValueError(
-                "The pictures are padded to one size, and answers are shares of a picture without its padding, which "
-                "a turned picture has elsewhere. Resize them to one size: processor(..., do_pad=False, "
-                "size={'height': 640, 'width': 640})."
+                "The pictures are padded to one size, and padding does not move with a picture: a turned one has it "
+                "elsewhere, and a tinted one in the same colour. Resize them to one size: "
+                "processor(..., do_pad=False, size={'height': 640, 'width': 640})."
             )
         turned = self.group.planar_part(undo)
         if turned is None:

@@ -37,7 +37,7 @@ from hf_canon.canonicalizers.base import thumbnail
 from hf_canon.evaluation.report import Interval
 from hf_canon.evaluation.robustness import OrbitLogits, bootstrap
 from hf_canon.evaluation.transforms import Shift
-from hf_canon.groups import FinitePlanar
+from hf_canon.groups import FinitePlanar, Group
 
 SIDE = 224
 RESOLUTION = 120
@@ -86,8 +86,8 @@ class PoseNetwork(nn.Module):
         return self.judge(self.see(x))
 
 
-def tensors(pictures: list[Image.Image], margin: float = 1.0) -> Tensor:
-    """Pictures `(n, 3, SIDE, SIDE)` as the checkpoint wants them, in the middle of white.
+def canvases(pictures: list[Image.Image], margin: float = 1.0) -> list[Image.Image]:
+    """Pictures of SIDE x SIDE pixels, in the middle of white.
 
     Two pixels of white stay around them: what lies outside repeats the border, and so is white.
     """
@@ -97,27 +97,41 @@ def tensors(pictures: list[Image.Image], margin: float = 1.0) -> Tensor:
     for picture in pictures:
         canvas = Image.new("RGB", (SIDE, SIDE), "white")
         canvas.paste(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC), (before, before))
-        framed.append(np.asarray(canvas))
-    return torch.from_numpy(np.stack(framed)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        framed.append(canvas)
+    return framed
+
+
+def values(pictures: list[Image.Image]) -> Tensor:
+    """Pictures `(n, 3, height, width)` as the checkpoint wants them."""
+    return torch.from_numpy(np.stack([np.asarray(one) for one in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def tensors(pictures: list[Image.Image], margin: float = 1.0) -> Tensor:
+    return values(canvases(pictures, margin))
+
+
+def uniform(n: int, low: float, high: float, *shape: int) -> Tensor:
+    return torch.empty(n, *shape).uniform_(low, high)
+
+
+def reframe(x: Tensor, mirror: bool = True) -> Tensor:
+    """Mirror images, other sizes, places and proportions; what is up stays up."""
+    n = len(x)
+    theta = torch.zeros(n, 2, 3)
+    zoom, stretch = uniform(n, 0.85, 1.4), uniform(n, -0.15, 0.15).exp()
+    theta[:, 0, 0] = zoom * stretch * torch.where(uniform(n, 0, 1) < 0.5 * mirror, -1.0, 1.0)
+    theta[:, 1, 1] = zoom / stretch
+    theta[:, :, 2] = uniform(n, -0.12, 0.12, 2)
+    grid = F.affine_grid(theta, list(x.shape), align_corners=True)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=True)
 
 
 def augment(x: Tensor) -> Tensor:
-    """Mirror images, other sizes, places and proportions, other colours; what is up stays up."""
-    n = len(x)
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.empty(n, *shape).uniform_(low, high)
-
-    theta = torch.zeros(n, 2, 3)
-    zoom, stretch = uniform(0.85, 1.4), uniform(-0.15, 0.15).exp()
-    theta[:, 0, 0] = zoom * stretch * torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
-    theta[:, 1, 1] = zoom / stretch
-    theta[:, :, 2] = uniform(-0.12, 0.12, 2)
-    grid = F.affine_grid(theta, list(x.shape), align_corners=True)
-    x = F.grid_sample(x, grid, padding_mode="border", align_corners=True)
-    ink = (1 - x) * uniform(-0.15, 0.15, 3, 1, 1).exp() * uniform(-0.3, 0.3, 1, 1, 1).exp()
+    """Other framings, and other colours."""
+    n, x = len(x), reframe(x)
+    ink = (1 - x) * uniform(n, -0.15, 0.15, 3, 1, 1).exp() * uniform(n, -0.3, 0.3, 1, 1, 1).exp()
     x = (1 - ink).clamp(-1, 1)
-    return torch.where(uniform(0, 1, 1, 1, 1) < 0.15, x.mean(1, keepdim=True), x)
+    return torch.where(uniform(n, 0, 1, 1, 1, 1) < 0.15, x.mean(1, keepdim=True), x)
 
 
 @torch.no_grad()
@@ -141,7 +155,18 @@ def training_views(network: PoseNetwork) -> tuple[list[Tensor], Tensor]:
 def train(
     predictor: EfficientNetForImageClassification, group: FinitePlanar, views: tuple[list[Tensor], Tensor], seed: int
 ) -> Any:
-    """A canonicalized model whose head was trained on single looks.
+    """A canonicalized model for that group of rotations."""
+    seen, element = views
+    # A turn by nearly 45 degrees is no example of c4, whose elements are the even ones of c8.
+    step = C8.n // group.n
+    kept = element % step == 0
+    return fit(predictor, group, [tap[kept] for tap in seen], element[kept] // step, seed)
+
+
+def fit(
+    predictor: EfficientNetForImageClassification, group: Group, seen: list[Tensor], element: Tensor, seed: int
+) -> Any:
+    """A canonicalized model whose head was trained on single looks: what the blocks saw in them, and the elements.
 
     Where an exact element acts, four looks at one picture tell a head the same as one look at each of four turned
     ones, so that one look, and the element to be found in it, is enough.
@@ -150,20 +175,16 @@ def train(
     network = PoseNetwork(predictor)
     canonicalizer = OrbitCanonicalizer(group, resolution=RESOLUTION, network=network)
     model = CanonicalizedModel.wrap(predictor, group, canonicalizer)
-    seen, element = views
-    # A turn by nearly 45 degrees is no example of c4, whose elements are the even ones of c8.
-    step = C8.n // group.n
-    kept = (element % step == 0).nonzero().squeeze(1)
     trained = [*network.branches.parameters(), canonicalizer.references, canonicalizer.log_temperature]
     optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.05)
-    steps = EPOCHS * (len(kept) // BATCH)
+    steps = EPOCHS * (len(element) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps, pct_start=0.1)
     model.train()
     for _ in range(EPOCHS):
-        for batch in kept[torch.randperm(len(kept))].split(BATCH)[: len(kept) // BATCH]:
+        for batch in torch.randperm(len(element)).split(BATCH)[: len(element) // BATCH]:
             looks = F.normalize(network.judge([tap[batch] for tap in seen]), dim=-1)
             cosines = looks @ F.normalize(canonicalizer.references, dim=-1).T
-            loss = F.cross_entropy(cosines / canonicalizer.log_temperature.exp(), element[batch] // step)
+            loss = F.cross_entropy(cosines / canonicalizer.log_temperature.exp(), element[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

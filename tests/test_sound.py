@@ -44,6 +44,8 @@ from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, Canonic
 from hf_canon.canonicalizers import Canonicalizer
 from hf_canon.groups import Group, Pictures, Spectrograms, Waveforms, get_group
 from hf_canon.inputs import SPECTROGRAMS
+from hf_canon.objectives import PriorRegularization, TaskLoss
+from hf_canon.objectives.base import random_pose
 from hf_canon.tasks import CanonicalizedForAudioClassification
 from hf_canon.tasks.sound import before_padding
 from hf_canon.training import SoundCollator
@@ -263,6 +265,41 @@ class TestFrames:
             model(**sound.example(name), num_lookahead_frames=1)
 
 
+@pytest.mark.filterwarnings("ignore:.*Dynamo detected a call to a `functools.lru_cache`")  # of transformers' own
+@pytest.mark.parametrize("name", ["HubertForCTC", "ASTForAudioClassification"])
+@pytest.mark.parametrize("group", ["reverse", "time_shift4"])
+def test_compiles_to_one_graph(name: str, group: str) -> None:
+    model = CanonicalizedModel.wrap(sound.build(name), group=group)
+    inputs = sound.example(name)
+    compiled: Any = torch.compile(model, backend="eager", fullgraph=True)
+    for given in (inputs, {model.main_input_name: inputs["input_values"]}):
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(**given).logits, model(**given).logits)
+
+
+@pytest.mark.parametrize("name", ["WhisperForAudioClassification", "LasrEncoder"])
+def test_a_slower_spectrogram_is_no_longer(name: str) -> None:
+    """What no longer fits is cropped, and the canonicalizer learns from what is left."""
+    model = CanonicalizedModel.wrap(sound.build(name), group="speed12", canonicalizer="shift")
+    inputs = sound.example(name, 8)
+    x = inputs[model.main_input_name]
+    moved, _, _, lengths = random_pose(model, x, model.lengths(x, inputs), torch.Generator().manual_seed(0))
+    assert lengths is not None and int(lengths.max()) == sound.FRAMES == moved.shape[model.group.kind.time_axis]
+    assert model(**inputs, objective=PriorRegularization()).loss.isfinite()
+
+
+@pytest.mark.parametrize(
+    ("group", "canonicalizer"), [("reverse", "orbit"), ("speed12", "shift"), ("pitch12", "shift")]
+)
+def test_a_task_loss_reaches_the_canonicalizer(group: str, canonicalizer: str) -> None:
+    name = "Wav2Vec2ForSequenceClassification"
+    model = CanonicalizedModel.wrap(sound.build(name), group=group, canonicalizer=canonicalizer)
+    model(**sound.example(name), labels=torch.tensor([0, 1]), objective=TaskLoss()).loss.backward()
+    gradients = [parameter.grad for parameter in model.canonicalizer.parameters()]
+    assert all(one is not None and one.isfinite().all() for one in gradients)
+    assert any(one is not None and one.any() for one in gradients)
+
+
 def listener(name: str, forward: Any, **settings: Any) -> PreTrainedModel:
     """A predictor with this forward pass. It has the name of its kind: a live model is what its class is called."""
     parent: Any = {
@@ -340,6 +377,20 @@ class TestSentences:
         x[1, 5] = torch.nan
         with pytest.raises(ValueError, match=r"\[1\] hold NaN or infinite values"):
             model(input_values=x)
+
+    def test_whole_numbers(self) -> None:
+        """They would be heard as sound that is thousands of times too loud."""
+        model = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForCTC"), group="reverse")
+        with pytest.raises(ValueError, match=r"whole numbers \(torch.int16\).*Divide by 32768"):
+            model(input_values=torch.ones(1, 100, dtype=torch.int16))
+        with pytest.raises(ValueError, match=r"whole numbers \(int16\).*Divide by 32768"):
+            SoundCollator(Wav2Vec2FeatureExtractor())([{"audio": np.ones(100, np.int16)}])
+
+    def test_nothing_but_padding(self) -> None:
+        model = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForCTC"), group="reverse")
+        mask = torch.stack([torch.ones(100), torch.zeros(100)])
+        with pytest.raises(ValueError, match="A sound of 0 samples .* is too short"):
+            model(input_values=torch.randn(2, 100), attention_mask=mask)
 
     def test_adapter_for_something_else(self, tmp_path: Path) -> None:
         sound.build("Wav2Vec2ForCTC").save_pretrained(tmp_path / "base")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..groups import Group, OneParameter
+from ..groups import Group, OneParameter, Pictures
 from ..groups.color import FiniteHue, Hue
 from .base import Canonicalizer, channels_of, fitting
 
@@ -107,6 +107,8 @@ class MomentCanonicalizer(Canonicalizer):
         group: Any = self.group
         x = x if x.device.type == "mps" else x.double()  # as thumbnails do
         moment: Tensor = group.moment(x) if lengths is None else group.moment(x, lengths)
+        if isinstance(group.kind, Pictures):  # whose NaN and infinite values an average may pass over
+            moment = moment + 0 * x.flatten(1).sum(1).view(-1, *[1] * (moment.ndim - 1))
         if isinstance(group, Hue):
             moment = torch.atan2(moment[:, 1], moment[:, 0])
         return moment.to(next(self.parameters()).dtype)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..groups import Group
 from ..inputs import input_name
-from .base import Canonicalizer, channels_of
+from .base import Canonicalizer, channels_of, fitting
 
 
 def confidence(logits: Tensor) -> Tensor:
@@ -57,8 +57,9 @@ class PredictorCanonicalizer(Canonicalizer):
         super().__init__()
         if not group.finite:
             raise ValueError(
-                f"The 'predictor' canonicalizer tries every element, and {group.name} has infinitely many. "
-                "Use a finite group such as 'c8'."
+                f"The 'predictor' canonicalizer (and Distillation, which asks it) tries every element, and "
+                f"{group.name} has infinitely many. Use a finite group such as 'c8' or 'hue12', or "
+                f"canonicalizer={fitting(group)!r} and no distillation."
             )
         if score not in SCORES:
             raise ValueError(f"There is no score {score!r}. Known scores: {', '.join(SCORES)}.")

@@ -83,7 +83,7 @@ def amplitudes(x: Tensor, lengths: Tensor | None, resolution: int) -> Tensor:
     samples = torch.arange(x.shape[1], device=x.device)
     length = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths.to(x.device)
     x = torch.where(samples < length[:, None], x.float(), 0)
-    root = (x.square().sum(1) / length).sqrt().clamp(min=1e-15)
+    root = (x.square().sum(1) / length).clamp(min=1e-30).sqrt()
     place = ((x / root[:, None]).clamp(-4, 4) + 4) * ((resolution - 1) / 8)
     below = place.detach().floor().nan_to_num().clamp(max=resolution - 2)
     part = (samples * resolution // length[:, None]).clamp(max=resolution)  # the last one is padding
@@ -92,7 +92,8 @@ def amplitudes(x: Tensor, lengths: Tensor | None, resolution: int) -> Tensor:
     counts = torch.zeros(len(x) * (resolution + 1) * resolution, device=x.device)
     counts = counts.index_add(0, at, (1 - (place - below)).flatten()).index_add(0, at + 1, (place - below).flatten())
     counts = counts.view(len(x), resolution + 1, resolution)[:, :-1]
-    return (counts / counts.sum(2, keepdim=True).clamp(min=1)).sqrt().mT
+    shares = counts / counts.sum(2, keepdim=True).clamp(min=1)
+    return shares.clamp(min=1e-12).sqrt().mT  # whose gradient would be infinite at 0
 
 
 @constant

@@ -66,7 +66,7 @@ def raised_by_us(error: BaseException) -> bool:
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hf-canon",
-        description="Make an image classifier survive rotations and reflections, without touching its checkpoint.",
+        description="Make a checkpoint survive turns, mirror images and tints of its inputs, without touching it.",
         epilog="`hf-canon COMMAND --help` explains a command, with examples to copy.",
     )
     parser.add_argument("--version", action="version", version=version("hf_canon"))

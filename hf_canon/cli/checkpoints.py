@@ -16,7 +16,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="ADAPTER_OR_CHECKPOINT", help="a folder, or the id of a repository on the Hub"
     )
-    parser.add_argument("--group", help="for a checkpoint without adapter: what happens to its inputs (c8, d4, ...)")
+    parser.add_argument(
+        "--group", help="for a checkpoint without adapter: what happens to its inputs (c8, d4, hue12, ...)"
+    )
     parser.add_argument(
         "--canonicalizer",
         choices=["predictor"],

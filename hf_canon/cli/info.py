@@ -42,10 +42,10 @@ def known_names() -> Iterator[str]:
 
     yield "Groups, for --group:"
     for pattern, meaning in KNOWN.items():
-        yield f"  {pattern:<12} {meaning}"
+        yield f"  {pattern:<15} {meaning}"
     yield "Canonicalizers, for --canonicalizer:"
     for name, canonicalizer in CANONICALIZERS.items():
-        yield f"  {name:<12} {(canonicalizer.__doc__ or '').strip().partition(chr(10))[0]}"
+        yield f"  {name:<15} {(canonicalizer.__doc__ or '').strip().partition(chr(10))[0]}"
 
 
 def describe(repository: str) -> Iterator[str]:

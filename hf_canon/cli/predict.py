@@ -1,4 +1,4 @@
-"""`hf-canon predict`: the class of each picture, and how it had been turned."""
+"""`hf-canon predict`: the class of each picture, and what had happened to it."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from .numbers import count
 from .pictures import DATA_HELP, find_images, load_rows, open_picture
 
 NAME = "predict"
-SUMMARY = "classify images, and say how each had been turned"
+SUMMARY = "classify images, and say what had happened to each"
 DESCRIPTION = """\
 Classify images. One line for each, separated by tabs: file, label, probability,
 and the element of the group that was found and undone. EXIF orientation is

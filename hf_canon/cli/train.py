@@ -12,12 +12,13 @@ NAME = "train"
 SUMMARY = "train an adapter for a checkpoint, without labels"
 DESCRIPTION = """\
 Put a canonicalizer in front of an image classifier and train it on pictures that
-are the right way up. The checkpoint is not changed, and no labels are read. A
-tenth of the pictures is held back to measure how often the pose is found, and
-the best epoch is kept."""
+nothing has happened to: upright, and in their own colours. The checkpoint is not
+changed, and no labels are read. A tenth of the pictures is held back to measure
+how often the pose is found, and the best epoch is kept."""
 EXAMPLES = """\
   hf-canon train google/vit-base-patch16-224 --data photos/ --group d4 --output vit-d4
   hf-canon train my-checkpoint/ --data mnist --group c8 --canonicalizer shift --epochs 20
+  hf-canon train my-checkpoint/ --data photos/ --group hue12 --canonicalizer shift
 
 go on after an interruption:
   hf-canon train my-checkpoint/ --data mnist --group c8 --canonicalizer shift --epochs 20 --resume"""
@@ -51,12 +52,18 @@ def run(args: argparse.Namespace) -> int:
     from transformers import set_seed
 
     from .. import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
+    from ..groups import Pictures
 
     get_group(args.group)
     read_config(args.checkpoint)
     last = prepare_output(args)
     set_seed(args.seed)  # the canonicalizer starts from random weights
     model = CanonicalizedModel.wrap(args.checkpoint, group=args.group, canonicalizer=args.canonicalizer)
+    if not isinstance(model.group.kind, Pictures):
+        raise ValueError(
+            f"{args.checkpoint} listens to sound, and this command trains with pictures. Use CanonicalizationTrainer "
+            "in Python: its data set has a column 'audio'."
+        )
     processor = load_processor(args.checkpoint)
     pictures = load_pictures(args.data, args.split, ("train",), model.predictor.config).select_columns("image")
     held_back = len(pictures) // 10

@@ -42,7 +42,7 @@ class Sound(Group):
 
     @property
     def time_axis(self) -> int:
-        return -1 if isinstance(self.kind, Waveforms) else -3 - self.kind.frequency_axis
+        return self.kind.time_axis
 
     def inside(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """Where there is sound and no padding; bool, of a shape that fits `x`."""
@@ -80,7 +80,7 @@ class Temporal(Sound):
 
     @abstractmethod
     def act_frames(
-        self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: int | None = None
+        self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: Tensor | int | None = None
     ) -> Tensor:
         """Move what was found for each moment with the sound.
 
@@ -113,7 +113,7 @@ class Permutation(Temporal, Cyclic):
         return self._permute(x.movedim(self.time_axis, 1), element, lengths, what).movedim(1, self.time_axis)
 
     def act_frames(
-        self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: int | None = None
+        self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: Tensor | int | None = None
     ) -> Tensor:
         return self._permute(frames, element, lengths, "frames")
 
@@ -164,6 +164,8 @@ class TimeShift(Permutation):
         self.meaning = f"sound shifted around by multiples of 1/{n} of its length"
 
     def check_length(self, size: int, lengths: Tensor | None, what: str) -> None:
+        if lengths is not None and torch.compiler.is_compiling():
+            return
         for length in (size,) if lengths is None else lengths.tolist():
             if length % self.order:
                 shorter = length - length % self.order
@@ -317,10 +319,9 @@ class Speed(Transposition, Temporal):
         self.name = f"speed{n}"
         self.meaning = f"playback up to {n} semitones slower or faster"
 
-    def moved_lengths(self, lengths: Tensor, element: Tensor) -> Tensor:
-        """How long sounds are afterwards, `(batch,)`; spectrograms crop that to their number of frames."""
-        moved = (lengths.double() / self.ratio(element.to(lengths.device))).round().long()
-        return moved.clamp(min=1)
+    def moved_lengths(self, lengths: Tensor, element: Tensor, moved: Tensor | None = None) -> Tensor:
+        stretched = (lengths.double() / self.ratio(element.to(lengths.device))).round().long().clamp(min=1)
+        return stretched if moved is None else stretched.clamp(max=moved.shape[self.time_axis])
 
     def act_waveforms(self, x: Tensor, element: Tensor, lengths: Tensor) -> Tensor:
         moved_lengths = self.moved_lengths(lengths, element)
@@ -341,13 +342,13 @@ class Speed(Transposition, Temporal):
         return torch.where(self.inside(x, torch.maximum(ends, moved_ends)), moved, x)
 
     def act_frames(
-        self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: int | None = None
+        self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: Tensor | int | None = None
     ) -> Tensor:
         element = element.to(frames.device)
         lengths = torch.full_like(element, frames.shape[1]) if lengths is None else lengths.to(frames.device)
-        count = int(self.moved_lengths(lengths, element).max()) if count is None else count
+        size = int(self.moved_lengths(lengths, element).max() if count is None else count)
         # Each sound alone: what comes after it repeats its last frame.
-        position = torch.minimum(self._moments(count, element), (lengths.double() - 1).clamp(min=0).unsqueeze(1))
+        position = torch.minimum(self._moments(size, element), (lengths.double() - 1).clamp(min=0).unsqueeze(1))
         work = frames.to(torch.promote_types(frames.dtype, torch.float32)) if frames.is_floating_point() else frames
         return unmoved_kept(interpolate(work, position).to(frames.dtype), frames, element, 1)
 

@@ -135,8 +135,14 @@ class Group(ABC):
         stay."""
         return None
 
-    def moved_lengths(self, lengths: Tensor, element: Tensor) -> Tensor:
-        """How long sounds are after they were moved, `(batch,)`: as before, unless an element stretches them."""
+    def moved_lengths(self, lengths: Tensor, element: Tensor, moved: Tensor | None = None) -> Tensor:
+        """How long sounds are after they were moved, `(batch,)`: as before, unless an element stretches them.
+
+        Args:
+            lengths: `(batch,)`, before.
+            element: `(batch,)`, on any device.
+            moved: what `act` returned; a spectrogram keeps its number of frames, and loses what no longer fits.
+        """
         return lengths
 
     def __eq__(self, other: object) -> bool:

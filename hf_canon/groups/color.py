@@ -21,45 +21,55 @@ class Color(Group):
 
     acts_on = (Pictures,)
     kind: Pictures = Pictures((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    grey = False
+    """Whether it acts on pictures of one channel too."""
 
     def on(self, kind: Kind) -> "Color":
         """The same group, acting on pictures that are normalised in that way.
 
         Raises:
-            ValueError: these are no pictures, their normalisation is not known, or they have no three colours.
+            ValueError: these are no pictures, their normalisation is not known, or they have other channels.
         """
         if isinstance(kind, Pictures):
             if kind.scale is None or kind.shift is None:
                 raise ValueError(
                     f"{self.name} ({self.meaning}) has to know which numbers are black and white, and nothing says "
-                    "how these pictures are normalised: wrap a folder or Hub id that has its preprocessor_config.json "
-                    "beside it, or give `processor=` with a live model."
+                    "how these pictures are normalised, or something else happens to their colours too "
+                    "(do_flip_channel_order): wrap a folder or Hub id that has its preprocessor_config.json beside "
+                    "it, or give `processor=` with a live model."
                 )
-            if not len(kind.scale) == len(kind.shift) == 3:
-                self.check_shape((1, len(kind.scale), 1, 1))
+            if len(kind.scale) != 3 and not (self.grey and len(kind.scale) == 1):
+                wanted = "pictures in grey or in red, green and blue" if self.grey else "red, green and blue"
+                raise ValueError(
+                    f"{self.name} acts on {wanted}, and the channels of these pictures are {len(kind.scale)}. "
+                    f"{'Take another group' if self.grey else 'Grey ones have negative and gamma'}."
+                )
         return super().on(kind)
 
     def check_shape(self, shape: torch.Size | tuple[int, ...]) -> None:
-        if len(shape) != 4 or shape[1] != 3:
+        assert self.kind.scale is not None  # `on` has seen to it
+        channels = len(self.kind.scale)
+        if len(shape) != 4 or shape[1] != channels:
             raise ValueError(
-                f"{self.name} acts on pictures in red, green and blue (batch, 3, height, width), and this input is "
-                f"{tuple(shape)}; convert it to RGB."
+                f"{self.name} acts on pictures in {'grey' if channels == 1 else 'red, green and blue'} "
+                f"(batch, {channels}, height, width), and this input is {tuple(shape)}; convert it to "
+                f"{'grey' if channels == 1 else 'RGB'}."
             )
 
     def normalization(self, x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Scale and shift of each channel."""
         if not x.is_floating_point():
-            return (255.0,) * 3, (0.0,) * 3
+            return (255.0,) * x.shape[1], (0.0,) * x.shape[1]
         assert self.kind.scale is not None and self.kind.shift is not None  # `on` has seen to it
         return self.kind.scale, self.kind.shift
 
     def unnormalized(self, x: Tensor) -> Tensor:
         """v of each value, in single precision at least."""
-        scale, shift = (per_channel(one, x.device).view(3, 1, 1) for one in self.normalization(x))
+        scale, shift = (per_channel(one, x.device)[:, None, None] for one in self.normalization(x))
         return (widened(x) - shift) / scale
 
     def mean_color(self, x: Tensor) -> Tensor:
-        """Mean v of each channel, `(batch, 3)`."""
+        """Mean v of each channel, `(batch, channels)`."""
         scale, shift = (per_channel(one, x.device) for one in self.normalization(x))
         return (widened(x).mean((2, 3)) - shift) / scale
 
@@ -117,6 +127,7 @@ class Negative(Color):
     name = "negative"
     meaning = "photographic negatives"
     order = 2
+    grey = True
 
     @property
     def exact_elements(self) -> Tensor:
@@ -132,7 +143,7 @@ class Negative(Color):
         self.check_shape(x.shape)
         # Black and white change places, so their sum stays; rounded, as -1 and 1 may be off by a last bit.
         black_and_white = tuple(round(s + 2 * t, 9) for s, t in zip(*self.normalization(x), strict=True))
-        flipped = element.to(x.device)[:, None].expand(-1, 3) == 1
+        flipped = element.to(x.device)[:, None].expand(-1, x.shape[1]) == 1
         offset = torch.where(flipped, per_channel(black_and_white, x.device), 0.0)
         return affine(x, torch.where(flipped, -1.0, 1.0), offset)
 
@@ -337,6 +348,7 @@ class Gamma(Color, OneParameter):
 
     name = "gamma"
     meaning = "darker and brighter middle tones, as powers"
+    grey = True
     period = None
     reach = 1.0
     tolerance = 0.125
@@ -344,7 +356,7 @@ class Gamma(Color, OneParameter):
     def act(self, x: Tensor, element: Tensor, lengths: Tensor | None = None) -> Tensor:
         self.check_shape(x.shape)
         element = element.to(x.device).view(-1, 1, 1, 1)
-        scale, shift = (per_channel(one, x.device).view(3, 1, 1) for one in self.normalization(x))
+        scale, shift = (per_channel(one, x.device)[:, None, None] for one in self.normalization(x))
         v = self.unnormalized(x)
         power = v.clamp(min=self.FLOOR) ** element.exp2()
         moved = narrowed(torch.addcmul(shift.to(v.dtype), power.to(v.dtype), scale.to(v.dtype)), x.dtype)
@@ -403,10 +415,10 @@ def narrowed(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def affine(x: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
-    """`x * factor + offset`, these two for each channel of each picture, `(batch, 3)`."""
+    """`x * factor + offset`, these two for each channel of each picture, `(batch, channels)`."""
     wide = widened(x)
     offset = torch.where(offset == 0, -0.0, offset)  # which, unlike 0.0, can be added to -0.0 and leave it
-    factor, offset = (one.to(wide.dtype).view(-1, 3, 1, 1) for one in (factor, offset))
+    factor, offset = (one.to(wide.dtype)[..., None, None] for one in (factor, offset))
     return narrowed(torch.addcmul(offset, wide, factor), x.dtype)
 
 

@@ -31,6 +31,7 @@ class Waveforms:
     sampling_rate: int = 16_000
 
     noun = "sound, as a waveform"
+    time_axis = -1
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Spectrograms:
     decibel: float
 
     noun = "sound, as a spectrogram"
+
+    @property
+    def time_axis(self) -> int:
+        return -3 - self.frequency_axis
 
 
 Kind = Pictures | Waveforms | Spectrograms

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .base import Group
 from .kinds import Kind, Pictures
+from .planar import Planar
 
 if TYPE_CHECKING:
     from .audio import Temporal
-    from .planar import Planar
 
 
 class Product(Group):
@@ -126,9 +126,17 @@ class Product(Group):
     def _shares(self, element: Tensor) -> Iterator[tuple[Group, Tensor]]:
         return zip(self.factors, self.split(element), strict=True)
 
-    def act(self, x: Tensor, element: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def act(
+        self,
+        x: Tensor,
+        element: Tensor,
+        lengths: Tensor | None = None,
+        *,
+        crop: int | tuple[int, int] | None = None,
+    ) -> Tensor:
+        """As `Group.act`; `crop` is for the factor that turns the picture, as in `Planar.act`."""
         for factor, part in self._shares(element):
-            x = factor.act(x, part, lengths)
+            x = factor.act(x, part, crop=crop) if isinstance(factor, Planar) else factor.act(x, part, lengths)
         return x
 
     def check_shape(self, shape: torch.Size | tuple[int, ...]) -> None:
@@ -153,7 +161,7 @@ class Product(Group):
                 further, known = offset, True
         return x, self.join(parts), further
 
-    def planar_part(self, element: Tensor) -> "tuple[Planar, Tensor] | None":
+    def planar_part(self, element: Tensor) -> tuple[Planar, Tensor] | None:
         parts = (factor.planar_part(share) for factor, share in self._shares(element))
         return next((part for part in parts if part is not None), None)
 

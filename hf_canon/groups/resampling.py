@@ -36,7 +36,7 @@ def resample(x: Tensor, ratio: Tensor, size: int) -> Tensor:
         `(batch, size)`. Beyond a sound's own end, `samples / ratio`, it is not defined.
     """
     ratio = ratio.double().unsqueeze(1)
-    widest = max(1.0, float(ratio.max()))
+    widest = max(1.0, float(ratio.detach().max()))
     n = fast_size(x.shape[1] + math.ceil(MARGIN * widest))
     frequency = torch.linspace(0, 1, n // 2 + 1, device=x.device, dtype=x.dtype)  # as a share of Nyquist
     excess = (frequency * ratio.clamp(min=1).to(x.dtype) - ROLLOFF) / (1 - ROLLOFF)
@@ -60,7 +60,8 @@ def resample(x: Tensor, ratio: Tensor, size: int) -> Tensor:
 
 def kernel(distance: Tensor) -> Tensor:
     """The exponential of a semicircle, TAPS samples wide."""
-    return (SHARPNESS * ((1 - (distance / (TAPS / 2)).square()).clamp(min=0).sqrt() - 1)).exp()
+    height = (1 - (distance / (TAPS / 2)).square()).clamp(min=1e-12).sqrt()  # which is steeper than any number at 0
+    return (SHARPNESS * (height - 1)).exp()
 
 
 @constant
@@ -107,7 +108,7 @@ def stretch(x: Tensor, ratio: Tensor, window: int) -> Tensor:
     hann = torch.hann_window(window, device=x.device, dtype=x.dtype)
     # Every frame that reaches into the sound is there, whether or not padding follows; two of silence come after them.
     x = F.pad(x, (0, window))
-    size = math.ceil(x.shape[1] * float(ratio.max()))
+    size = math.ceil(x.shape[1] * float(ratio.detach().max()))
     frames = torch.stft(x, window, hop, window=hann, pad_mode="constant", return_complex=True).transpose(1, 2)
     position = torch.arange(size // hop + 2, device=x.device) / ratio.double().unsqueeze(1)
     position = position.clamp(max=frames.shape[1] - 2)

@@ -35,6 +35,7 @@ class AdapterFacts:
         parameters: how many numbers the saved weights hold.
         size: bytes of the saved weights.
         includes_predictor: whether those hold the checkpoint too.
+        sound: whether the checkpoint listens, and does not look at pictures.
         peft: the kinds of PEFT adapter that the predictor carries.
         classes: how many the checkpoint knows.
         training: what the canonicalizer was trained on and how: `data` and `arguments`.
@@ -55,6 +56,7 @@ class AdapterFacts:
     parameters: int
     size: int
     includes_predictor: bool = False
+    sound: bool = False
     peft: tuple[str, ...] = ()
     classes: int | None = None
     training: dict[str, Any] | None = None

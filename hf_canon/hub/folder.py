@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ..configuration_canonicalized import CanonicalizedConfig
-from ..groups import get_group
+from ..groups import Pictures, get_group
+from ..groups.kinds import kind_from
 from ..loading import because
 from .card import PLOT_FILE, REPORT_FILE, RESULTS_FILE, AdapterFacts, is_untouched, render_card, results_yaml
 
@@ -184,7 +185,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
 
     folder = Path(folder)
     config = CanonicalizedConfig.from_pretrained(folder)
-    group = get_group(config.group)
+    group = get_group(config.group).on(kind_from(config.input_kind))
     parameters, size = count_weights(folder)
     report = None
     if (folder / REPORT_FILE).exists():
@@ -206,6 +207,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         parameters=parameters,
         size=size,
         includes_predictor=config.includes_predictor,
+        sound=not isinstance(group.kind, Pictures),
         peft=tuple(str(one["peft_type"]) for one in peft),
         classes=config.num_labels,
         training=config.training,

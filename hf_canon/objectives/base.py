@@ -42,4 +42,5 @@ def random_pose(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Inputs moved at random, as `Group.random_act` moves them, and how long they are then."""
     moved, element, offset = model.group.random_act(x, generator, lengths)
-    return moved, element, offset, None if lengths is None else model.group.moved_lengths(lengths, element)
+    lengths = None if lengths is None else model.group.moved_lengths(lengths, element, moved)
+    return moved, element, offset, lengths

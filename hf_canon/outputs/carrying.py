@@ -36,7 +36,7 @@ def carry_back(
     group: Group,
     canonicalization: Canonicalization,
     config: Any = None,
-    frames: tuple[Tensor, int] | None = None,
+    frames: tuple[Tensor, Tensor] | None = None,
 ) -> ModelOutput:
     """The predictor's answer for the canonical input, as the answer for the input that was given.
 

@@ -19,14 +19,14 @@ class Move:
         size: height and width of the pictures.
         config: of the predictor.
         frames: of sounds: how many frames of each answer are no padding, `(batch,)`; and how many frames answers have
-            once they are moved.
+            once they are moved, `()`.
     """
 
     group: Group
     element: Tensor
     size: tuple[int, int]
     config: Any
-    frames: tuple[Tensor, int] | None = None
+    frames: tuple[Tensor, Tensor] | None = None
 
 
 Transport = Callable[[Move, Tensor], Tensor | None]

@@ -4,7 +4,11 @@ from typing import Any
 
 import transformers
 from transformers import AutoModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES,
+    MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES,
+    MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES,
+)
 
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..modeling_canonicalized import CanonicalizedModel
@@ -117,3 +121,14 @@ def class_of(config: CanonicalizedConfig, where: str) -> type[CanonicalizedModel
 
 for _model_class in dict.fromkeys(TASKS.values()):
     _model_class.auto_class.register(CanonicalizedConfig, _model_class, exist_ok=True)
+
+# Two pipelines look in copies of these for the name of a model's class, where what is registered above is not found,
+# and log at length that it is not supported.
+for _task, _mapping in (
+    ("object-detection", MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES),
+    ("image-segmentation", MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES),
+):
+    _names: dict[str, Any] = _mapping
+    _names[CanonicalizedConfig.model_type] = tuple(
+        one.__name__ for one in dict.fromkeys(TASKS.values()) if one.task == _task
+    )

@@ -82,8 +82,8 @@ class CanonicalizedWriter(CanonicalizedModel):
         assert canonicalization.canonical is not None
         undo = self.group.inverse(canonicalization.element)
         arguments = self.canonical_arguments(arguments, undo)
-        lengths = None if lengths is None else self.group.moved_lengths(lengths, undo)
         canonical = canonicalization.canonical.to(self.dtype)
+        lengths = None if lengths is None else self.group.moved_lengths(lengths, undo, canonical)
         output: Any = predictor.generate(**self.arguments(canonical, lengths, arguments))
         if not isinstance(output, ModelOutput):
             return output
@@ -140,8 +140,9 @@ class CanonicalizedForImageTextToText(CanonicalizedWriter):
         padded = mask is not None and not bool(mask.all())
         if padded or (isinstance(sizes, Tensor) and bool((sizes != sizes[:1]).any())):
             raise ValueError(
-                "The pictures are padded to one size, and a turned picture has its padding elsewhere. Resize them to "
-                "one size before the processor sees them."
+                "The pictures are padded to one size, and padding does not move with a picture: a turned one has it "
+                "elsewhere, and a tinted one in the same colour. Resize them to one size before the processor sees "
+                "them."
             )
         return arguments
 

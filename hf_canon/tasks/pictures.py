@@ -24,7 +24,9 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING_NAMES,
     MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES,
 )
+from transformers.utils import ModelOutput
 
+from ..groups.planar import centre
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import CLASSIFICATION, DEPTH, DETECTION, KEYPOINTS, MASKS, SEGMENTATION, ZERO_SHOT
 
@@ -39,6 +41,22 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
 
 class CanonicalizedWithMaps(CanonicalizedModel):
     """What learns from maps `(batch, height, width)`, which move with the picture."""
+
+    def forward(  # type: ignore[override]
+        self,
+        pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        *,
+        crop: int | tuple[int, int] | None = None,
+        **kwargs: Any,
+    ) -> ModelOutput:
+        """As `CanonicalizedModel.forward`; with a margin, maps of the whole picture do as well as those of its centre.
+
+        Raises:
+            ValueError: as there.
+        """
+        labels = labels if crop is None or labels is None else centre(labels, crop)
+        return super().forward(pixel_values, labels, crop=crop, **kwargs)
 
     def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
         turned = self.group.planar_part(undo)

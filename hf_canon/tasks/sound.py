@@ -55,21 +55,26 @@ class CanonicalizedListener(CanonicalizedModel):
         mask = arguments.get("attention_mask") if self._masks_sound else None
         if mask is not None:
             lengths = mask.long().sum(-1)
-            if not bool(mask[:, 0].all()):
-                raise ValueError(
-                    "A sound is padded at its beginning, and hf_canon moves what comes before the padding. Set "
-                    "padding_side='right' in the feature extractor."
-                )
         elif isinstance(self.group.kind, Waveforms):
             lengths = torch.full((len(x),), x.shape[1], device=x.device)
         else:
             lengths = before_padding(x, self._time_axis)
         self._require_enough(x, lengths)
+        if mask is not None and not torch.compiler.is_compiling() and not bool(mask[:, 0].all()):
+            raise ValueError(
+                "A sound is padded at its beginning, and hf_canon moves what comes before the padding. Set "
+                "padding_side='right' in the feature extractor."
+            )
         return lengths
 
     def canonicalize(
         self, x: Tensor, lengths: Tensor | None = None, crop: int | tuple[int, int] | None = None
     ) -> Canonicalization:
+        if not x.is_floating_point():
+            raise ValueError(
+                f"These samples are whole numbers ({x.dtype}), and {type(self.predictor).__name__} reads what its "
+                "feature extractor makes of samples between -1 and 1. Divide by 32768 (int16), and use that one."
+            )
         if not torch.compiler.is_compiling():
             require_finite(x.flatten(1))  # what is no number has no place in a histogram of amplitudes
         return super().canonicalize(x, lengths, crop)
@@ -81,23 +86,26 @@ class CanonicalizedListener(CanonicalizedModel):
         if lengths is None:
             return arguments
         self._require_enough(x, lengths)
-        if self._masks_sound and (arguments.get("attention_mask") is not None or self._needs_mask(x, lengths)):
+        masked = arguments.get("attention_mask") is not None
+        # A finite group stretches no sound: what came with the inputs says all there is to say.
+        complete = others is not None and self.group.finite
+        if self._masks_sound and (masked or (not complete and self._needs_mask(x, lengths))):
             moments = torch.arange(x.shape[self._time_axis], device=x.device)
             arguments["attention_mask"] = (moments < lengths.to(x.device).unsqueeze(1)).long()
         return arguments
 
-    def frames(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, int] | None:
+    def frames(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor] | None:
         size = torch.tensor(x.shape[self._time_axis])
         for name in ("_get_feat_extract_output_lengths", "_get_subsampling_output_length"):
             if hasattr(self.predictor, name):
                 count = getattr(self.predictor, name)
-                return count(lengths).to(torch.long), int(count(size))
-        return lengths, int(size)
+                return count(lengths).to(torch.long), count(size)
+        return lengths, size
 
     @property
     def _time_axis(self) -> int:
-        kind = self.group.kind
-        return -3 - getattr(kind, "frequency_axis", -2)
+        kind: Any = self.group.kind
+        return kind.time_axis
 
     @property
     def _masks_sound(self) -> bool:
@@ -123,7 +131,7 @@ class CanonicalizedListener(CanonicalizedModel):
                 f"{reads} reads spectrograms of {config.max_length} frames, and these have {frames}. Use its own "
                 "feature extractor, which pads and crops them."
             )
-        if not hasattr(config, "conv_kernel"):
+        if not hasattr(config, "conv_kernel") or torch.compiler.is_compiling():
             return
         fewest = self.fewest_frames
         for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):

@@ -75,7 +75,7 @@ def samples(sound: Any, rate: int) -> "np.ndarray[Any, Any]":
     """One sound as `(samples,)`.
 
     Raises:
-        ValueError: it was sampled at another rate, or has several channels.
+        ValueError: it was sampled at another rate, or has several channels, or whole numbers for samples.
     """
     if not isinstance(sound, np.ndarray | Tensor | Sequence):  # as datasets decodes it
         its_rate, sound = sound["sampling_rate"], sound["array"]
@@ -84,7 +84,13 @@ def samples(sound: Any, rate: int) -> "np.ndarray[Any, Any]":
                 f"A sound was sampled at {its_rate} Hz, and the checkpoint listens at {rate} Hz. Resample the data: "
                 f"dataset.cast_column('audio', Audio(sampling_rate={rate}))."
             )
-    array = np.asarray(sound, dtype=np.float32)
+    array = np.asarray(sound)
+    if np.issubdtype(array.dtype, np.integer):
+        raise ValueError(
+            f"The samples of a sound are whole numbers ({array.dtype}), and feature extractors take them to lie "
+            "between -1 and 1. Divide by 32768 (int16)."
+        )
+    array = array.astype(np.float32, copy=False)
     if array.ndim != 1:
         raise ValueError(
             f"A sound has the shape {array.shape}, and one channel (samples,) is wanted. Mix its channels into one."

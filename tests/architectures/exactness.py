@@ -63,7 +63,7 @@ ROUNDING = 1e-6
 
 def architectures(task: str) -> list[str]:
     names = [[name] if isinstance(name, str) else list(name) for name in MAPPINGS[task].values()]
-    return list(dict.fromkeys(sum(names, [])))
+    return [name for name in dict.fromkeys(sum(names, [])) if not name.startswith("Canonicalized")]
 
 
 def module_of(name: str) -> Any:
@@ -142,14 +142,14 @@ def survives_saving(name: str) -> bool:
 
 
 def lets_gradients_through(name: str) -> bool:
-    """Whether the input has a gradient that is not zero."""
+    """Whether the input has a gradient that is finite and not zero."""
     model, inputs = wrapped(name)
     name = input_name(model.predictor)
     x = inputs[name].clone().requires_grad_()
     out = fields_of(model(**{**inputs, name: x}))
     total = sum(value.float().square().sum() for value in tensors(out) if value.requires_grad)
     total.backward()  # type: ignore[union-attr]
-    return x.grad is not None and bool(x.grad.any())
+    return x.grad is not None and bool(x.grad.isfinite().all() and x.grad.any())
 
 
 def runs_in_bfloat16(name: str) -> bool:

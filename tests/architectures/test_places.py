@@ -197,6 +197,40 @@ def test_labels_are_for_the_picture_as_it_came(kind: str) -> None:
     assert out.canonicalization.element.unique().numel() > 1
 
 
+@pytest.mark.parametrize(
+    "name", ["DetrForObjectDetection", "DetrForSegmentation", "MaskFormerForInstanceSegmentation"]
+)
+@pytest.mark.parametrize("asked", ["output_hidden_states", "output_attentions"])
+def test_inner_workings_may_be_asked_for(name: str, asked: str) -> None:
+    """Of queries they are left out, and the answer is the same."""
+    predictor = dense.build(name)
+    predictor.set_attn_implementation("eager")
+    model = CanonicalizedModel.wrap(predictor, group="d4")
+    inputs = dense.example(name)
+    with torch.no_grad():
+        assert any("decoder" in field for field in predictor(**inputs, **{asked: True}))
+        out, plain = model(**inputs, **{asked: True}), model(**inputs)
+    assert set(out) == set(plain)
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("object-detection", "YolosForObjectDetection"),
+        ("image-segmentation", "SegformerForSemanticSegmentation"),
+        ("image-segmentation", "MaskFormerForInstanceSegmentation"),
+        ("depth-estimation", "DPTForDepthEstimation"),
+    ],
+)
+def test_pipelines_know_our_classes(task: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And do not log that they are not supported."""
+    said: list[str] = []
+    monkeypatch.setattr("transformers.pipelines.base.logger.error", said.append)
+    model = CanonicalizedModel.wrap(dense.build(name), group="c4")
+    assert pipeline(task, model=model, image_processor=SegformerImageProcessorPil()).model is model
+    assert not said
+
+
 def test_padded_pictures_are_refused() -> None:
     config = YolosConfig(hidden_size=12, num_hidden_layers=1, num_attention_heads=2, image_size=[24, 24], patch_size=8)
     model = CanonicalizedModel.wrap(YolosForObjectDetection(config), group="c4")

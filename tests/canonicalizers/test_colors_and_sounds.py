@@ -202,6 +202,12 @@ class TestLengths:
         with torch.no_grad():
             assert canonicalizer(torch.zeros(2, 4000)).isfinite().all()
 
+    def test_gradients_reach_the_sound(self, name: str, group_name: str) -> None:
+        canonicalizer = build(name, get_group(group_name))
+        x = torch.cat([tones(2, 4000), torch.zeros(1, 4000)]).requires_grad_()
+        canonicalizer(x).square().sum().backward()
+        assert x.grad is not None and x.grad.isfinite().all() and x.grad[:2].any(1).all()
+
 
 @pytest.mark.parametrize(("name", "group_name"), [row for row in LISTENING if "polarity" not in row[1]])
 def test_spectrograms_of_other_lengths(name: str, group_name: str) -> None:
@@ -256,6 +262,16 @@ class TestMoment:
         mean = torch.atan2(moments.sin().mean(), moments.cos().mean()) if "hue" in group_name else moments.mean()
         assert losses[-1] < 0.5 * losses[0]
         assert (canonicalizer.canonical_moment - mean).abs() < 0.05 * canonicalizer.reach
+
+    @pytest.mark.parametrize("group_name", ["white_balance", "gamma", "hue", "hue12"])
+    @pytest.mark.parametrize("channel", [0, 1, 2])
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_numbers_that_are_none_reach_the_logits(self, group_name: str, channel: int, value: float) -> None:
+        """Those of pictures too, whatever an average passes over."""
+        x = landscapes(2)
+        x[1, channel, 3, 4] = value
+        with torch.no_grad():
+            assert build("moment", get_group(group_name))(x).isfinite().all(1).tolist() == [True, False]
 
     def test_polarity_is_learned(self) -> None:
         """Of sounds that are skewed one way, whichever it is."""

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from architectures import sound
 from transformers import pipeline
 
 from hf_canon import CanonicalizationTrainer, CanonicalizedModel
@@ -142,3 +143,11 @@ def test_a_defect_keeps_its_traceback(run, train, monkeypatch):
     monkeypatch.setattr(CanonicalizationTrainer, "train", defective)
     with pytest.raises(RuntimeError):
         run(*train)
+
+
+def test_a_checkpoint_that_listens_is_refused(refuses, photos, tmp_path):
+    sound.build("Wav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "base")
+    sentence = refuses(
+        "train", tmp_path / "base", "--data", photos, "--group", "reverse", "--output", tmp_path / "out"
+    )
+    assert "listens to sound, and this command trains with pictures" in sentence

@@ -362,6 +362,9 @@ class TestSpeed:
         x = torch.randn(2, 40, dtype=torch.double, requires_grad=True)
         element = torch.tensor([3.3, -5.0])
         assert torch.autograd.gradcheck(lambda x: get_group("speed12").act(x, element, torch.tensor([40, 31])), (x,))
+        # A task loss reaches the canonicalizer through the element that it found.
+        element = torch.tensor([3.3, -5.0], dtype=torch.double, requires_grad=True)
+        assert torch.autograd.gradcheck(lambda t: get_group("speed12").act(x, t, torch.tensor([40, 31])), (element,))
 
 
 class TestPitch:

@@ -16,6 +16,7 @@ from hf_canon.groups.color import Color, Gamma, Hue, WhiteBalance
 
 FINITE = ["channels", "negative", "hue1", "hue2", "hue3", "hue6", "hue12", "hue7"]
 COLORS = [*FINITE, "hue", "white_balance", "gamma"]
+GREY = ["negative", "gamma"]
 PERMUTING = ["channels", "hue1", "hue3"]
 
 PLAIN = Pictures((1.0,) * 3, (0.0,) * 3)
@@ -264,6 +265,20 @@ def test_compiles_without_graph_breaks(name: str, kind: Pictures) -> None:
     assert torch.equal(compiled(x, group.elements), group.act(x, group.elements))
 
 
+@pytest.mark.parametrize("name", GREY)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.uint8], ids=str)
+def test_grey_pictures_move_as_each_channel_does(name: str, dtype: torch.dtype) -> None:
+    halves = get_group(name).on(Pictures((2.0,), (-1.0,)))
+    x = torch.rand(4, 1, 5, 6) * 255 if dtype == torch.uint8 else normalized(torch.rand(4, 1, 5, 6), HALVES)[:, :1]
+    x = x.to(dtype)
+    element = some_elements(halves, 4).expand(4) if name == "gamma" else torch.tensor([0, 1, 1, 0])
+    in_colour = color(name, HALVES).act(x.expand(-1, 3, -1, -1), element)[:, :1]
+    atol = {torch.float32: 1e-6, torch.bfloat16: 0.01, torch.uint8: 1}[dtype] if name == "gamma" else 0  # of a power
+    assert torch.allclose(halves.act(x, element).double(), in_colour.double(), rtol=0, atol=atol)
+    if isinstance(halves, Gamma):
+        assert torch.allclose(halves.moment(x), Gamma().on(HALVES).moment(x.expand(-1, 3, -1, -1)), atol=1e-5)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("name", COLORS)
 class TestRefusals:
     def test_unknown_normalisation(self, name: str) -> None:
@@ -276,8 +291,13 @@ class TestRefusals:
                 ValueError, match=f"^{name} acts on pictures in red, green and blue.*convert it to RGB"
             ):
                 get_group(name).act(torch.rand(shape), torch.zeros(shape[0], dtype=torch.long))
-        with pytest.raises(ValueError, match="convert it to RGB"):
-            get_group(name).on(Pictures((2.0,), (-1.0,)))
+        with pytest.raises(ValueError, match=f"^{name} acts on .*and the channels of these pictures are 4"):
+            get_group(name).on(Pictures((2.0,) * 4, (-1.0,) * 4))
+        if name not in GREY:
+            with pytest.raises(
+                ValueError, match="the channels of these pictures are 1. Grey ones have negative and gamma"
+            ):
+                get_group(name).on(Pictures((2.0,), (-1.0,)))
 
     def test_sound(self, name: str) -> None:
         with pytest.raises(ValueError, match=f"^{name} .*acts on pictures, and these inputs are sound"):

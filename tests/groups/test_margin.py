@@ -7,10 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import ViTConfig, ViTForImageClassification
+from transformers import (
+    SegformerConfig,
+    SegformerForSemanticSegmentation,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessorPil,
+)
 
 from hf_canon import CanonicalizedModel, get_group
-from hf_canon.groups import Planar
+from hf_canon.groups import Planar, Product
+from hf_canon.groups.planar import centre
 
 
 def planar(name: str) -> Planar:
@@ -71,11 +78,16 @@ def test_a_margin_without_a_middle_is_refused(crop: int) -> None:
         planar("c4").act(torch.rand(1, 3, 20, 21), torch.tensor([1]), crop=crop)
 
 
-def test_a_model_asks_about_the_centre() -> None:
+def vit() -> ViTForImageClassification:
     torch.manual_seed(0)
-    config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=16)
-    predictor = ViTForImageClassification(config)
-    predictor.config.patch_size = 8
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=16, patch_size=8
+    )
+    return ViTForImageClassification(config)
+
+
+def test_a_model_asks_about_the_centre() -> None:
+    predictor = vit()
     model = CanonicalizedModel.wrap(predictor, group="c8", canonicalizer="shift")
     x = torch.rand(3, 3, 24, 24)
     with torch.inference_mode():
@@ -88,3 +100,45 @@ def test_a_model_asks_about_the_centre() -> None:
         assert torch.equal(out.logits, predictor(pixel_values=seen).logits)
         bare = model(pixel_values=x, crop=16, canonicalize=False).logits
         assert torch.equal(bare, predictor(pixel_values=x[..., 4:20, 4:20]).logits)
+
+
+@pytest.mark.parametrize("name", ["c8*channels", "hue3*d8", "channels"])
+def test_products_take_the_margin_too(name: str) -> None:
+    """The corners hold what was there, whatever else happened to the colours."""
+    group = get_group(name)
+    x = torch.rand(6, 3, 24, 24)
+    element = torch.randint(group.elements.numel(), (6,), generator=torch.Generator().manual_seed(0))
+    model = CanonicalizedModel.wrap(vit(), group=name, processor=ViTImageProcessorPil())
+    expected = centre(group.act(x, element), 16)
+    assert torch.allclose(model._move(x, element, None, 16), expected, atol=1e-5)
+    if isinstance(group, Product):
+        assert torch.allclose(group.act(x, element, crop=16), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["c8", "c8*channels", "hue6"])
+def test_a_gradient_changes_no_answer(name: str) -> None:
+    """Where gradients are taken, the canonical picture has the margin's pixels as well."""
+    model = CanonicalizedModel.wrap(vit(), group=name, processor=ViTImageProcessorPil())
+    x = torch.rand(3, 3, 24, 24)
+    learned = model.canonicalize(x, crop=16)
+    with torch.no_grad():
+        plain = model.canonicalize(x, crop=16)
+    assert learned.canonical is not None and learned.canonical.requires_grad
+    assert torch.allclose(learned.canonical, plain.canonical, atol=1e-5)
+
+
+def test_maps_of_the_whole_are_labels_of_the_centre() -> None:
+    config = SegformerConfig(
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        depths=[1, 1, 1, 1],
+        decoder_hidden_size=8,
+        num_labels=3,
+    )
+    model = CanonicalizedModel.wrap(SegformerForSemanticSegmentation(config), group="d4")
+    x, maps = torch.rand(2, 3, 48, 48), torch.randint(3, (2, 48, 48))
+    with torch.no_grad():
+        of_the_whole = model(pixel_values=x, labels=maps, crop=32).loss
+        assert of_the_whole == model(pixel_values=x, labels=centre(maps, 32), crop=32).loss
+        bare = model(pixel_values=x, labels=maps, crop=32, canonicalize=False).loss
+        assert bare == model.predictor(pixel_values=centre(x, 32), labels=centre(maps, 32)).loss

@@ -118,6 +118,29 @@ def test_the_results_can_be_read_by_machines(reports: dict[bool, RobustnessRepor
         assert entries is None
 
 
+@pytest.mark.parametrize(
+    ("task", "architecture", "has_pipeline"),
+    [
+        ("audio-classification", "ASTForAudioClassification", True),
+        ("automatic-speech-recognition", "Wav2Vec2ForCTC", True),
+        ("automatic-speech-recognition", "WhisperForConditionalGeneration", True),
+        ("zero-shot-audio-classification", "ClapModel", True),
+        ("audio-xvector", "Wav2Vec2ForXVector", False),
+        ("feature-extraction", "Wav2Vec2Model", False),
+    ],
+)
+def test_the_card_of_what_listens_is_about_sound(task: str, architecture: str, has_pipeline: bool) -> None:
+    facts = replace(BARE, sound=True, task=task, base_architecture=architecture, group="speed12")
+    card = render_card(facts)
+    for word in ("photo", "Image", "upright", "satellite"):
+        assert word not in card, word
+    assert ("import pipeline" in card) == has_pipeline
+    assert "recording.wav" in card
+    assert ("model.generate(" in card) == (architecture == "WhisperForConditionalGeneration")
+    for snippet in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        compile(snippet, "card", "exec")
+
+
 def test_an_untouched_card_is_known_again(reports: dict[bool, RobustnessReport]) -> None:
     for card in (render_card(BARE), render_card(full(reports[True]))):
         assert is_untouched(card)
