@@ -111,14 +111,15 @@ def origin(predictor: PreTrainedModel) -> str | None:
     return name if name is None else where_of(name)
 
 
-def bound_group(group: str | Group, predictor: PreTrainedModel, source: Source) -> Group:
-    """The group, acting on what a predictor reads.
+def bound_group(group: str | Group | None, predictor: PreTrainedModel, source: Source) -> Group:
+    """The group, acting on what a predictor reads; where none is asked for, quarter turns, or speeds of sound.
 
     Raises:
         ValueError: it does not act on that.
     """
-    group = group if isinstance(group, Group) else get_group(group)
     kind = kind_of(predictor.config, input_name(predictor), source.processor)
+    if not isinstance(group, Group):
+        group = get_group(group or ("c4" if isinstance(kind, Pictures) else "speed12"))
     if not isinstance(kind, group.acts_on):
         fitting = [pattern for pattern, build in BUILDERS.items() if isinstance(kind, build(4).acts_on)]
         raise ValueError(

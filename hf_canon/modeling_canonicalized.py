@@ -15,7 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, logging
 
-from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer
+from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer, fitting
 from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
@@ -149,10 +149,10 @@ class CanonicalizedModel(PreTrainedModel):
         Args:
             checkpoint: a Hub id, a folder, or a live model (wrapped as it is, not copied). It may carry LoRA or
                 another PEFT adapter, whose weights are then saved with the canonicalizer's.
-            group: what happens to the inputs, as in `get_group`; "c4" by default.
-            canonicalizer: "orbit" (the default), "equivariant", "shift" or "predictor"; or a `Canonicalizer`; or any
-                scoring network, a module from images `(batch, channels, height, width)` to embeddings
-                `(batch, features)`, to be used on the orbit.
+            group: what happens to the inputs, as in `get_group`; by default "c4" for pictures, "speed12" for sound.
+            canonicalizer: "orbit", "equivariant", "shift", "moment" or "predictor", by default the one that fits the
+                group; or a `Canonicalizer`; or any scoring network, a module from images `(batch, channels, height,
+                width)` to embeddings `(batch, features)`, to be used on the orbit.
             canonicalizer_settings: keyword arguments of the canonicalizer.
             adapter: Hub id or folder of an adapter that was trained with this or another checkpoint of the same input
                 kind. Its canonicalizer is taken over, and told if this checkpoint's processor normalizes otherwise.
@@ -173,7 +173,7 @@ class CanonicalizedModel(PreTrainedModel):
                 f"The adapter {os.fspath(adapter)} has its own group and canonicalizer. "
                 "Leave out group, canonicalizer and canonicalizer_settings, or leave out adapter."
             )
-        group = group if isinstance(group, Group) else get_group(group or "c4")
+        group = get_group(group) if isinstance(group, str) else group
         predictor, source = find_predictor(checkpoint, base_kwargs, class_for)
         if processor is not None:
             source = replace(source, processor=saved_files(processor))
@@ -186,7 +186,7 @@ class CanonicalizedModel(PreTrainedModel):
             return model_class._with_adapter(predictor, source, where, config, hub_kwargs, module)
         group = bound_group(group, predictor, source)
         channels = input_channels(predictor.config)
-        built = make_canonicalizer(canonicalizer or "orbit", group, channels, canonicalizer_settings or {})
+        built = make_canonicalizer(canonicalizer or fitting(group), group, channels, canonicalizer_settings or {})
         config = describe_pair(predictor, source, model_class.task, group, built.name, built.settings)
         model = model_class(config, predictor, built)
         model.processor_files = source.processor
@@ -434,6 +434,8 @@ class CanonicalizedModel(PreTrainedModel):
     ) -> Canonicalization:
         """Find which element happened to each input, and undo it. The predictor is not asked for its answer.
 
+        In training mode the choice among the elements of a finite group has a gradient too.
+
         Args:
             x: `(batch, ...)`, as the checkpoint's processor makes it.
             lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length; pictures have none.
@@ -451,7 +453,8 @@ class CanonicalizedModel(PreTrainedModel):
             require_finite(logits)
         probabilities = logits.softmax(-1)
         element = self.canonicalizer.element(logits)
-        if torch.is_grad_enabled() and logits.requires_grad and self.group.finite:
+        # Outside of training, a caller without no_grad would pay for the whole orbit.
+        if self.training and torch.is_grad_enabled() and logits.requires_grad and self.group.finite:
             canonical = self._straight_through(x, element, probabilities, lengths, crop)
         else:
             canonical = self._move(x, self.group.inverse(element), lengths, crop)

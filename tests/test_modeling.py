@@ -486,3 +486,31 @@ def test_configuration_carries_the_labels(checkpoint: Path, tmp_path: Path) -> N
     assert again.id2label == LABELS and again.base_config.id2label == LABELS
     assert (again.group, again.canonicalizer, again.base_name_or_path) == ("d4", "orbit", str(checkpoint))
     assert json.loads((tmp_path / "adapter/config.json").read_text())["model_type"] == "canonicalized"
+
+
+def test_only_training_pays_for_the_orbit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In evaluation mode a caller who forgot `no_grad` gets one pass, and in training the choice has a gradient."""
+    model = CanonicalizedModel.wrap(vit(), group="d4")
+    orbits: list[torch.Tensor] = []
+    straight_through = model._straight_through
+    monkeypatch.setattr(model, "_straight_through", lambda *args: orbits.append(args[0]) or straight_through(*args))
+    x = pictures(2, 32)
+    model(pixel_values=x)
+    assert not orbits
+    model.train()(pixel_values=x).logits.sum().backward()
+    assert len(orbits) == 1
+    assert any(parameter.grad is not None for parameter in model.canonicalizer.parameters())
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        (None, ("c4", "orbit")),
+        ("so2", ("so2", "shift")),
+        ("hue12", ("hue12", "shift")),
+        ("gamma", ("gamma", "moment")),
+    ],
+)
+def test_a_canonicalizer_that_fits_is_the_default(group: str | None, expected: tuple[str, str]) -> None:
+    model = CanonicalizedModel.wrap(vit(), group=group, processor=ViTImageProcessorPil())
+    assert (model.group.name, model.canonicalizer.name) == expected

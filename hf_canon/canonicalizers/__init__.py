@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..groups import Group
-from .base import Canonicalizer
+from .base import Canonicalizer, fitting
 from .equivariant import EquivariantCanonicalizer
 from .moment import MomentCanonicalizer
 from .orbit import OrbitCanonicalizer
@@ -27,6 +27,7 @@ __all__ = [
     "PredictorCanonicalizer",
     "ShiftCanonicalizer",
     "build_canonicalizer",
+    "fitting",
 ]
 
 

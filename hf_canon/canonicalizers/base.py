@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..groups import Group, OneParameter, Pictures
+from ..groups.color import Hue
 from .thumbnails import inscribed_disc, per_channel, thumbnail
 
 
@@ -94,7 +95,9 @@ def channels_of(group: Group, channels: int) -> dict[str, int]:
 
 
 def fitting(group: Group) -> str:
-    """The name of a canonicalizer for the group, for those that do not fit it to say."""
+    """The name of a canonicalizer that fits the group: the one that is taken unless another is asked for."""
+    if isinstance(group, Hue):
+        return "shift"
     if group.finite:
         return "orbit"
     averaged = isinstance(group, OneParameter) and group.period is None and hasattr(group, "moment")

@@ -35,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--canonicalizer",
-        default="orbit",
-        help="what finds the pose; `hf-canon info` lists the canonicalizers (default: %(default)s)",
+        help="what finds the pose; `hf-canon info` lists the canonicalizers (default: the one that fits the group)",
     )
     parser.add_argument("--output", default="out", help="folder for the adapter (default: %(default)s)")
     parser.add_argument("--epochs", type=positive, default=10, help="default: %(default)s")
@@ -121,7 +120,7 @@ def prepare_output(args: argparse.Namespace) -> str | None:
             raise ValueError(f"There is no checkpoint in {args.output!r} to resume from; leave out --resume.")
         saved = read_config(last)
         for name in ("group", "canonicalizer"):
-            if getattr(saved, name) != getattr(args, name):
+            if getattr(args, name) not in (None, getattr(saved, name)):
                 raise ValueError(
                     f"The training in {args.output!r} had --{name} {getattr(saved, name)}; resume it with the same."
                 )

@@ -179,12 +179,15 @@ class Inputs:
 
     def moved(self, shift: AnyShift) -> "Inputs":
         assert not isinstance(shift, Own)
-        return replace(self, x=shift(self.x, self.lengths), lengths=shift.lengths(self.lengths))
+        x = shift(self.x, self.lengths)
+        return replace(self, x=x, lengths=shift.lengths(self.lengths, x))
 
     def acted(self, group: Group, element: Tensor) -> "Inputs":
         """The inputs, moved by an element each, `(batch,)`."""
-        lengths = None if self.lengths is None else group.moved_lengths(self.lengths, element)
-        return replace(self, x=group.act(self.x, element, self.lengths), lengths=lengths)
+        x = group.act(self.x, element, self.lengths)
+        return replace(
+            self, x=x, lengths=None if self.lengths is None else group.moved_lengths(self.lengths, element, x)
+        )
 
     def untouched(self) -> Any:
         """The predictor's own output."""

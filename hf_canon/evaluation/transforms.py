@@ -59,7 +59,7 @@ class Shift:
         turned = turn_pixels(x, torch.full((len(x),), math.radians(rest), device=x.device), mirror, "bicubic")
         return Shift(90 * quarters)(turned) if quarters else turned
 
-    def lengths(self, lengths: Tensor | None) -> Tensor | None:
+    def lengths(self, lengths: Tensor | None, moved: Tensor) -> Tensor | None:
         """Pictures have none."""
         return lengths
 
@@ -140,10 +140,11 @@ class Moved:
     def __call__(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         return self.group.act(x, self._element(len(x)).to(x.device), lengths)
 
-    def lengths(self, lengths: Tensor | None) -> Tensor | None:
+    def lengths(self, lengths: Tensor | None, moved: Tensor) -> Tensor | None:
+        """How long the moved sounds are, `(batch,)`."""
         if lengths is None:
             return None
-        return self.group.moved_lengths(lengths, self._element(len(lengths)).to(lengths.device))
+        return self.group.moved_lengths(lengths, self._element(len(lengths)).to(lengths.device), moved)
 
     def element(self, group: Group) -> int | float | None:
         """The same element of the model's group, or of hues the nearest; None if that does not undo such things."""

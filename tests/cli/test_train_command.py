@@ -105,7 +105,7 @@ def test_a_missing_checkpoint_is_refused(refuses, train):
 def test_a_text_model_is_refused(refuses, train, text_model):
     train[1] = text_model
     sentence = refuses(*train)
-    assert "BertForSequenceClassification" in sentence and "image" in sentence
+    assert "BertForSequenceClassification, which reads text" in sentence and "pictures" in sentence
 
 
 def test_an_oblong_input_is_refused_with_the_group_that_fits(refuses, train, oblong_checkpoint):

@@ -117,8 +117,8 @@ def test_products_take_the_margin_too(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["c8", "c8*channels", "hue6"])
 def test_a_gradient_changes_no_answer(name: str) -> None:
-    """Where gradients are taken, the canonical picture has the margin's pixels as well."""
-    model = CanonicalizedModel.wrap(vit(), group=name, processor=ViTImageProcessorPil())
+    """Where gradients are taken, which is in training, the canonical picture has the margin's pixels as well."""
+    model = CanonicalizedModel.wrap(vit(), group=name, processor=ViTImageProcessorPil()).train()
     x = torch.rand(3, 3, 24, 24)
     learned = model.canonicalize(x, crop=16)
     with torch.no_grad():
