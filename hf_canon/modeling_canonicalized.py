@@ -442,8 +442,13 @@ class CanonicalizedModel(PreTrainedModel):
             crop: of pictures with a margin, height and width (or the side) of the centre that the predictor is to see.
 
         Raises:
-            ValueError: the group does not fit the shape of the input, or there are numbers in it that are none.
+            ValueError: the group does not fit the shape of the input, or its numbers are whole ones, or none.
         """
+        if not x.is_floating_point():
+            raise ValueError(
+                f"These inputs are whole numbers ({x.dtype}), as files have them, and {type(self.predictor).__name__} "
+                "reads what its own processor makes of them. Use that one."
+            )
         inner = x if crop is None else centre(x, crop)
         self.group.check_shape(inner.shape)
         # Decisions are made in full precision, whatever the predictor and autocast use.

@@ -514,3 +514,9 @@ def test_only_training_pays_for_the_orbit(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_canonicalizer_that_fits_is_the_default(group: str | None, expected: tuple[str, str]) -> None:
     model = CanonicalizedModel.wrap(vit(), group=group, processor=ViTImageProcessorPil())
     assert (model.group.name, model.canonicalizer.name) == expected
+
+
+def test_pixels_as_files_have_them_are_refused() -> None:
+    model = CanonicalizedModel.wrap(vit(), group="c4")
+    with pytest.raises(ValueError, match=r"whole numbers \(torch.uint8\).*its own processor"):
+        model(pixel_values=torch.zeros(1, 3, 32, 32, dtype=torch.uint8))

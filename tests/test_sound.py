@@ -293,7 +293,7 @@ def test_a_slower_spectrogram_is_no_longer(name: str) -> None:
 )
 def test_a_task_loss_reaches_the_canonicalizer(group: str, canonicalizer: str) -> None:
     name = "Wav2Vec2ForSequenceClassification"
-    model = CanonicalizedModel.wrap(sound.build(name), group=group, canonicalizer=canonicalizer)
+    model = CanonicalizedModel.wrap(sound.build(name), group=group, canonicalizer=canonicalizer).train()
     model(**sound.example(name), labels=torch.tensor([0, 1]), objective=TaskLoss()).loss.backward()
     gradients = [parameter.grad for parameter in model.canonicalizer.parameters()]
     assert all(one is not None and one.isfinite().all() for one in gradients)
@@ -337,7 +337,9 @@ class TestSentences:
         whisper = sound.build("WhisperForAudioClassification")
         vit = ViTForImageClassification(ViTConfig(**SMALL))
         with pytest.raises(ValueError, match="reads, sound, as a waveform. Groups that do: .*polarity"):
-            CanonicalizedModel.wrap(wav2vec2)
+            CanonicalizedModel.wrap(wav2vec2, group="c4")
+        default = CanonicalizedModel.wrap(wav2vec2)
+        assert (default.group.name, default.canonicalizer.name) == ("speed12", "shift")
         with pytest.raises(
             ValueError, match="polarity .* reads, sound, as a spectrogram. Groups that do: .*reverse"
         ) as e:
@@ -381,7 +383,7 @@ class TestSentences:
     def test_whole_numbers(self) -> None:
         """They would be heard as sound that is thousands of times too loud."""
         model = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForCTC"), group="reverse")
-        with pytest.raises(ValueError, match=r"whole numbers \(torch.int16\).*Divide by 32768"):
+        with pytest.raises(ValueError, match=r"whole numbers \(torch.int16\).*its own processor"):
             model(input_values=torch.ones(1, 100, dtype=torch.int16))
         with pytest.raises(ValueError, match=r"whole numbers \(int16\).*Divide by 32768"):
             SoundCollator(Wav2Vec2FeatureExtractor())([{"audio": np.ones(100, np.int16)}])

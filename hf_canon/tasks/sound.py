@@ -70,11 +70,6 @@ class CanonicalizedListener(CanonicalizedModel):
     def canonicalize(
         self, x: Tensor, lengths: Tensor | None = None, crop: int | tuple[int, int] | None = None
     ) -> Canonicalization:
-        if not x.is_floating_point():
-            raise ValueError(
-                f"These samples are whole numbers ({x.dtype}), and {type(self.predictor).__name__} reads what its "
-                "feature extractor makes of samples between -1 and 1. Divide by 32768 (int16), and use that one."
-            )
         if not torch.compiler.is_compiling():
             require_finite(x.flatten(1))  # what is no number has no place in a histogram of amplitudes
         return super().canonicalize(x, lengths, crop)
