@@ -98,8 +98,13 @@ class TestCanonicalizer:
     def test_equivariance(self, name: str, group_name: str) -> None:
         """Moving the input by an exact element moves the logits, for large and small, odd and even inputs."""
         canonicalizer = build(name, group_name)
+        group = canonicalizer.group
+        if len(group.exact_elements) == 1 and group.order != 1:
+            with pytest.raises(ValueError, match="but the identity is exact"):
+                check_equivariance(canonicalizer)
+            return
         for size in (19, 32, 33, 64, 97):
-            assert check_equivariance(canonicalizer, inputs(canonicalizer.group, 2, size)) < 1e-4
+            assert check_equivariance(canonicalizer, inputs(group, 2, size)) < 1e-4
 
     def test_element_moves_with_the_input(self, name: str, group_name: str) -> None:
         canonicalizer = build(name, group_name)
