@@ -504,3 +504,28 @@ class TestBatches:
         trainer.train()
         assert "eval_pose_accuracy" in trainer.evaluate()
         assert any(not torch.equal(a, b) for a, b in zip(before, model.canonicalizer.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["WhisperForAudioClassification", "Wav2Vec2ForSequenceClassification"])
+def test_what_is_found_in_a_spectrogram_is_undone_in_the_sound(name: str) -> None:
+    """Each sound moved by its own element, at its own length; and played at double speed, it is longer again."""
+    model = CanonicalizedModel.wrap(sound.build(name), group="speed12")
+    found = torch.tensor([12.0, 0.0, -7.0])
+    model.canonicalizer.element = lambda logits: found  # type: ignore[method-assign]
+    whisper = name.startswith("Whisper")
+    frames = 2 * getattr(model.config.base_config, "max_source_positions", 0)
+    extractor = (
+        WhisperFeatureExtractor(feature_size=model.config.base_config.num_mel_bins, chunk_length=1)
+        if whisper
+        else Wav2Vec2FeatureExtractor()
+    )
+    if whisper:
+        extractor.n_samples, extractor.nb_max_frames = frames * extractor.hop_length, frames
+    sounds = [np.sin(np.arange(n) / 9.0).astype(np.float32) for n in (4000, 3000, 3500)]
+    canonical = model.canonical_sounds(sounds, extractor)
+    assert [len(one) for one in canonical] == [8000, 3000, round(3500 * 2 ** (-7 / 12))]
+    assert torch.equal(canonical[1], torch.from_numpy(sounds[1]))
+    group = get_group("speed12").on(Waveforms(16_000))
+    for one, original, element in zip(canonical, sounds, found, strict=True):
+        alone = group.act(torch.from_numpy(original)[None], -element[None])[0]
+        assert torch.allclose(one, alone[: len(one)], atol=1e-5)

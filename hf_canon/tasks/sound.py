@@ -1,11 +1,12 @@
 """Predictors that listen to sound: a class for each task, with its auto class, its outputs and its labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     AutoModel,
     AutoModelForAudioClassification,
@@ -32,6 +33,7 @@ from ..outputs import (
     ZERO_SHOT_AUDIO,
     Canonicalization,
 )
+from ..sounds import extracted, samples
 
 STREAMING = ("speaker_cache", "num_lookahead_frames", "num_lookback_frames")
 """Arguments of predictors that hear a recording piece by piece."""
@@ -73,6 +75,47 @@ class CanonicalizedListener(CanonicalizedModel):
         if not torch.compiler.is_compiling():
             require_finite(x.flatten(1))  # what is no number has no place in a histogram of amplitudes
         return super().canonicalize(x, lengths, crop)
+
+    @torch.no_grad()
+    def canonical_sounds(self, sounds: Sequence[Any], feature_extractor: Any) -> list[Tensor]:
+        """The sounds themselves in their canonical pose: found in what the predictor reads, undone in the waveform.
+
+        A spectrogram has lost what a waveform still has, and is coarse: warped back by an octave it is blurred. Prefer
+        this where the sounds are at hand, and give what is made of them to the model with `canonicalize=False`.
+
+        Args:
+            sounds: arrays `(samples,)`, or as `datasets` has them.
+            feature_extractor: the checkpoint's, or a processor that has one.
+
+        Returns:
+            A tensor `(samples,)` for each, at the same sampling rate.
+
+        Raises:
+            ValueError: a sound has another sampling rate, several channels, whole numbers for samples, or too few.
+
+        Example:
+            >>> import numpy as np
+            >>> from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
+            >>> tiny = Wav2Vec2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+            ...     conv_dim=(8,), conv_stride=(5,), conv_kernel=(10,), num_conv_pos_embeddings=16,
+            ...     num_conv_pos_embedding_groups=2)
+            >>> model = CanonicalizedModel.wrap(Wav2Vec2ForSequenceClassification(tiny), group="reverse")
+            >>> sounds = [np.sin(np.arange(800.0)), np.sin(np.arange(500.0))]
+            >>> [len(sound) for sound in model.canonical_sounds(sounds, Wav2Vec2FeatureExtractor())]
+            [800, 500]
+        """
+        extractor = getattr(feature_extractor, "feature_extractor", feature_extractor)
+        read = extracted(sounds, extractor)
+        x = read.pop(input_name(self.predictor)).to(self.device)
+        element = self.canonicalize(x, self.lengths(x, read)).element.cpu()
+        rate = extractor.sampling_rate
+        waveforms = [torch.from_numpy(samples(sound, rate)) for sound in sounds]
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        group = self.group.on(Waveforms(rate))
+        undo = group.inverse(element)
+        moved = group.act(pad_sequence(waveforms, batch_first=True), undo, lengths)
+        ends = group.moved_lengths(lengths, undo, moved).tolist()
+        return [one[:end] for one, end in zip(moved, ends, strict=True)]
 
     def arguments(
         self, x: Tensor, lengths: Tensor | None = None, others: dict[str, Any] | None = None

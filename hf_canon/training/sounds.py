@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..sounds import extracted
 from .data import class_labels
 
 READY = ("input_values", "input_features")
@@ -63,39 +64,7 @@ class SoundCollator:
                 "These are sounds, and there is no feature extractor to prepare them: pass the checkpoint's own, "
                 "AutoFeatureExtractor.from_pretrained(...), as processing_class."
             )
-        rate = self.extractor.sampling_rate
-        # The extractors of spectrograms know themselves how far to fill up.
-        fill = {"padding": True} if self.extractor.model_input_names[0] == "input_values" else {}
-        arrays = [samples(sound, rate) for sound in sounds]
-        made = self.extractor(arrays, sampling_rate=rate, return_attention_mask=True, return_tensors="pt", **fill)
-        return dict(made)
-
-
-def samples(sound: Any, rate: int) -> "np.ndarray[Any, Any]":
-    """One sound as `(samples,)`.
-
-    Raises:
-        ValueError: it was sampled at another rate, or has several channels, or whole numbers for samples.
-    """
-    if not isinstance(sound, np.ndarray | Tensor | Sequence):  # as datasets decodes it
-        its_rate, sound = sound["sampling_rate"], sound["array"]
-        if its_rate != rate:
-            raise ValueError(
-                f"A sound was sampled at {its_rate} Hz, and the checkpoint listens at {rate} Hz. Resample the data: "
-                f"dataset.cast_column('audio', Audio(sampling_rate={rate}))."
-            )
-    array = np.asarray(sound)
-    if np.issubdtype(array.dtype, np.integer):
-        raise ValueError(
-            f"The samples of a sound are whole numbers ({array.dtype}), and feature extractors take them to lie "
-            "between -1 and 1. Divide by 32768 (int16)."
-        )
-    array = array.astype(np.float32, copy=False)
-    if array.ndim != 1:
-        raise ValueError(
-            f"A sound has the shape {array.shape}, and one channel (samples,) is wanted. Mix its channels into one."
-        )
-    return array
+        return extracted(sounds, self.extractor)
 
 
 def padded(name: str, sounds: list[Tensor]) -> dict[str, Tensor]:
