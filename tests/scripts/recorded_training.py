@@ -39,7 +39,9 @@ def recording(same_turns: bool) -> Iterator[dict[str, Any]]:
     record: dict[str, Any] = {"seen": [], "turns": [], "losses": []}
     random_act, compute_loss = FinitePlanar.random_act, CanonicalizationTrainer.compute_loss
 
-    def recorded_act(group: Any, x: Tensor, generator: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+    def recorded_act(
+        group: Any, x: Tensor, generator: Any = None, lengths: None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         if generator is not None:  # an evaluation
             return random_act(group, x, generator)
         if same_turns:
