@@ -43,6 +43,7 @@ test: lint test-assets
 # The other assets (stamps, emoji, MobileNetV2) are built here, from Debian packages too.
 bench: setup
 	$(BIN)/python scripts/prepare_offline_assets.py
+	bash scripts/sound_rivals.sh
 	set -e; for script in $(FIGURES); do echo "== $$script"; $(BIN)/python $$script; done
 
 # build/ keeps what was downloaded and measured: remove it by hand.

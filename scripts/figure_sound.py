@@ -1,8 +1,7 @@
 """Figure 4: a frozen Whisper encoder that names the language of a word, against playback speed and pitch.
 
     python scripts/prepare_offline_assets.py --only words whisper
-    python -m pip install --no-deps --target build/sound-rivals librosa==0.11.0 soxr numba llvmlite msgpack pooch \
-        audioread decorator lazy_loader platformdirs requests urllib3 certifi charset-normalizer idna
+    bash scripts/sound_rivals.sh
     python scripts/figure_sound.py
 
 Eight languages, and in the test split words that neither the head nor the canonicalizer has heard. Test clips are

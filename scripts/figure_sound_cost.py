@@ -1,17 +1,10 @@
 """What moving sound costs, and how near it comes to a tone that was transposed on paper: 16 clips of 2 s at 16 kHz.
 
+    bash scripts/sound_rivals.sh
     python scripts/figure_sound_cost.py --json build/figures/sound_cost.json
 
 The two shifters of others are kept apart, in build/sound-rivals, and run in a process of their own, because
 transformers behaves differently where it finds them. Without that folder the script prints our rows only.
-
-    python -m pip install --no-deps --target build/sound-rivals librosa==0.11.0 torchaudio==2.11.0 soxr numba \
-        llvmlite msgpack pooch audioread decorator lazy_loader platformdirs requests urllib3 certifi \
-        charset-normalizer idna
-    rm -f build/sound-rivals/torchaudio/lib/*.so
-
-torchaudio has no build for this torch: its compiled part is removed, which its pitch shifter, all Python, does not
-need.
 
 Every contender is timed in each round, one after the other, on one thread, in cpu time; printed are the median over
 the rounds and the quartiles of the ratio to librosa (to our own pitch shifter without it) in the same round. Every
