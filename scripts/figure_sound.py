@@ -220,7 +220,7 @@ def answers_in_the_sound(model: CanonicalizedModel, sounds: list[list[np.ndarray
     test, found = Clips("test"), []
     for moved in sounds:
         parts = [moved[start : start + BATCH] for start in range(0, len(moved), BATCH)]
-        canonical = [one.numpy() for part in parts for one in model.canonical_sounds(part, test.extractor)]
+        canonical = [one for part in parts for one in model.canonical_sounds(part, test.extractor)]
         found.append(untouched_head(model, encoded(model, test.features(canonical))).argmax(-1))
     return torch.stack(found)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -77,7 +78,7 @@ class CanonicalizedListener(CanonicalizedModel):
         return super().canonicalize(x, lengths, crop)
 
     @torch.no_grad()
-    def canonical_sounds(self, sounds: Sequence[Any], feature_extractor: Any) -> list[Tensor]:
+    def canonical_sounds(self, sounds: Sequence[Any], feature_extractor: Any) -> "list[np.ndarray[Any, Any]]":
         """The sounds themselves in their canonical pose: found in what the predictor reads, undone in the waveform.
 
         A spectrogram has lost what a waveform still has, and is coarse: warped back by an octave it is blurred. Prefer
@@ -88,7 +89,7 @@ class CanonicalizedListener(CanonicalizedModel):
             feature_extractor: the checkpoint's, or a processor that has one.
 
         Returns:
-            A tensor `(samples,)` for each, at the same sampling rate.
+            An array `(samples,)` for each, at the same sampling rate, as feature extractors take them.
 
         Raises:
             ValueError: a sound has another sampling rate, several channels, whole numbers for samples, or too few.
@@ -115,7 +116,7 @@ class CanonicalizedListener(CanonicalizedModel):
         undo = group.inverse(element)
         moved = group.act(pad_sequence(waveforms, batch_first=True), undo, lengths)
         ends = group.moved_lengths(lengths, undo, moved).tolist()
-        return [one[:end] for one, end in zip(moved, ends, strict=True)]
+        return [one[:end].numpy() for one, end in zip(moved, ends, strict=True)]
 
     def arguments(
         self, x: Tensor, lengths: Tensor | None = None, others: dict[str, Any] | None = None
