@@ -58,7 +58,7 @@ class PredictorCanonicalizer(Canonicalizer):
         if not group.finite:
             raise ValueError(
                 f"The 'predictor' canonicalizer (and Distillation, which asks it) tries every element, and "
-                f"{group.name} has infinitely many. Use a finite group such as 'c8' or 'hue12', or "
+                f"{group.name} has infinitely many. Use a finite group, or "
                 f"canonicalizer={fitting(group)!r} and no distillation."
             )
         if score not in SCORES:
