@@ -26,6 +26,8 @@ class CanonicalizedConfig(PreTrainedConfig):
         predictor_peft: the PEFT adapters that the predictor carries, and which of them are active.
         task: what the predictor is for, as `pipeline` calls it.
         training: what the canonicalizer was trained on and how, as far as it is known.
+        calibration: what `hf_canon.calibrate` found, as `Calibration` has it; None for an adapter that was not.
+        decision: the rule by which a posterior becomes a decision, unless a call names another.
     """
 
     model_type = "canonicalized"
@@ -45,6 +47,8 @@ class CanonicalizedConfig(PreTrainedConfig):
     predictor_peft: dict[str, Any] | None = None
     task: str | None = None
     training: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
+    decision: str = "argmax"
 
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.base_config, dict):

@@ -219,7 +219,7 @@ def describe_move(
             f"It is not known how the pictures of {where} or those of {source.name} are normalized, and the adapter "
             "takes them to be alike. If they are not, pass pixel_values as the adapter's own checkpoint takes them."
         )
-    return describe_pair(
+    config = describe_pair(
         predictor,
         source,
         task,
@@ -229,6 +229,15 @@ def describe_move(
         training=adapter.training,
         canonicalizer_input=renormalized(adapter.canonicalizer_input, ours, theirs),
     )
+    same = config.base_fingerprint is not None and config.base_fingerprint == adapter.base_fingerprint
+    if same:
+        config.calibration, config.decision = adapter.calibration, adapter.decision
+    elif adapter.calibration is not None:
+        logger.warning(
+            f"The adapter {where} was calibrated with another checkpoint, and how much harm it does to this one is "
+            "not known: its calibration is left out, and it decides by 'argmax'. Call hf_canon.calibrate."
+        )
+    return config
 
 
 def renormalized(

@@ -46,8 +46,9 @@ from .loading import (
     where_of,
     within_reach,
 )
-from .outputs import PLACED, UNPLACED, Canonicalization, Rows, carry_back
+from .outputs import PLACED, UNPLACED, Canonicalization, Members, Move, Rows, averaged, carry_back, moved, scale_of
 from .peft import add_peft, carries_peft, freeze_statistics, peft_names
+from .selection import Calibration, DecisionRule, chosen_rule, confidence, decide, rank
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -91,6 +92,8 @@ class CanonicalizedModel(PreTrainedModel):
     auto_class: ClassVar[Any]
     rows: ClassVar[Rows]
     """How each field of the predictor's output moves with the picture."""
+    averages: ClassVar[tuple[str, ...]] = ()
+    """Its fields that can be averaged over poses; the others are those of the likeliest one."""
 
     def __init__(
         self,
@@ -228,6 +231,7 @@ class CanonicalizedModel(PreTrainedModel):
         token: str | bool | None = None,
         predictor: PreTrainedModel | None = None,
         canonicalizer: nn.Module | None = None,
+        decision: str | None = None,
         **base_kwargs: Any,
     ) -> "CanonicalizedModel":
         """Load an adapter and the checkpoint that it was trained for.
@@ -240,11 +244,14 @@ class CanonicalizedModel(PreTrainedModel):
             predictor: a live model to use in place of the recorded checkpoint.
             canonicalizer: the canonicalizer, or the scoring network of an `orbit`, that `wrap` was given as a module;
                 the saved weights are loaded into it.
+            decision: the rule in `hf_canon.selection` by which the model decides from then on, in place of the one
+                that the adapter was saved with.
             base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`,
                 `attn_implementation`, ...).
 
         Raises:
-            ValueError: what is there is not an adapter of hf_canon, or its weights do not fit its configuration.
+            ValueError: what is there is not an adapter of hf_canon, its weights do not fit its configuration, or it
+                cannot decide by that rule.
             OSError: the adapter or its checkpoint cannot be found.
         """
         from .tasks import class_of
@@ -258,6 +265,9 @@ class CanonicalizedModel(PreTrainedModel):
             base_kwargs.pop(consumed, None)
         config = require_adapter(where, config, hub_kwargs)
         model_class = class_of(config, where)
+        if decision is not None:
+            calibration = None if config.calibration is None else Calibration.from_dict(config.calibration)
+            config.decision = chosen_rule(decision, calibration, bool(model_class.averages), model_class.task).name
         if predictor is not None:
             predictor, source = live_predictor(predictor)
             return model_class._with_adapter(predictor, source, where, config, hub_kwargs, canonicalizer, peft=True)
@@ -358,6 +368,7 @@ class CanonicalizedModel(PreTrainedModel):
             )
         if not is_main_process:
             return
+        self._forget_stale_calibration()
         from .hub import complete_folder, is_repository, require_ours, staged_folder
 
         require_ours(save_directory)
@@ -383,6 +394,16 @@ class CanonicalizedModel(PreTrainedModel):
                 self.config.save_pretrained(folder)
                 save_file(own, Path(folder) / SAFE_WEIGHTS_NAME, metadata={"format": "pt"})
             complete_folder(folder, save_directory, self.processor_files, report, export_code, overwrite_card)
+
+    def _forget_stale_calibration(self) -> None:
+        """A calibration holds for the weights that it was made with, and for no others."""
+        calibration = self.calibration
+        if calibration is not None and differ(fingerprint(self.canonicalizer), calibration.canonicalizer):
+            logger.warning(
+                "The canonicalizer was trained on since it was calibrated, and what the calibration promised no "
+                "longer holds: it is left out, and the rule is 'argmax' again. Call hf_canon.calibrate once more."
+            )
+            self.config.calibration, self.config.decision = None, "argmax"
 
     def push_to_hub(  # type: ignore[override]
         self,
@@ -429,8 +450,28 @@ class CanonicalizedModel(PreTrainedModel):
         for name, parameter in self.predictor.named_parameters():
             parameter.requires_grad_(trained and (not added or name in added))
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """What `hf_canon.calibrate` found; None for a model that was not calibrated."""
+        found = self.config.calibration
+        return None if found is None else Calibration.from_dict(found)
+
+    def rule(self, name: str | None = None) -> DecisionRule:
+        """The decision rule of that name, by default the adapter's own. Training goes by the likeliest element.
+
+        Raises:
+            ValueError: there is no such rule, it needs a calibration that this model does not have, or it averages
+                answers that cannot be averaged.
+        """
+        name = "argmax" if self.training else name or self.config.decision
+        return chosen_rule(name, self.calibration, bool(self.averages), self.task)
+
     def canonicalize(
-        self, x: Tensor, lengths: Tensor | None = None, crop: int | tuple[int, int] | None = None
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        crop: int | tuple[int, int] | None = None,
+        decision: str | None = None,
     ) -> Canonicalization:
         """Find which element happened to each input, and undo it. The predictor is not asked for its answer.
 
@@ -440,15 +481,18 @@ class CanonicalizedModel(PreTrainedModel):
             x: `(batch, ...)`, as the checkpoint's processor makes it.
             lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length; pictures have none.
             crop: of pictures with a margin, height and width (or the side) of the centre that the predictor is to see.
+            decision: the name of a rule in `hf_canon.selection`, in place of the adapter's own.
 
         Raises:
-            ValueError: the group does not fit the shape of the input, or its numbers are whole ones, or none.
+            ValueError: the group does not fit the shape of the input, or its numbers are whole ones, or none; or there
+                is no such rule, or not for this model.
         """
         if not x.is_floating_point():
             raise ValueError(
                 f"These inputs are whole numbers ({x.dtype}), as files have them, and {type(self.predictor).__name__} "
                 "reads what its own processor makes of them. Use that one."
             )
+        rule, calibration = self.rule(decision), self.calibration
         inner = x if crop is None else centre(x, crop)
         self.group.check_shape(inner.shape)
         # Decisions are made in full precision, whatever the predictor and autocast use.
@@ -456,14 +500,26 @@ class CanonicalizedModel(PreTrainedModel):
             logits = self.canonicalizer(inner, lengths).float()
         if not torch.compiler.is_compiling():
             require_finite(logits)
-        probabilities = logits.softmax(-1)
-        element = self.canonicalizer.element(logits)
+        probabilities = (logits if calibration is None else logits / calibration.temperature).softmax(-1)
+        found = self.canonicalizer.element(logits)
+        decided, members, size = decide(probabilities, found, self.group, rule, calibration)
+        element = decided.element
         # Outside of training, a caller without no_grad would pay for the whole orbit.
         if self.training and torch.is_grad_enabled() and logits.requires_grad and self.group.finite:
             canonical = self._straight_through(x, element, probabilities, lengths, crop)
         else:
             canonical = self._move(x, self.group.inverse(element), lengths, crop)
-        return Canonicalization(element=element, probabilities=probabilities, canonical=canonical, logits=logits)
+        return Canonicalization(
+            element=element,
+            probabilities=probabilities,
+            canonical=canonical,
+            logits=logits,
+            confidence=confidence(probabilities, self.group, found),
+            set=members,
+            size=size,
+            passes=decided.passes,
+            action=decided.action,
+        )
 
     def _move(self, x: Tensor, element: Tensor, lengths: Tensor | None, crop: int | tuple[int, int] | None) -> Tensor:
         """Each input moved by its own element; of pictures with a margin the centre, into which a turn brings what
@@ -517,6 +573,7 @@ class CanonicalizedModel(PreTrainedModel):
         crop: int | tuple[int, int] | None = None,
         input_values: Tensor | None = None,
         input_features: Tensor | None = None,
+        decision: str | None = None,
         **kwargs: Any,
     ) -> ModelOutput:
         """The predictor's answer for the canonical input, carried back to the pose of the input.
@@ -535,11 +592,14 @@ class CanonicalizedModel(PreTrainedModel):
                 that centre.
             input_values: `(batch, samples)`, or a spectrogram, for predictors that listen.
             input_features: a spectrogram, for predictors that call it so.
+            decision: the name of a rule in `hf_canon.selection`, in place of the adapter's own. Where it asks about
+                several elements, the loss and the fields that are not averaged are those of the likeliest.
             kwargs: passed to the predictor.
 
         Raises:
             ValueError: the group does not fit the input, the pictures are padded, an argument has places in the
-                picture that cannot be moved, or the predictor returns a field that cannot be carried back.
+                picture that cannot be moved, the predictor returns a field that cannot be carried back, or there is no
+                such decision rule, or not for this model.
         """
         kwargs.pop("return_dict", None)
         given = _given(pixel_values=pixel_values, input_values=input_values, input_features=input_features)
@@ -552,11 +612,12 @@ class CanonicalizedModel(PreTrainedModel):
             return self.predictor(**{input_name(self.predictor): inner}, **_given(labels=labels), **kwargs)
         if element is not None and labels is None and self.training:
             return ImageClassifierOutput(loss=self.canonicalizer.pose_loss(inner, element, lengths=lengths))
-        canonicalization = self.canonicalize(x, lengths, crop)
+        canonicalization = self.canonicalize(x, lengths, crop, decision)
         assert canonicalization.canonical is not None
         undo = self.group.inverse(canonicalization.element)
+        given_besides = kwargs
         if labels is not None:
-            kwargs["labels"] = self.canonical_labels(labels, undo)
+            kwargs = {**kwargs, "labels": self.canonical_labels(labels, undo)}
         kwargs = self.canonical_arguments(kwargs, undo)
         canonical = canonicalization.canonical.to(self.dtype)
         canonical_lengths = None if lengths is None else self.group.moved_lengths(lengths, undo, canonical)
@@ -565,7 +626,53 @@ class CanonicalizedModel(PreTrainedModel):
             pose_loss = self.canonicalizer.pose_loss(inner, element, lengths=lengths)
             output["loss"] = pose_loss if labels is None else output.loss + pose_loss
         frames = None if canonical_lengths is None else self.frames(x, canonical_lengths)
-        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config, frames)
+        answer = carry_back(output, self.rows, self.group, canonicalization, self.predictor.config, frames)
+        if self.rule(decision).averages:
+            self._average(answer, canonicalization, x, lengths, crop, given_besides)
+        return answer
+
+    def _average(
+        self,
+        answer: ModelOutput,
+        found: Canonicalization,
+        x: Tensor,
+        lengths: Tensor | None,
+        crop: int | tuple[int, int] | None,
+        arguments: dict[str, Any],
+    ) -> None:
+        """Ask the predictor about the other elements of a decision, all in one batch, and average them into `answer`:
+        the weighted frames of Dym et al. (arXiv 2402.16077), sum over g of p(g | x) rho_out(g) p(rho_in(g)^-1 x)."""
+        assert found.probabilities is not None and found.passes is not None
+        ranking = rank(found.probabilities, self.group, found.element)
+        asked = torch.arange(ranking.element.shape[1], device=x.device) < found.passes.unsqueeze(1)
+        weight = ranking.probability * asked
+        weight = weight / weight.sum(1, keepdim=True)
+        item, place = asked[:, 1:].nonzero(as_tuple=True)
+        if not len(item):
+            return
+        place = place + 1
+        element = ranking.element[item, place]
+        undo = self.group.inverse(element)
+        before = None if lengths is None else lengths[item]
+        canonical = self._move(x[item], undo, before, crop).to(self.dtype)
+        after = None if before is None else self.group.moved_lengths(before, undo, canonical)
+        others = self.canonical_arguments(self.arguments_of(arguments, item, len(x)), undo)
+        output = self.predictor(**self.arguments(canonical, after, others))
+        frames = None if after is None else self.frames(x, after)
+        height, width = canonical.shape[-2:]
+        move = Move(self.group, element, (height, width), self.predictor.config, frames)
+        fields = {name: output[name] for name in self.averages if isinstance(output.get(name), Tensor)}
+        members = Members(weight[:, 0], item, weight[item, place])
+        for name, further in moved(fields, self.rows, move).items():
+            scale = scale_of(name, further, self.predictor.config)
+            answer[name] = averaged(answer[name], further, members, scale)
+
+    def arguments_of(self, arguments: dict[str, Any], item: Tensor, batch: int) -> dict[str, Any]:
+        """The predictor's other arguments for some of the inputs of a batch."""
+        return {
+            name: value[item] if isinstance(value, Tensor) and value.ndim and len(value) == batch else value
+            for name, value in arguments.items()
+        }
 
     def _input(self, given: dict[str, Tensor]) -> Tensor:
         """What the predictor is to look at or listen to, of the inputs that were given."""

@@ -5,6 +5,7 @@ refused by name: an answer in the wrong coordinates is worse than none.
 """
 
 from . import pictures, sound, text, to_pictures
+from .averaging import Members, averaged, scale_of
 from .carrying import Canonicalization, carry_back, moved
 from .masks import MASK_GENERATION
 from .moves import Move, Rows, boxes, by_shape, invariant, left_out, pixels, plane
@@ -47,9 +48,11 @@ __all__ = [
     "ZERO_SHOT",
     "ZERO_SHOT_AUDIO",
     "Canonicalization",
+    "Members",
     "Move",
     "Rows",
     "attention",
+    "averaged",
     "boxes",
     "by_shape",
     "carry_back",
@@ -60,6 +63,7 @@ __all__ = [
     "moved",
     "pixels",
     "plane",
+    "scale_of",
 ]
 
 CANNOT: dict[str, str] = {**pictures.CANNOT, **text.CANNOT, **to_pictures.CANNOT, **sound.CANNOT}

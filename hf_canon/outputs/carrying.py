@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers.utils import ModelOutput
 
 from ..groups import Group
+from ..selection import Action
 from .moves import Move, Rows, Transport, invariant, left_out
 
 
@@ -20,14 +21,39 @@ class Canonicalization(ModelOutput):
     Args:
         element: `(batch,)`, indices into `group.elements`, or parameters of a continuous group.
         probabilities: `(batch, |G|)`, the posterior p(g | x); over evenly spaced bins for a continuous group.
-        canonical: what the predictor saw, in the shape of the input.
+        canonical: what the predictor saw, in the shape of the input; where it was asked about several elements, for
+            the first of them.
         logits: `(batch, |G|)`, what the canonicalizer said.
+        confidence: `(batch,)`, the probability of the likeliest element (of a continuous group, of all that lies
+            within its tolerance). It is the likeliest even where the decision rule did not undo it.
+        set: bool `(batch, |G|)`, the elements of which one is the true one with the probability that the adapter was
+            calibrated for; None if it was not.
+        size: `(batch,)`, how many elements are in the set, or for a continuous group modes of the posterior.
+        passes: `(batch,)`, about how many elements the predictor was asked.
+        action: `(batch,)`, what the decision rule did: an `Action`, and `actions` in words.
     """
 
     element: Tensor = None  # type: ignore[assignment]  # ModelOutput wants a default
     probabilities: Tensor | None = None
     canonical: Tensor | None = None
     logits: Tensor | None = None
+    confidence: Tensor | None = None
+    set: Tensor | None = None
+    size: Tensor | None = None
+    passes: Tensor | None = None
+    action: Tensor | None = None
+
+    @property
+    def abstained(self) -> Tensor:
+        """Bool `(batch,)`: which answers are not to be relied on. None are, unless the rule is `abstain`."""
+        assert self.action is not None
+        return self.action == Action.ABSTAINED
+
+    @property
+    def actions(self) -> list[str]:
+        """What the decision rule did, in words: "canonicalized", "averaged", "left alone" or "abstained"."""
+        assert self.action is not None
+        return [Action(one).words for one in self.action.tolist()]
 
 
 def carry_back(

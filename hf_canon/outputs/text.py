@@ -11,6 +11,7 @@ TEXT: Rows = {
             "sequences",
             "sequences_scores",
             "beam_indices",
+            "cache",
             "past_key_values",
             "rope_deltas",
             "aux_loss",

@@ -17,6 +17,7 @@ class CanonicalizedForFeatureExtraction(CanonicalizedModel):
     task = "image-feature-extraction"
     auto_class = AutoModel
     rows = FEATURES
+    averages = ("pooler_output", "last_hidden_state")
 
 
 class AutoBackboneFromAnywhere(_BaseAutoModelClass):

@@ -53,7 +53,7 @@ class CanonicalizedWriter(CanonicalizedModel):
         return super().forward(pixel_values, labels=labels, **kwargs)
 
     @torch.no_grad()
-    def generate(self, *args: Any, canonicalize: bool = True, **kwargs: Any) -> Any:
+    def generate(self, *args: Any, canonicalize: bool = True, decision: str | None = None, **kwargs: Any) -> Any:
         """What the predictor writes about the canonical input, which is found once, before the first word.
 
         Words that say where something is, or when (`<loc_0123>`, "on the left", time stamps), are about the canonical
@@ -62,6 +62,7 @@ class CanonicalizedWriter(CanonicalizedModel):
         Args:
             args: of the predictor's `generate`.
             canonicalize: False gives the predictor's own answer for the input as it is.
+            decision: as in `forward`.
             kwargs: of the predictor's `generate`.
 
         Returns:
@@ -78,7 +79,7 @@ class CanonicalizedWriter(CanonicalizedModel):
         if x is None or not canonicalize:
             return predictor.generate(**arguments, **({} if x is None else {input_name(self.predictor): x}))
         lengths = self.lengths(x, arguments)
-        canonicalization = self.canonicalize(x, lengths)
+        canonicalization = self.canonicalize(x, lengths, decision=decision)
         assert canonicalization.canonical is not None
         undo = self.group.inverse(canonicalization.element)
         arguments = self.canonical_arguments(arguments, undo)
@@ -114,7 +115,11 @@ class CanonicalizedForImageTextToText(CanonicalizedWriter):
     auto_class = AutoModelForImageTextToText
 
     def canonicalize(
-        self, x: Tensor, lengths: Tensor | None = None, crop: int | tuple[int, int] | None = None
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        crop: int | tuple[int, int] | None = None,
+        decision: str | None = None,
     ) -> Canonicalization:
         """As `CanonicalizedModel.canonicalize`; `x` may have dimensions of size 1 for the one picture of a text.
 
@@ -122,14 +127,14 @@ class CanonicalizedForImageTextToText(CanonicalizedWriter):
             ValueError: also where there are several pictures, or tiles of one.
         """
         if x.ndim <= 4:
-            return super().canonicalize(x, lengths, crop)
+            return super().canonicalize(x, lengths, crop, decision)
         if any(size != 1 for size in x.shape[1:-3]):
             raise ValueError(
                 f"These pixel_values {tuple(x.shape)} are several pictures for each text, or tiles of one, each of "
                 "which would turn by itself. Give one picture that is not cut into tiles "
                 "(processor(..., do_image_splitting=False) for those that know it), or pass canonicalize=False."
             )
-        found = super().canonicalize(x.flatten(0, -4), lengths, crop)
+        found = super().canonicalize(x.flatten(0, -4), lengths, crop, decision)
         assert found.canonical is not None
         found.canonical = found.canonical.view(*x.shape[:-3], *found.canonical.shape[-3:])
         return found

@@ -37,6 +37,7 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
     task = "image-classification"
     auto_class = AutoModelForImageClassification
     rows = CLASSIFICATION
+    averages = ("logits", "cls_logits", "distillation_logits")
 
 
 class CanonicalizedWithMaps(CanonicalizedModel):
@@ -72,6 +73,7 @@ class CanonicalizedForSemanticSegmentation(CanonicalizedWithMaps):
     task = "image-segmentation"
     auto_class = AutoModelForSemanticSegmentation
     rows = SEGMENTATION
+    averages = ("logits",)
 
 
 class CanonicalizedForDepthEstimation(CanonicalizedWithMaps):
@@ -80,6 +82,7 @@ class CanonicalizedForDepthEstimation(CanonicalizedWithMaps):
     task = "depth-estimation"
     auto_class = AutoModelForDepthEstimation
     rows = DEPTH
+    averages = ("predicted_depth",)
 
 
 class CanonicalizedWithBoxes(CanonicalizedModel):
@@ -137,6 +140,15 @@ class CanonicalizedForZeroShotImageClassification(CanonicalizedModel):
     task = "zero-shot-image-classification"
     auto_class = AutoModelForZeroShotImageClassification
     rows = ZERO_SHOT
+    averages = ("logits_per_image", "image_embeds")
+
+    def arguments_of(self, arguments: dict[str, Any], item: Tensor, batch: int) -> dict[str, Any]:
+        """All of them: the words are those of every picture."""
+        return arguments
+
+    def _average(self, answer: ModelOutput, *args: Any) -> None:
+        super()._average(answer, *args)
+        answer["logits_per_text"] = answer["logits_per_image"].t()
 
 
 MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [

@@ -71,11 +71,15 @@ class CanonicalizedListener(CanonicalizedModel):
         return lengths
 
     def canonicalize(
-        self, x: Tensor, lengths: Tensor | None = None, crop: int | tuple[int, int] | None = None
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        crop: int | tuple[int, int] | None = None,
+        decision: str | None = None,
     ) -> Canonicalization:
         if not torch.compiler.is_compiling():
             require_finite(x.flatten(1))  # what is no number has no place in a histogram of amplitudes
-        return super().canonicalize(x, lengths, crop)
+        return super().canonicalize(x, lengths, crop, decision)
 
     @torch.no_grad()
     def canonical_sounds(self, sounds: Sequence[Any], feature_extractor: Any) -> "list[np.ndarray[Any, Any]]":
@@ -199,6 +203,7 @@ class CanonicalizedForAudioClassification(CanonicalizedListener):
     task = "audio-classification"
     auto_class = AutoModelForAudioClassification
     rows = AUDIO_CLASSIFICATION
+    averages = ("logits",)
 
 
 class CanonicalizedForCTC(CanonicalizedListener):
@@ -240,6 +245,7 @@ class CanonicalizedForAudioXVector(CanonicalizedListener):
     task = "audio-xvector"
     auto_class = AutoModelForAudioXVector
     rows = XVECTOR
+    averages = ("logits", "embeddings")
 
     @property
     def fewest_frames(self) -> int:  # type: ignore[override]
