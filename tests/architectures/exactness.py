@@ -170,6 +170,8 @@ def coverage(task: str) -> dict[str, str]:
     untried = {name: why for module in MODULES for name, why in module.WITHOUT.items()}
     found = {}
     for name in architectures(task):
+        if not any(name in module.TINY for module in MODULES):  # transformers has grown since
+            untried.setdefault(name, "newer than the tiny models of the tests")
         tried = f"not tried: {untried[name]}" if name in untried else "works"
         found[name] = CANNOT.get(name, tried if name in TASKS else "is not covered")
     return found
