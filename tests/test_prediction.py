@@ -135,7 +135,8 @@ def test_every_row_has_the_answer_of_the_python_call(answer, read, processor, ma
         assert row["probability"] == pytest.approx(out.logits.softmax(-1).max().item(), abs=1e-5)
         assert row[number] == pytest.approx(element, abs=1e-4)
         assert row["element"] == model.group.describe(row[number])
-        assert row["pose_probability"] == pytest.approx(out.canonicalization.probabilities.max().item(), abs=1e-5)
+        assert row["pose_probability"] == pytest.approx(out.canonicalization.confidence.item(), abs=1e-5)
+        assert row["action"] == "canonicalized"
 
 
 def test_parts_are_fixed_ranges_and_no_batch_crosses_one(answer, model, tmp_path):

@@ -26,13 +26,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a checkpoint without adapter: 'predictor' takes the pose in which the checkpoint is surest, one "
         "pass for each element of the group; every other canonicalizer needs `hf-canon train`",
     )
+    parser.add_argument(
+        "--decision",
+        choices=["argmax", "conformal", "orbit", "identity", "abstain"],
+        help="the rule that decides which poses the checkpoint is asked about, in place of the adapter's own",
+    )
 
 
 def load_model(args: argparse.Namespace) -> "CanonicalizedModel":
     """The model that `add_model_arguments` describes, on this machine's accelerator if it has one.
 
     Raises:
-        ValueError: nothing can be read there; or `--group` is missing for a checkpoint, or given for an adapter.
+        ValueError: nothing can be read there; `--group` is missing for a checkpoint, or given for an adapter; or the
+            model cannot decide by that rule.
     """
     import torch
 
@@ -49,6 +55,8 @@ def load_model(args: argparse.Namespace) -> "CanonicalizedModel":
         )
     else:
         model = CanonicalizedModel.wrap(args.model, group=args.group, canonicalizer=args.canonicalizer)
+    if args.decision is not None:
+        model.config.decision = model.rule(args.decision).name
     device = torch.accelerator.current_accelerator(check_available=True)
     return model if device is None else model.to(device)  # type: ignore[arg-type]
 

@@ -62,6 +62,7 @@ def describe(repository: str) -> Iterator[str]:
 
 def describe_adapter(repository: str, config: "CanonicalizedConfig") -> dict[str, str]:
     from ..hub import read_facts
+    from ..selection import Calibration
 
     facts = read_facts(files_of(repository, config), repository)
     base = [str(config.base_name_or_path or facts.base_architecture)]
@@ -84,6 +85,10 @@ def describe_adapter(repository: str, config: "CanonicalizedConfig") -> dict[str
         rows["PEFT"] = f"{', '.join(facts.peft)} on the predictor"
     for name, value in (facts.training or {}).get("data", {}).items():
         rows[f"trained on, {name}"] = str(value)
+    if config.calibration is not None:
+        rows["decision rule"] = facts.decision
+        promises = Calibration.from_dict(config.calibration).promises
+        rows |= {f"calibrated, {name}": text for name, text in promises.items()}
     if facts.report is not None:
         report = facts.report
         what = "accuracy" if report.labelled else "agreement"

@@ -13,8 +13,9 @@ NAME = "predict"
 SUMMARY = "classify images, and say what had happened to each"
 DESCRIPTION = """\
 Classify images. One line for each, separated by tabs: file, label, probability,
-and the element of the group that was found and undone. EXIF orientation is
-honoured. A file that cannot be read is reported on stderr, and the rest go on.
+the element of the group that was undone, and what the decision rule did, such as
+"abstained" where the answer is not to be relied on. EXIF orientation is honoured.
+A file that cannot be read is reported on stderr, and the rest go on.
 
 Or classify a data set of any size, into a folder of parquet files with a row for
 each input. An image that cannot be read has a row that says so. The same command
@@ -117,5 +118,6 @@ def answer_images(args: argparse.Namespace) -> int:
             out = model(**processor(picture, return_tensors="pt").to(model.device, model.dtype))
         probability, label = out.logits[0].float().softmax(-1).max(-1)
         element = model.group.describe(out.canonicalization.element[0].item())
-        tqdm.write(f"{path}\t{names[int(label)]}\t{probability:.3f}\t{element}", file=sys.stdout)
+        action = out.canonicalization.actions[0]
+        tqdm.write(f"{path}\t{names[int(label)]}\t{probability:.3f}\t{element}\t{action}", file=sys.stdout)
     return exit_code

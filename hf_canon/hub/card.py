@@ -41,6 +41,8 @@ class AdapterFacts:
         training: what the canonicalizer was trained on and how: `data` and `arguments`.
         report: what `evaluate_robustness` found.
         plot: whether the report is drawn in `PLOT_FILE`.
+        calibration: what `hf_canon.calibrate` found, as the configuration has it.
+        decision: the rule by which the adapter decides.
     """
 
     name: str
@@ -62,6 +64,8 @@ class AdapterFacts:
     training: dict[str, Any] | None = None
     report: RobustnessReport | None = None
     plot: bool = False
+    calibration: dict[str, Any] | None = None
+    decision: str = "argmax"
 
 
 def render_card(facts: AdapterFacts) -> str:

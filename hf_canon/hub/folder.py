@@ -92,7 +92,7 @@ def complete_folder(
     Args:
         folder: where configuration and weights are.
         target: where they will be. An edited card that is there stays; so does a processor for the same checkpoint,
-            and a report on the same weights.
+            and a report on the same weights and decision rule.
         processor: the files, by name, that describe the checkpoint's processor.
         report: replaces a report that is there.
         export_code: add the file for `trust_remote_code`.
@@ -116,7 +116,7 @@ def complete_folder(
                 f"{config.canonicalizer!r} over {config.group}. Give the report of this model."
             )
         add_report(folder, report)
-    elif same_base and same_weights(folder, target):
+    elif before is not None and same_base and same_weights(folder, target) and before.decision == config.decision:
         for name in (REPORT_FILE, PLOT_FILE):
             if (target / name).exists():
                 (folder / name).write_bytes((target / name).read_bytes())
@@ -213,6 +213,8 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         training=config.training,
         report=report,
         plot=report is not None and (folder / PLOT_FILE).exists(),
+        calibration=config.calibration,
+        decision=config.decision,
     )
 
 

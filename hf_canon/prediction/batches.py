@@ -1,6 +1,5 @@
 """From rows to batches, and from batches to answers."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -11,9 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
-from ..outputs import Canonicalization
 from ..pictures import broken_because, process
 from .rows import Row
 
@@ -113,27 +110,17 @@ def answers_to(model: CanonicalizedModel, pixel_values: Tensor) -> Iterator[Row]
     with torch.inference_mode():
         out = model(pixel_values=pixel_values.to(model.device, model.dtype))
         probability, label = out.logits.float().softmax(-1).max(-1)
-        certainty = probability_of_element(model.group, out.canonicalization)
     element = out.canonicalization.element
     names: dict[Any, str] = model.config.id2label or {}
     number = "element_index" if model.group.finite else "element_angle"
-    columns = (label.tolist(), probability.tolist(), element.tolist(), certainty.tolist())
-    for best, likely, pose, certain in zip(*columns, strict=True):
+    sure, actions = out.canonicalization.confidence.tolist(), out.canonicalization.actions
+    columns = (label.tolist(), probability.tolist(), element.tolist(), sure, actions)
+    for best, likely, pose, certain, action in zip(*columns, strict=True):
         yield {
             "label": names[best],
             "probability": likely,
             "element": model.group.describe(pose),
             number: pose,
             "pose_probability": certain,
+            "action": action,
         }
-
-
-def probability_of_element(group: Group, found: Canonicalization) -> Tensor:
-    """The posterior of the elements that were undone, `(batch,)`; for a continuous group, of the bins they are in."""
-    assert found.probabilities is not None
-    if group.finite:
-        index = found.element
-    else:
-        bins = found.probabilities.shape[-1]
-        index = (found.element / (2 * math.pi) * bins).round().long() % bins
-    return found.probabilities.gather(-1, index.unsqueeze(-1)).squeeze(-1)

@@ -50,7 +50,8 @@ def predict_dataset(
     | `label`, `probability` | the predictor's answer for the canonical input |
     | `element` | what was found and undone, in words |
     | `element_index`; `element_angle` for a continuous group | the same as a number; in radians |
-    | `pose_probability` | posterior of that element |
+    | `pose_probability` | how sure the canonicalizer is of the likeliest element |
+    | `action` | what the decision rule did: canonicalized, averaged, left alone or abstained |
     | `error` | null, or why the picture cannot be read. The answer's columns are then null |
 
     `datasets.load_dataset("parquet", data_files="output/*.parquet")` reads them all, in order.

@@ -27,6 +27,7 @@ ANSWER_COLUMNS = {
     "element_index": "int64",
     "element_angle": "float32",
     "pose_probability": "float32",
+    "action": "string",
     "error": "string",
 }
 

@@ -1,0 +1,76 @@
+"""`hf-canon calibrate`: a face over `calibrate`."""
+
+import argparse
+
+from .checkpoints import load_processor, read_config
+from .numbers import count
+from .pictures import DATA_HELP, check_fit, load_pictures, naming_broken_pictures
+
+NAME = "calibrate"
+SUMMARY = "find out when an adapter may act, with a bound on the harm"
+DESCRIPTION = """\
+Find the thresholds that keep two promises on pictures like those of a data set:
+that the set of poses holds the true one (in all but a share --alpha of them), and
+that canonicalization turns no more than a share --harm of the right answers to
+upright pictures into wrong ones. The pictures have to be upright, and none of those
+that the adapter was trained on. Without labels every answer that changes is harm.
+The record is saved with the adapter, and stands on its card."""
+EXAMPLES = """\
+  hf-canon calibrate out --data held-back/
+  hf-canon calibrate out --data held-back/ --alpha 0.05 --harm 0.01 --decision conformal
+  hf-canon calibrate out --data beans --split validation --decision identity"""
+
+SPLITS = ("validation", "calibration", "test", "train")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("adapter", metavar="ADAPTER", help="the folder of an adapter")
+    parser.add_argument("--data", required=True, help=DATA_HELP)
+    parser.add_argument("--split", help="default: validation, or else calibration, test, or train")
+    parser.add_argument("--alpha", type=float, default=0.1, help="share of missed poses (default: %(default)s)")
+    parser.add_argument("--harm", type=float, default=0.05, help="share of spoiled answers (default: %(default)s)")
+    parser.add_argument(
+        "--decision",
+        choices=["argmax", "conformal", "orbit", "identity", "abstain"],
+        help="the rule by which the adapter decides from then on (default: as before)",
+    )
+    parser.add_argument("--batch-size", type=count, default=32, help="default: %(default)s")
+
+
+def run(args: argparse.Namespace) -> int:
+    require_adapter_folder(args.adapter)
+    from .. import CanonicalizedModel, calibrate
+    from ..calibration import require_bounds
+
+    require_bounds(args.alpha, args.harm)
+    model = CanonicalizedModel.from_pretrained(args.adapter)
+    processor = load_processor(args.adapter)
+    pictures = load_pictures(args.data, args.split, SPLITS, model.predictor.config)
+    with naming_broken_pictures(pictures):
+        check_fit(model, processor, pictures)
+        record = calibrate(
+            model, pictures, alpha=args.alpha, harm=args.harm, processor=processor, batch_size=args.batch_size
+        )
+    if args.decision:
+        model.config.decision = model.rule(args.decision).name
+    model.save_pretrained(args.adapter)
+    print(record)
+    print(f"It is saved in {args.adapter}, which decides by {model.config.decision!r}.")
+    return 0
+
+
+def require_adapter_folder(name: str) -> None:
+    """Raise ValueError unless that is the folder of an adapter, where the record can be saved."""
+    from pathlib import Path
+
+    from .. import CanonicalizedConfig
+
+    if not isinstance(read_config(name), CanonicalizedConfig):
+        raise ValueError(
+            f"{name!r} is a checkpoint without adapter; make one with `hf-canon train {name} --data ...`."
+        )
+    if not Path(name).is_dir():
+        raise ValueError(
+            f"{name!r} is on the Hub, and the record is saved in a folder: get it with `hf download {name} "
+            "--local-dir FOLDER`, calibrate that, and push it again."
+        )
