@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 from .registration import register
 
 if TYPE_CHECKING:
+    from .calibration import calibrate
     from .configuration_canonicalized import CanonicalizedConfig
-    from .evaluation import RobustnessReport, check_equivariance, evaluate_robustness
+    from .evaluation import RobustnessReport, audit, check_equivariance, evaluate_robustness
     from .groups import get_group
     from .modeling_canonicalized import CanonicalizedModel
+    from .monitoring import Monitor
     from .prediction import predict_dataset
     from .training import CanonicalizationArguments, CanonicalizationTrainer
 
@@ -22,6 +24,9 @@ _HOMES = {
     "CanonicalizedConfig": "configuration_canonicalized",
     "CanonicalizedModel": "modeling_canonicalized",
     "RobustnessReport": "evaluation",
+    "audit": "evaluation",
+    "Monitor": "monitoring",
+    "calibrate": "calibration",
     "check_equivariance": "evaluation",
     "evaluate_robustness": "evaluation",
     "get_group": "groups",
@@ -33,7 +38,10 @@ __all__ = [
     "CanonicalizationTrainer",
     "CanonicalizedConfig",
     "CanonicalizedModel",
+    "Monitor",
     "RobustnessReport",
+    "audit",
+    "calibrate",
     "check_equivariance",
     "evaluate_robustness",
     "get_group",

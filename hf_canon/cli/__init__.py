@@ -11,14 +11,14 @@ from importlib.metadata import version
 
 from tqdm import tqdm
 
-from . import evaluate, info, predict, push, train
+from . import audit, calibrate, evaluate, info, predict, push, train
 
-COMMANDS = (train, evaluate, predict, push, info)
+COMMANDS = (audit, train, calibrate, evaluate, predict, push, info)
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
-__all__ = ["evaluate", "info", "main", "predict", "push", "train"]
+__all__ = ["audit", "calibrate", "evaluate", "info", "main", "predict", "push", "train"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ Without labels, agreement with its own upright answers takes the place of accura
 of a segmenter the overlap of its maps, of a detector that of its boxes."""
 EXAMPLES = """\
   hf-canon evaluate out --data photos/ --figure circle.png
+  hf-canon evaluate out --data photos/ --report pages/
   hf-canon evaluate out --data photos/ --card
   hf-canon evaluate out --data beans --split test --transforms c8 --json report.json
 
@@ -45,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--figure", metavar="FILE", help="draw the accuracies, and for classifiers three pictures, here (png, ...)"
     )
     parser.add_argument(
+        "--report",
+        metavar="FOLDER",
+        help="write a page to decide from (index.html, which shows some of the pictures) and its figures "
+        "(report.json) here",
+    )
+    parser.add_argument(
         "--card",
         action="store_true",
         help="keep the report in the adapter's folder, and show it on the adapter's card",
@@ -56,7 +63,10 @@ def run(args: argparse.Namespace) -> int:
         require_adapter_folder(args.model)
     json_file = args.json and require_writable_file(args.json, (".json",))
     figure_file = args.figure and require_writable_file(args.figure, (".png", ".pdf", ".svg"))
-    from ..evaluation import evaluate_robustness, plot_report
+    from ..evaluation import evaluate_robustness, plot_report, require_report_folder
+
+    if args.report:
+        require_report_folder(args.report)
 
     model = load_model(args)
     processor = load_processor(args.model)
@@ -70,8 +80,11 @@ def run(args: argparse.Namespace) -> int:
             transforms=[float(name) if is_number(name) else name for name in transforms],
             processor=processor,
             batch_size=args.batch_size,
+            report=args.report,
         )
     print(report)
+    if args.report:
+        print(f"The page to decide from: {Path(args.report) / 'index.html'}")
     if json_file:
         report.save(json_file)
     if args.card:

@@ -3,8 +3,6 @@
 matplotlib is imported when a figure is drawn, and never through pyplot: nothing global is touched.
 """
 
-import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,27 +15,31 @@ from torch import Tensor
 from ..groups import Group, Planar
 from ..modeling_canonicalized import CanonicalizedModel
 from ..pictures import to_pixel_values
-from .report import BASELINES, RobustnessReport, TransformResult, TransformSet
+from .axes import (
+    BLUE,
+    FAINT,
+    INK,
+    MARKERS,
+    NAMES,
+    STYLES,
+    VERMILLION,
+    circles,
+    cut,
+    draw_circle,
+    draw_line,
+    draw_rows,
+    flat_sets,
+    is_line,
+)
+from .display import displayed
+from .report import RobustnessReport
 from .robustness import evaluating
 from .transforms import AnyShift, Own, Transforms, members, parse_transforms
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
     from matplotlib.projections.polar import PolarAxes
 
-# Okabe and Ito's colours, told apart by colour-blind eyes; lines differ in dash or weight as well.
-BLUE, VERMILLION, INK, FAINT = "#0072B2", "#D55E00", "#222222", "#767676"
-STYLES: dict[str, dict[str, Any]] = {
-    "orbit_mean": {"color": FAINT, "linewidth": 1.1, "linestyle": (0, (1, 1.2)), "zorder": 2},
-    "most_confident": {"color": FAINT, "linewidth": 1.1, "linestyle": (0, (4, 1.8)), "zorder": 2},
-    "oracle": {"color": FAINT, "linewidth": 0.9, "linestyle": "-", "zorder": 2},
-    "before": {"color": VERMILLION, "linewidth": 2.0, "marker": "s", "markersize": 3.8, "zorder": 3},
-    "after": {"color": BLUE, "linewidth": 2.4, "marker": "o", "markersize": 4.6, "zorder": 4},
-}
-MARKERS = {"orbit_mean": "|", "most_confident": "x", "oracle": "d", "before": "s", "after": "o"}
-"""Of methods whose scores are not joined by a line."""
-NAMES = {"after": "canonicalized", "before": "untouched", **BASELINES}
 DPI = 160
 
 # Inches. Figures are laid out so that their text is legible when a page shows them 900 pixels wide.
@@ -185,40 +187,15 @@ def _figure(width: float, height: float) -> "Figure":
 # -- the scores -------------------------------------------------------------------------------------------------------
 
 
-def _circles(report: RobustnessReport) -> dict[bool, list[TransformResult]]:
-    """The rotations of all sets, each once, sorted by angle: those without a mirror and those with one."""
-    found: dict[bool, dict[float, TransformResult]] = {}
-    for one in report.sets.values():
-        for row in one.transforms:
-            if row.angle is not None:
-                found.setdefault(row.mirrored, {})[row.angle] = row
-    if any(_is_flat(one) for one in report.sets.values()):  # whose identity is none of the rotations
-        found = {mirrored: rows for mirrored, rows in found.items() if mirrored or set(rows) != {0.0}}
-    return {mirrored: [rows[angle] for angle in sorted(rows)] for mirrored, rows in sorted(found.items())}
-
-
-def _is_flat(one: TransformSet) -> bool:
-    """Whether a set holds anything that is no rotation."""
-    return any(row.angle is None for row in one.transforms)
-
-
-def _is_line(one: TransformSet) -> bool:
-    return all(row.parameter is not None for row in one.transforms)
-
-
-def _flat(report: RobustnessReport) -> list[TransformSet]:
-    return [one for one in report.sets.values() if _is_flat(one)]
-
-
 def _scores_size(report: RobustnessReport) -> tuple[float, float]:
     """Inches."""
-    panels = len(_circles(report)) + len(_flat(report))
+    panels = len(circles(report)) + len(flat_sets(report))
     return CIRCLE * panels, 0.3 + CIRCLE + LINE * (len(report.upright.scores) + 1) + 0.2
 
 
 def _draw_scores(figure: "FigureBase", report: RobustnessReport, width: float, height: float) -> None:
     """In the middle of a figure of `width` by `height` inches."""
-    circles, flat = _circles(report), _flat(report)
+    round_ones, flat = circles(report), flat_sets(report)
     top = (height + _scores_size(report)[1]) / 2
     if report.graded:
         what = report.measure[0].upper() + report.measure[1:]
@@ -230,65 +207,20 @@ def _draw_scores(figure: "FigureBase", report: RobustnessReport, width: float, h
     methods = [method for method in STYLES if method in report.upright.scores]
     diameter = CIRCLE - 1.0
     bottom = top - 0.3 - CIRCLE
-    for column, (mirrored, rows) in enumerate(circles.items()):
+    for column, (mirrored, rows) in enumerate(round_ones.items()):
         corner = ((CIRCLE * column + 0.5) / width, (bottom + 0.42) / height)
         axes: PolarAxes = figure.add_axes(  # type: ignore[assignment]
             (*corner, diameter / width, diameter / height), projection="polar"
         )
-        _style_circle(axes, "mirrored" if mirrored else "upright")
-        around = [math.radians(row.angle or 0) for row in [*rows, rows[0]]]
-        for method in methods:
-            values = [100 * row.scores[method].value for row in [*rows, rows[0]]]
-            axes.plot(around, values, **STYLES[method])
-            if method == "before":
-                axes.fill(around, values, color=VERMILLION, alpha=0.10, linewidth=0)
-    for column, one in enumerate(flat, len(circles)):
-        along = _is_line(one)
+        draw_circle(axes, rows, methods, "mirrored" if mirrored else "upright")
+    for column, one in enumerate(flat, len(round_ones)):
+        along = is_line(one)
         left = 0.62 if along else 1.45  # room for the names of elements
         corner = ((CIRCLE * column + left) / width, (bottom + 0.6) / height)
         plot = figure.add_axes((*corner, (CIRCLE - left - 0.3) / width, (CIRCLE - 1.25) / height))
-        (_draw_line if along else _draw_rows)(plot, one, methods)
+        (draw_line if along else draw_rows)(plot, one, methods)
         plot.set_title(one.title, fontsize=10.5, color=INK)
-        plot.tick_params(labelsize=8.5, labelcolor=INK, color="#C8C8C8")
-        plot.set_axisbelow(True)
-        for spine in plot.spines.values():
-            spine.set_color("#C8C8C8")
     _draw_means(figure, report, (width, height), bottom)
-
-
-def _draw_line(axes: "Axes", one: TransformSet, methods: list[str]) -> None:
-    """Scores over the elements of a continuous group."""
-    rows = sorted(one.transforms, key=lambda row: row.parameter or 0.0)
-    along = [row.parameter or 0.0 for row in rows]
-    for method in methods:
-        values = [100 * row.scores[method].value for row in rows]
-        axes.plot(along, values, clip_on=False, **STYLES[method])
-    axes.set_ylim(0, 100)
-    axes.set_yticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
-    if len(rows) <= 9:
-        axes.set_xticks(along, [f"{value:.4g}" for value in along])
-    unit = re.search(r"[a-z][a-z ]*$", rows[-1].name)
-    axes.set_xlabel(
-        unit[0] if unit else "degrees" if "\N{DEGREE SIGN}" in rows[-1].name else "element", fontsize=9, color=INK
-    )
-    axes.grid(color="#E3E3E3", linewidth=0.8)
-
-
-def _draw_rows(axes: "Axes", one: TransformSet, methods: list[str]) -> None:
-    """Scores beside the names of elements that have no order, from the top downwards."""
-    rows = one.transforms
-    places = range(len(rows))
-    axes.hlines(places, 0, 100, color="#E3E3E3", linewidth=0.8, zorder=1)
-    for method in methods:
-        values = [100 * row.scores[method].value for row in rows]
-        points = {**STYLES[method], "linestyle": "none", "marker": MARKERS[method], "markersize": 6.5}
-        axes.plot(values, places, clip_on=False, **points)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    every = -(-len(rows) // 24)
-    names = [_cut(row.name, 18) if place % every == 0 else "" for place, row in enumerate(rows)]
-    axes.set_yticks(places, names)
-    axes.set_xlim(0, 100)
-    axes.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
 
 
 def _draw_means(figure: "FigureBase", report: RobustnessReport, size: tuple[float, float], top: float) -> None:
@@ -296,7 +228,7 @@ def _draw_means(figure: "FigureBase", report: RobustnessReport, size: tuple[floa
     from matplotlib.lines import Line2D
 
     width, height = size
-    means = {_cut(each.title, 14): each.mean for each in report.sets.values()}
+    means = {cut(each.title, 14): each.mean for each in report.sets.values()}
     columns = {"upright": report.upright.scores, **means}
     widest = 0.2 + 0.075 * max(map(len, columns))
     step = min(max(0.8, widest), (width - 2.1) / len(columns))
@@ -310,8 +242,8 @@ def _draw_means(figure: "FigureBase", report: RobustnessReport, size: tuple[floa
     write(start + 0.5, y, "mean in %", color=FAINT)
     for right, title in zip(rights, columns, strict=True):
         write(right, y, title, ha="right", color=FAINT)
-    panels = len(_circles(report)) + len(_flat(report))
-    rows = [one for one in _flat(report) if not _is_line(one)]
+    panels = len(circles(report)) + len(flat_sets(report))
+    rows = [one for one in flat_sets(report) if not is_line(one)]
     for method in (method for method in NAMES if method in report.upright.scores):
         y -= LINE
         drawn = {key: value for key, value in STYLES[method].items() if key != "zorder"}
@@ -326,23 +258,6 @@ def _draw_means(figure: "FigureBase", report: RobustnessReport, size: tuple[floa
         write(start + 0.5, y, NAMES[method], fontweight=weight)
         for right, scores in zip(rights, columns.values(), strict=True):
             write(right, y, f"{100 * scores[method].value:.1f}", ha="right", fontweight=weight)
-
-
-def _style_circle(axes: "PolarAxes", top: str) -> None:
-    axes.set_theta_zero_location("N")
-    axes.set_ylim(0, 100)
-    axes.set_xticks([math.radians(angle) for angle in range(0, 360, 45)])
-    axes.set_xticklabels([top, *(f"{angle}\N{DEGREE SIGN}" for angle in range(45, 360, 45))])
-    axes.set_yticks([25, 50, 75, 100])
-    axes.set_yticklabels(["25", "50", "", "100 %"])  # most curves pass near 75
-    axes.set_rlabel_position(247.5)
-    axes.tick_params(axis="x", labelsize=10, labelcolor=INK, pad=2)
-    axes.tick_params(axis="y", labelsize=8, labelcolor=FAINT)
-    for label in axes.get_yticklabels():
-        label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.6})
-    axes.grid(color="#E3E3E3", linewidth=0.8)
-    axes.spines["polar"].set_color("#C8C8C8")
-    axes.set_axisbelow(True)
 
 
 # -- the strip --------------------------------------------------------------------------------------------------------
@@ -400,7 +315,7 @@ def _answer(
             model.group.check_shape(picture.shape)
             right = int(model.predictor(pixel_values=picture).logits.argmax()) if labels is None else int(labels[i])
             turned = torch.cat([moved(shift, i, picture) for shift in shifts]).to(x)
-            show = _display(picture, processor)
+            show = displayed(picture, processor)
             outputs = model(pixel_values=turned)
             untouched = model.predictor(pixel_values=turned)
             canonical = outputs.canonicalization.canonical
@@ -425,30 +340,9 @@ def _cells(
     ]
 
 
-def _display(reference: Tensor, processor: Callable[..., Any] | None) -> Callable[[Tensor], np.ndarray]:
-    """From pixel values back to a picture: by the processor's mean and deviation, or by the range of the reference."""
-    mean, deviation = (getattr(processor, name, None) for name in ("image_mean", "image_std"))
-    if not getattr(processor, "do_normalize", True):
-        mean, deviation = 0.0, 1.0
-    if mean is None or deviation is None:
-        mean = float(reference.min())
-        deviation = max(float(reference.max()) - mean, 1e-6)
-
-    def show(picture: Tensor) -> np.ndarray:
-        scale, offset = (torch.as_tensor(value).reshape(-1, 1, 1) for value in (deviation, mean))
-        shown = (picture.float().cpu() * scale + offset).clamp(0, 1)
-        return (shown if len(shown) in (1, 3) else shown[:1]).permute(1, 2, 0).numpy()
-
-    return show
-
-
 def _short(label: str, width: int = 16) -> str:
     # ImageNet names a class by all of its synonyms.
-    return _cut(label.split(",")[0], width)
-
-
-def _cut(name: str, width: int) -> str:
-    return name if len(name) <= width else name[: width - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return cut(label.split(",")[0], width)
 
 
 def _fitting(name: str) -> float:

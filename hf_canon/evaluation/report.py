@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .diagnosis import Diagnosis
+from .interval import Interval
+
 BASELINES = {"orbit_mean": "orbit mean", "most_confident": "most confident", "oracle": "oracle"}
 """Other ways to answer, measured on the same inputs, and how they are called in tables and plots."""
 
@@ -24,18 +27,6 @@ class Score:
     def value(self) -> float:
         """The accuracy where there are labels, the agreement where there are none."""
         return self.agreement if self.accuracy is None else self.accuracy
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A paired difference in percentage points, with its 95 % bootstrap interval over items."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:+.1f} points [{self.low:+.1f}, {self.high:+.1f}]"
 
 
 @dataclass(frozen=True)
@@ -88,7 +79,9 @@ class TransformSet:
 
     @property
     def title(self) -> str:
-        return f"{len(self.transforms)} angles" if self.name == "angles" else self.name
+        if self.name != "angles":
+            return self.name
+        return "1 angle" if len(self.transforms) == 1 else f"{len(self.transforms)} angles"
 
 
 @dataclass(frozen=True)
@@ -96,8 +89,9 @@ class Cost:
     """What canonicalization costs on top of the bare model.
 
     Wall-clock time is the median over passes taken in turns on one batch of transformed pictures, milliseconds a
-    picture. `parameter_ratio` compares the bytes of parameters and buffers; `peak_memory_ratio` the peak of
-    allocated memory during a pass, which only a CUDA device can tell (None elsewhere).
+    picture. `parameter_ratio` compares the bytes of parameters and buffers; `peak_memory_ratio` those bytes and the
+    most that a pass holds besides: what a CUDA device has allocated, or on a CPU what tensors hold, without what an
+    operation needs inside itself. None on other devices, and for compiled models.
     """
 
     device: str
@@ -116,7 +110,7 @@ class RobustnessReport:
     `print(report)` shows the table, `report.sets["c8"]` has the figures of one set of transforms.
 
     Attributes:
-        model: the predictor's name or path.
+        model: the predictor's Hub id, its folder as seen from here, or the name of a folder elsewhere or of its class.
         group: the model's group.
         canonicalizer: the canonicalizer's name.
         items: number of pictures, or sounds.
@@ -131,6 +125,8 @@ class RobustnessReport:
         cost: time and memory in relation to the bare model.
         measure: what the scores are: "accuracy", or "mean IoU" and the like.
         unit: "pictures" or "sounds".
+        diagnosis: how good the canonicalizer's word is, and what was done upon it: confidence, confusion, sets,
+            decisions, the diversity of the data. None in files of earlier versions.
 
     Example:
         >>> import tempfile, torch
@@ -161,6 +157,7 @@ class RobustnessReport:
     dataset: dict[str, Any] | None = None
     measure: str = "accuracy"
     unit: str = "pictures"
+    diagnosis: Diagnosis | None = None
 
     @property
     def graded(self) -> bool:
@@ -187,6 +184,7 @@ class RobustnessReport:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "RobustnessReport":
         sets = {name: _set_from_dict(value) for name, value in data["sets"].items()}
+        diagnosis = data.get("diagnosis")
         return cls(
             **{
                 **data,
@@ -194,6 +192,7 @@ class RobustnessReport:
                 "upright_tax": Interval(**data["upright_tax"]),
                 "sets": sets,
                 "cost": Cost(**data["cost"]),
+                "diagnosis": None if diagnosis is None else Diagnosis.from_dict(diagnosis),
             }
         )
 
@@ -267,14 +266,15 @@ class RobustnessReport:
             f"{_cut(name, width):<{width}}{interval:<{max(48 - width, 28)}}{counts}" for name, interval, counts in rows
         ]
         cost = self.cost
+        time = (
+            f"{cost.latency_ratio:.2f} x time ({cost.bare_ms:.2f} -> {cost.canonicalized_ms:.2f} ms "
+            f"a {self.unit.removesuffix('s')}, batch {cost.batch_size}, {cost.device})"
+        )
         memory = f"{cost.parameter_ratio:.3f} x parameter bytes"
-        if cost.peak_memory_ratio is not None:
-            memory += f", {cost.peak_memory_ratio:.2f} x peak memory"
-        return [
-            *lines,
-            f"{'cost':<{width}}{cost.latency_ratio:.2f} x time ({cost.bare_ms:.2f} -> {cost.canonicalized_ms:.2f} ms "
-            f"a {self.unit.removesuffix('s')}, batch {cost.batch_size}, {cost.device}), {memory}",
-        ]
+        if cost.peak_memory_ratio is None:
+            return [*lines, f"{'cost':<{width}}{time}, {memory}"]
+        memory += f", {cost.peak_memory_ratio:.2f} x peak memory"
+        return [*lines, f"{'cost':<{width}}{time}", f"{'':<{width}}{memory}"]
 
     def __str__(self) -> str:
         return self.table()

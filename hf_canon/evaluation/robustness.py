@@ -20,7 +20,10 @@ from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, moved
 from ..provenance import describe_dataset
 from .data import Batches
+from .decided import Decided
 from .measures import Answer, Measure, Place, measure_for
+from .memory import peak_memory, size_of
+from .page import Galleries, class_name, require_report_folder, write_page
 from .report import BASELINES, NOTABLE, Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
 from .transforms import UPRIGHT, AnyShift, Own, Shift, Transforms, check_shape, parse_transforms, tried
 
@@ -38,6 +41,7 @@ def evaluate_robustness(
     batch_size: int = 32,
     label_column: str | None = None,
     baselines: bool = True,
+    report: str | Path | None = None,
 ) -> RobustnessReport:
     """Measure a model on transformed inputs, untouched and canonicalized, in one run.
 
@@ -76,13 +80,16 @@ def evaluate_robustness(
         batch_size: how many inputs a pass takes, where `dataset` gives single ones.
         label_column: where the labels are, if not in `label` or `labels`.
         baselines: whether to measure the baselines.
+        report: a folder, for a page to decide from (`index.html`, which needs nothing beside it) and the same figures
+            as `report.json`, which `RobustnessReport.load` reads. The page shows some of the inputs.
 
     Returns:
         The report; `print` shows it as a table, `save` writes JSON.
 
     Raises:
         ValueError: there is nothing in the data set, or no inputs; labels are on some items only; a transform is
-            unknown; a group does not act on such inputs or does not fit their shape; or the task has no score.
+            unknown; a group does not act on such inputs or does not fit their shape; the task has no score; or the
+            folder for the page cannot be written, or holds somebody else's.
 
     Example:
         >>> from transformers import ViTConfig, ViTForImageClassification
@@ -94,6 +101,7 @@ def evaluate_robustness(
         >>> report.items, len(report.sets["c4"].transforms), len(report.sets["angles"].transforms)
         (4, 4, 2)
     """
+    folder = None if report is None else require_report_folder(report)
     group = model.group
     measure = measure_for(model)
     usual = "c8" if isinstance(group, Planar) else group.name
@@ -103,6 +111,9 @@ def evaluate_robustness(
     config, name = model.predictor.config, input_name(model.predictor)
     batches = Batches(dataset, processor, batch_size, label_column, config, measure.labels, group.kind, name)
     observations = Observations()
+    decided = Decided(model, classes=not measure.graded)
+    galleries = None if folder is None else Galleries(model, measure, processor)
+    seen = 0
     sample: Inputs | None = None
     total = None if batches.total is None else batches.total * len(shifts)
     with (
@@ -117,8 +128,10 @@ def evaluate_robustness(
             for members in sets.values():
                 check_shape(members, asked.x.shape)
             upright = measure.read(asked.untouched())
+            decided.add_classes(batch.labels, upright)
+            words = None if galleries is None else expected_words(model, measure, batch.labels, upright)
             answers = Baselines(model, measure, asked) if baselines else None
-            for shift in shifts:
+            for number, shift in enumerate(shifts):
                 if isinstance(shift, Own):
                     shifted = Inputs.of(model, batch.moved(shift.transform.function))
                 else:
@@ -128,20 +141,39 @@ def evaluate_robustness(
                 found["after"] = measure.read(after)
                 place = shifted.place(shift)
                 expected = place.carry(upright, model.rows, config)
+                judged = {}
                 for method, answer in found.items():
-                    observations.add(
-                        shift,
-                        method,
-                        measure.agreement(answer, expected, place),
-                        None if batch.labels is None else measure.accuracy(answer, batch.labels, place),
-                    )
+                    agreement = measure.agreement(answer, expected, place)
+                    accuracy = None if batch.labels is None else measure.accuracy(answer, batch.labels, place)
+                    observations.add(shift, method, agreement, accuracy)
+                    judged[method] = agreement if accuracy is None else accuracy
                 observations.add_pose(shift, shift.recovered(after.canonicalization.element, group))
+                decided.add(shift, after)
+                if galleries is not None:
+                    galleries.add(shift, (number, seen), shifted.x, shifted.lengths, after, found, judged, words)
                 bar.update()
             if sample is None:  # every transform in turn, so that the time holds what turned pictures need
                 sample = mixed(asked, shifts)
+            seen += len(asked.x)
         assert sample is not None
         cost = measure_cost(model, sample)
-    return replace(summarize(model, measure, observations, sets, cost), dataset=describe_dataset(dataset) or None)
+    summary = replace(
+        summarize(model, measure, observations, sets, cost),
+        dataset=describe_dataset(dataset) or None,
+        diagnosis=decided.diagnose(observations.judged, bootstrap),
+    )
+    if folder is not None:
+        write_page(summary, folder, galleries)
+    return summary
+
+
+def expected_words(model: CanonicalizedModel, measure: Measure, labels: Any, upright: Answer) -> list[str] | None:
+    """The right answer to each input of a batch, in words, or without labels the untouched one to it as it came; None
+    for what is no class."""
+    if measure.graded:
+        return None
+    right = [[number] for number in upright["logits"].argmax(-1).tolist()] if labels is None else labels
+    return [" or ".join(class_name(model, number) for number in one[:3]) for one in right]
 
 
 def name_of(model: CanonicalizedModel) -> str:
@@ -149,6 +181,11 @@ def name_of(model: CanonicalizedModel) -> str:
     name = model.config.base_name_or_path or type(model.predictor).__name__
     folder = Path(name)
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else name
+
+
+def shareable(name: str) -> str:
+    """A name that says nothing about this machine: of a folder that is not below this one, its own name."""
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 @dataclass(frozen=True)
@@ -413,7 +450,7 @@ def summarize(
             wrong_to_right=sum(worse(now, was) for was, now in pairs),
         )
     return RobustnessReport(
-        model=name_of(model),
+        model=shareable(name_of(model)),
         group=model.group.name,
         canonicalizer=model.canonicalizer.name,
         items=len(before),
@@ -462,8 +499,9 @@ def bootstrap(values: np.ndarray) -> list[Interval]:
 
 def measure_cost(model: CanonicalizedModel, inputs: Inputs) -> Cost:
     """Time and memory of the canonicalized model beside the bare one, on one batch."""
-    x, runs = inputs.x, (inputs.untouched, inputs.canonicalized)
-    peaks = [peak_memory(run, x.device) for run in runs]  # and the passes that warm up
+    x, runs, modules = inputs.x, (inputs.untouched, inputs.canonicalized), (model.predictor, model)
+    # And the passes that warm up.
+    peaks = [peak_memory(run, module, x.device) for run, module in zip(runs, modules, strict=True)]
     seconds: list[list[float]] = [[], []]
     deadline = time.perf_counter() + TIMED_SECONDS
     for i in range(TIMED_PASSES):
@@ -473,10 +511,7 @@ def measure_cost(model: CanonicalizedModel, inputs: Inputs) -> Cost:
         if time.perf_counter() > deadline:
             break
     bare, canonicalized = (np.array(times) for times in seconds)
-    own, whole = (
-        sum(t.numel() * t.element_size() for t in [*module.parameters(), *module.buffers()])
-        for module in (model.predictor, model)
-    )
+    own, whole = (size_of(module) for module in modules)
     return Cost(
         device=x.device.type,
         batch_size=len(x),
@@ -495,18 +530,6 @@ def wall_clock(run: Callable[[], Any], device: torch.device) -> float:
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
     return time.perf_counter() - start
-
-
-def peak_memory(run: Callable[[], Any], device: torch.device) -> int | None:
-    """Bytes allocated at the peak of a run; None on a device that does not count them."""
-    if device.type != "cuda":
-        run()
-        return None
-    torch.cuda.synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    run()
-    torch.cuda.synchronize(device)
-    return torch.cuda.max_memory_allocated(device)
 
 
 @contextmanager

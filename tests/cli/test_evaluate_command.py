@@ -19,6 +19,21 @@ def test_an_adapter_is_evaluated_and_the_report_and_the_figure_are_written(run, 
         assert min(figure.size) > 400
 
 
+def test_a_page_is_written(run, adapter, photos, tmp_path):
+    code, out, _ = run("evaluate", adapter, "--data", photos, "--transforms", "c4", "--report", tmp_path / "page")
+    assert code == 0 and str(tmp_path / "page" / "index.html") in out
+    report = RobustnessReport.load(tmp_path / "page" / "report.json")
+    assert str(report) in out and report.diagnosis.diversity.by == "labels"
+    assert "<h1>" in (tmp_path / "page" / "index.html").read_text()
+
+
+def test_a_folder_with_somebody_elses_page_is_refused_first(refuses, photos, tmp_path):
+    (tmp_path / "index.html").write_text("<h1>My site</h1>")
+    sentence = refuses("evaluate", "no/checkpoint/at/all", "--data", photos, "--report", tmp_path)
+    assert "is there already and is no report of ours" in sentence
+    assert (tmp_path / "index.html").read_text() == "<h1>My site</h1>"
+
+
 def test_a_checkpoint_needs_no_training(run, checkpoint, photos, tmp_path):
     code, _, _ = run(
         "evaluate", checkpoint, "--group", "c4", "--data", photos, "--transforms", "d2", "10", "-20",
