@@ -57,6 +57,9 @@ class EvaluationArguments:
     )
     batch_size: int = field(default=32, metadata={"help": "Pictures a pass."})
     json: str | None = field(default=None, metadata={"help": "Write the figures here."})
+    report: str | None = field(
+        default=None, metadata={"help": "Write a page to decide from, and its figures, into this folder."}
+    )
     figure: str | None = field(
         default=None, metadata={"help": "Draw the circle of accuracies and three pictures here (png, pdf, svg)."}
     )
@@ -101,6 +104,7 @@ def main(argv: Sequence[str] | None = None) -> RobustnessReport:
             transforms=[float(name) if is_number(name) else name for name in transforms],
             processor=processor,
             batch_size=args.batch_size,
+            report=args.report,
         )
     print(report)
     if json_file:

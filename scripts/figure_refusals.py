@@ -27,8 +27,9 @@ CanonicalizedModel.wrap("me/vit", group="d4").push_to_hub("me/vit-d4")
 PRELUDE = """
 import sys
 import torch
-from hf_canon import CanonicalizedModel
-from transformers import BertConfig, BertForSequenceClassification, PerceiverConfig
+from hf_canon import CanonicalizedModel, Monitor, calibrate
+from transformers import BertConfig, BertForSequenceClassification, DetrConfig, DetrForObjectDetection
+from transformers import PerceiverConfig
 from transformers import PerceiverForImageClassificationLearned, ResNetConfig, ResNetForImageClassification
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification, ViTConfig, ViTForImageClassification
 from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
@@ -46,6 +47,10 @@ latents = PerceiverForImageClassificationLearned(PerceiverConfig(num_latents=4, 
     num_self_attends_per_block=1, num_self_attention_heads=2, num_cross_attention_heads=1, image_size=32))
 vit = CanonicalizedModel.wrap(ViTForImageClassification(ViTConfig(**tiny, image_size=32)), group="c4")
 listener = CanonicalizedModel.wrap(speech, group="reverse")
+detector = CanonicalizedModel.wrap(DetrForObjectDetection(DetrConfig(use_timm_backbone=False, backbone=None,
+    use_pretrained_backbone=False, num_queries=4, d_model=16, encoder_layers=1, decoder_layers=1,
+    encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16,
+    backbone_config=ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], out_features=["stage2"]))))
 grey = ResNetForImageClassification(ResNetConfig(num_channels=1, embedding_size=8, hidden_sizes=[8], depths=[1]))
 try:
     exec(sys.argv[1])
@@ -78,6 +83,26 @@ CASES = {
         "",
     ),
     "a sound that is too short": ("listener(input_values=torch.rand(1, 8))", None, ""),
+    "a calibration set that is too small": (
+        "calibrate(vit, [{'pixel_values': torch.rand(3, 32, 32)} for _ in range(40)], alpha=0.01, harm=0.05)",
+        None,
+        "",
+    ),
+    "a level out of range": ("calibrate(vit, [], alpha=1.5)", None, ""),
+    "a bound out of range": ("calibrate(vit, [], harm=0)", None, ""),
+    "an uncalibrated adapter asked for a set": (
+        'vit(pixel_values=torch.rand(1, 3, 32, 32), decision="conformal")',
+        None,
+        "",
+    ),
+    "an uncalibrated adapter loaded to abstain": (
+        'CanonicalizedModel.from_pretrained("me/vit-d4", decision="abstain")',
+        None,
+        "",
+    ),
+    "an unknown decision rule": ('vit(pixel_values=torch.rand(1, 3, 32, 32), decision="vote")', None, ""),
+    "boxes to be averaged": ('detector(pixel_values=torch.rand(1, 3, 32, 32), decision="orbit")', None, ""),
+    "a monitor without a calibration": ("Monitor(vit)", None, ""),
     "unknown group": ('CanonicalizedModel.wrap("me/vit", group="e4")', None, ""),
     "no adapter": ('CanonicalizedModel.from_pretrained("me/vit")', None, ""),
     "missing base": ('CanonicalizedModel.from_pretrained("me/orphan")', None, ""),

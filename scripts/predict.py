@@ -50,6 +50,10 @@ class PredictionArguments:
     group: str | None = field(
         default=None, metadata={"help": "For a checkpoint without adapter: what happens to its inputs (c8, d4, ...)."}
     )
+    decision: str | None = field(
+        default=None,
+        metadata={"help": "The rule that decides, in place of the adapter's own: conformal, abstain, ..."},
+    )
     split: str | None = field(default=None, metadata={"help": "Default: test, or else validation, or else train."})
     streaming: bool = field(default=False, metadata={"help": "Read the data as it is used."})
     batch_size: int = field(default=32, metadata={"help": "Pictures a pass, for each process."})
@@ -73,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> Summary:
     (args,) = HfArgumentParser(PredictionArguments).parse_args_into_dataclasses(argv)
     state = processes()  # before the model is loaded: each process onto its own device
     summary = predict_dataset(
-        load_model(Namespace(model=args.model, group=args.group, canonicalizer="predictor")),
+        load_model(Namespace(model=args.model, group=args.group, canonicalizer="predictor", decision=args.decision)),
         load_rows(args.data, args.split, SPLITS, args.streaming),
         args.output,
         load_processor(args.model),

@@ -178,7 +178,7 @@ def test_the_record_goes_with_the_adapter_its_card_and_its_decision(model: Canon
     for text in (
         "## Calibration",
         "at least 80 %",
-        "at most 10 %",
+        "at most 10 % of upright pictures",
         record.data["fingerprint"],
         "45 held-back pictures",
     ):
@@ -207,6 +207,19 @@ def test_a_calibration_of_other_weights_is_left_out(
     finally:
         logging.disable_propagation()
     assert "trained on since it was calibrated" in caplog.text
+    assert model.config.calibration is None and model.config.decision == "argmax"
+
+
+def test_training_drops_a_calibration(model: CanonicalizedModel, tmp_path: Path) -> None:
+    from hf_canon import CanonicalizationArguments, CanonicalizationTrainer
+
+    items = labelled(model, upright(60))
+    calibrate(model, items, alpha=0.2, harm=0.1)
+    model.config.decision = "abstain"
+    args = CanonicalizationArguments(
+        str(tmp_path), max_steps=1, save_strategy="no", report_to="none", use_cpu=True, disable_tqdm=True
+    )
+    CanonicalizationTrainer(model=model, args=args, train_dataset=items).train()
     assert model.config.calibration is None and model.config.decision == "argmax"
 
 

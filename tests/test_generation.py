@@ -61,7 +61,7 @@ def test_the_canonical_input_is_found_once(monkeypatch: pytest.MonkeyPatch) -> N
     model, inputs = wrapped("LlavaForConditionalGeneration")
     asked: list[Any] = []
     once = model.canonicalize
-    monkeypatch.setattr(model, "canonicalize", lambda *args: asked.append(args) or once(*args))
+    monkeypatch.setattr(model, "canonicalize", lambda *args, **how: asked.append(args) or once(*args, **how))
     out = model.generate(**inputs, **WRITING, num_beams=2, num_return_sequences=2, return_dict_in_generate=True)
     assert len(asked) == 1
     assert len(out.sequences) == 2 * len(out.canonicalization.element)

@@ -57,9 +57,9 @@ class PredictorCanonicalizer(Canonicalizer):
         super().__init__()
         if not group.finite:
             raise ValueError(
-                f"The 'predictor' canonicalizer (and Distillation, which asks it) tries every element, and "
+                f"The 'predictor' canonicalizer (and prior='predictor', which asks it) tries every element, and "
                 f"{group.name} has infinitely many. Use a finite group, or "
-                f"canonicalizer={fitting(group)!r} and no distillation."
+                f"canonicalizer={fitting(group)!r} and prior='identity'."
             )
         if score not in SCORES:
             raise ValueError(f"There is no score {score!r}. Known scores: {', '.join(SCORES)}.")
@@ -110,6 +110,6 @@ def class_logits(output: Any) -> Tensor:
     if logits is None:
         raise ValueError(
             "The 'predictor' canonicalizer needs a predictor that is more or less sure of its classes, and this one "
-            "names none. Use 'orbit', 'equivariant' or 'shift', and train it."
+            "names none. Use 'orbit', 'equivariant' or 'shift', and train it with prior='identity'."
         )
     return logits.movedim(1, -1) if logits.ndim == 4 else logits

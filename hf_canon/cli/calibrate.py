@@ -11,8 +11,8 @@ SUMMARY = "find out when an adapter may act, with a bound on the harm"
 DESCRIPTION = """\
 Find the thresholds that keep two promises on pictures like those of a data set:
 that the set of poses holds the true one (in all but a share --alpha of them), and
-that canonicalization turns no more than a share --harm of the right answers to
-upright pictures into wrong ones. The pictures have to be upright, and none of those
+that no more than a share --harm of them, upright, have a right answer that
+canonicalization turns into a wrong one. The pictures have to be upright, and none of those
 that the adapter was trained on. Without labels every answer that changes is harm.
 The record is saved with the adapter, and stands on its card."""
 EXAMPLES = """\

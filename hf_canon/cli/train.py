@@ -14,11 +14,19 @@ DESCRIPTION = """\
 Put a canonicalizer in front of an image classifier and train it on pictures that
 nothing has happened to: upright, and in their own colours. The checkpoint is not
 changed, and no labels are read. A tenth of the pictures is held back to measure
-how often the pose is found, and the best epoch is kept."""
+how often the pose is found, and the best epoch is kept.
+
+Where nobody knows what has happened to the pictures, --prior predictor asks the
+checkpoint, and --realign-rounds 3 estimates the pose of every picture at the start
+of each third of the training, with what was learned until then. The last epoch is
+kept, for no pose is known that could tell which is best."""
 EXAMPLES = """\
   hf-canon train google/vit-base-patch16-224 --data photos/ --group d4 --output vit-d4
   hf-canon train my-checkpoint/ --data mnist --group c8 --canonicalizer shift --epochs 20
   hf-canon train my-checkpoint/ --data photos/ --group hue12 --canonicalizer shift
+
+pictures in unknown poses:
+  hf-canon train my-checkpoint/ --data scans/ --group c4 --prior predictor --realign-rounds 3
 
 go on after an interruption:
   hf-canon train my-checkpoint/ --data mnist --group c8 --canonicalizer shift --epochs 20 --resume"""
@@ -36,6 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--canonicalizer",
         help="what finds the pose; `hf-canon info` lists the canonicalizers (default: the one that fits the group)",
+    )
+    parser.add_argument(
+        "--prior",
+        choices=("identity", "predictor"),
+        default="identity",
+        help="the poses of the pictures: identity, they come upright; predictor, ask the checkpoint "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--realign-rounds",
+        type=count,
+        default=0,
+        metavar="N",
+        help="estimate the pose of every picture anew at the start of each of N parts of the training",
     )
     parser.add_argument("--output", default="out", help="folder for the adapter (default: %(default)s)")
     parser.add_argument("--epochs", type=positive, default=10, help="default: %(default)s")
@@ -68,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     held_back = len(pictures) // 10
     parts = pictures.train_test_split(held_back, seed=args.seed) if held_back else {"train": pictures}
     every = "epoch" if held_back else "no"
+    known = args.prior == "identity"
     arguments = CanonicalizationArguments(
         output_dir=args.output,
         num_train_epochs=args.epochs,
@@ -78,8 +101,10 @@ def run(args: argparse.Namespace) -> int:
         save_strategy="epoch",
         save_total_limit=1,
         logging_strategy="epoch",
-        load_best_model_at_end=bool(held_back),
-        metric_for_best_model="pose_accuracy" if held_back else None,
+        load_best_model_at_end=bool(held_back) and known,
+        metric_for_best_model="pose_accuracy" if held_back and known else None,
+        prior=args.prior,
+        realign_rounds=args.realign_rounds,
         report_to="none",
     )
     with naming_broken_pictures(pictures):
@@ -96,6 +121,12 @@ def run(args: argparse.Namespace) -> int:
     processor.save_pretrained(args.output)
     if trainer.state.best_metric is not None:
         print(f"The pose is found for {100 * trainer.state.best_metric:.1f} % of {held_back} held-back pictures.")
+    agreements = [one["eval_pose_agreement"] for one in trainer.state.log_history if "eval_pose_agreement" in one]
+    if agreements:
+        print(
+            f"The pose that the checkpoint likes best is found for {100 * agreements[-1]:.1f} % of {held_back} "
+            "held-back pictures."
+        )
     print(f"The adapter is saved in {args.output}. To see what it changes:")
     print(f"  hf-canon evaluate {args.output} --data {args.data}")
     return 0

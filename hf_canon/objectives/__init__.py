@@ -3,7 +3,8 @@
 from .base import Objective
 from .contrastive import ContrastiveUniqueness
 from .distillation import Distillation
+from .known_pose import KnownPose
 from .prior import PriorRegularization
 from .task import TaskLoss
 
-__all__ = ["ContrastiveUniqueness", "Distillation", "Objective", "PriorRegularization", "TaskLoss"]
+__all__ = ["ContrastiveUniqueness", "Distillation", "KnownPose", "Objective", "PriorRegularization", "TaskLoss"]

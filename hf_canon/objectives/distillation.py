@@ -23,14 +23,15 @@ class Distillation(Objective):
 
     Requirements: a finite group; no labels; |G| passes of the predictor for every training picture.
 
-    Relations: prefer `PriorRegularization` for pictures that come upright: it is exact there, and much cheaper.
+    Relations: prefer `PriorRegularization` for pictures that come upright: it is exact there, and much cheaper; and
+    `training.Realignment` for a data set that is not a stream: it asks the predictor once, and then what was learned.
 
     Args:
         score: "confidence", "energy" or "margin", as in the `predictor` canonicalizer.
         temperature: of the predictor's scores; lower is nearer to its first choice.
     """
 
-    def __init__(self, score: str = "confidence", temperature: float = 0.3):
+    def __init__(self, score: str = "confidence", temperature: float = 0.1):
         self.score = score
         self.temperature = temperature
 
@@ -41,10 +42,21 @@ class Distillation(Objective):
         labels: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        teacher = PredictorCanonicalizer(model.group, score=self.score)
-        teacher.attach(model.predictor, model.arguments)
-        with torch.no_grad():
-            target = (teacher(x, lengths) / self.temperature).softmax(-1)
+        target = (predictor_scores(model, x, lengths, self.score) / self.temperature).softmax(-1)
         # The teacher looks at the input as it came; what it said is then moved with it.
         moved, element, _, lengths = random_pose(model, x, lengths)
         return F.cross_entropy(model.canonicalizer(moved, lengths), moved_prior(model, target, element))
+
+
+def predictor_scores(
+    model: "CanonicalizedModel", x: Tensor, lengths: Tensor | None = None, score: str = "confidence"
+) -> Tensor:
+    """How much the predictor likes each input with each element undone, `(batch, |G|)`; it is asked |G| times.
+
+    Raises:
+        ValueError: the group is continuous, or the predictor names no classes.
+    """
+    teacher = PredictorCanonicalizer(model.group, score=score)
+    teacher.attach(model.predictor, model.arguments)
+    with torch.no_grad():
+        return teacher(x, lengths)

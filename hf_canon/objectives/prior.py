@@ -23,7 +23,8 @@ class PriorRegularization(Objective):
 
     Requirements: no labels; pictures whose poses follow the prior.
 
-    Relations: prefer `Distillation` when the poses of the training pictures are unknown.
+    Relations: prefer `Distillation` when the poses of the training pictures are unknown, and `KnownPose` when each has
+    its own and somebody knows it.
 
     Args:
         prior: "identity" for upright pictures, or the probability of every element, `group.order` numbers.

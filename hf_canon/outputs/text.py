@@ -33,6 +33,7 @@ TEXT: Rows = {
             "hidden_states",
             "image_embeds",
             "image_hidden_states",
+            "image_outputs",
             "language_model_outputs",
             "last_hidden_state",
             "projection_attentions",

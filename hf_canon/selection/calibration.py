@@ -60,11 +60,11 @@ class Calibration:
             "coverage": f"the set of poses holds the true one for at least {100 * (1 - self.alpha):.4g} % of inputs"
         }
         if self.harm is not None and self.harm_of_argmax is not None and self.acts_on is not None:
-            spoiled = "right answers to upright inputs become wrong" if self.labelled else "upright answers change"
+            spoiled = "a right answer becomes a wrong one" if self.labelled else "the answer changes"
             found["harm"] = (
-                f"at most {100 * self.harm:.4g} % of {spoiled} under 'identity', or do so unflagged under 'abstain', "
-                f"which act on {100 * self.acts_on:.1f} % of upright inputs; under 'argmax' it was "
-                f"{100 * self.harm_of_argmax:.1f} %"
+                f"for at most {100 * self.harm:.4g} % of upright inputs {spoiled} under 'identity', or does so "
+                f"unflagged under 'abstain'; they act on {100 * self.acts_on:.1f} % of upright inputs, and under "
+                f"'argmax' it is {100 * self.harm_of_argmax:.1f} %"
             )
         found["from"] = (
             f"{self.items:,} inputs, and a temperature of {self.temperature:.3g} from {self.fitted:,} others "
@@ -78,10 +78,11 @@ class Calibration:
 
 
 def coverage_threshold(true: Tensor, alpha: float) -> float:
-    """The probability that a share of 1 - alpha of true elements reach, corrected for their number.
+    """The probability that a share of 1 - alpha of true elements reach, corrected for their number; one half at most.
 
     Split conformal prediction with the score 1 - p(true): of n scores the ceil((n + 1) (1 - alpha))-th smallest
-    (Angelopoulos and Bates, arXiv 2107.07511, section 1).
+    (Angelopoulos and Bates, arXiv 2107.07511, section 1). An element that is likelier than all others together is
+    never left out: where the likeliest alone is right often enough, that is all there is to a set.
 
     Args:
         true: `(n,)`, the probabilities of the true elements.
@@ -96,7 +97,7 @@ def coverage_threshold(true: Tensor, alpha: float) -> float:
     """
     require_enough(len(true), items_for_coverage(alpha), f"alpha={alpha:g}")
     index = math.ceil((len(true) + 1) * (1 - alpha) - 1e-9)
-    return float(true.double().sort(descending=True).values[index - 1])
+    return min(0.5, float(true.double().sort(descending=True).values[index - 1]))
 
 
 def harm_threshold(harmful: Tensor, confidence: Tensor, harm: float) -> float:

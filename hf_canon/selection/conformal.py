@@ -41,10 +41,10 @@ def set_size(ranking: Ranking, calibration: Calibration) -> Tensor:
     """How many of the first elements are in the conformal set, `(batch,)`.
 
     The set has all elements whose probability reaches the threshold, below which a share of alpha of the true ones
-    were in the calibration: of all rules that hold what they promise, the one with the smallest sets on average
-    (Sadinle, Lei and Wasserman, arXiv 1609.00451). Where not even the likeliest element reaches it, nothing in the
-    calibration looked like this: there the posterior is taken at its word, and the set has as many elements as
-    together have the probability 1 - alpha. A larger set holds the true element all the more.
+    were in the calibration: of all rules that keep this promise, the one with the smallest sets on average (Sadinle,
+    Lei and Wasserman, arXiv 1609.00451). Where not even the likeliest element reaches it, nothing stands out as the
+    true ones do: there the posterior is taken at its word, and the set has as many elements as together have the
+    probability 1 - alpha. A larger set holds the true element all the more.
     """
     probability = ranking.probability
     counts = torch.arange(1, probability.shape[1] + 1, device=probability.device)

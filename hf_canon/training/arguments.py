@@ -1,5 +1,6 @@
 """What can be set when a canonicalizer is trained."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,13 +12,19 @@ class CanonicalizationArguments(TrainingArguments):
     """`TrainingArguments` with the weights of the objectives; by default the training is label-free.
 
     Args:
-        prior: "identity" for pictures that come upright, or one probability for each group element.
-        prior_weight: of `PriorRegularization`.
-        distillation_weight: of `Distillation` from the predictor's own scores.
-        distillation_temperature: of those scores.
+        prior: what is known of the poses of the training inputs: "identity" where they come upright, "predictor" where
+            nobody knows and the checkpoint is to be asked (|G| passes for every input of every batch; with
+            `realign_rounds`, once for all), or one probability for each group element.
+        prior_weight: of that objective, `PriorRegularization` or `Distillation`.
+        prior_temperature: of the predictor's scores, wherever it is asked; lower is nearer to its first choice.
+        realign_rounds: parts, equally long, of a training that estimates the pose of every training input at the
+            start of each part (see `Realignment`); 0 leaves the estimates out.
         contrastive_weight: of `ContrastiveUniqueness`; needs the orbit canonicalizer.
         task_weight: of `TaskLoss`; needs labels.
         train_predictor: train the predictor as well (end to end). It is frozen otherwise.
+
+    Raises:
+        ValueError: the prior is no such word and no numbers, or a number cannot be what it is meant for.
 
     Example:
         >>> args = CanonicalizationArguments(output_dir="out", num_train_epochs=5, report_to="none")
@@ -25,14 +32,16 @@ class CanonicalizationArguments(TrainingArguments):
         (1.0, False)
     """
 
-    prior: list[float] | str = field(
-        default="identity", metadata={"help": "'identity', or a probability for each group element."}
+    # Strings too: HfArgumentParser reads the elements of a list by the type of the second to last.
+    prior: list[float] | list[str] | str = field(
+        default="identity",
+        metadata={"help": "'identity', 'predictor', or a probability for each group element."},
     )
     prior_weight: float = field(default=1.0, metadata={"help": "Weight of the prior regularization."})
-    distillation_weight: float = field(
-        default=0.0, metadata={"help": "Weight of distilling the predictor's own scores."}
+    prior_temperature: float = field(default=0.1, metadata={"help": "Temperature of the predictor's scores."})
+    realign_rounds: int = field(
+        default=0, metadata={"help": "Parts of the training, each beginning with an estimate of every input's pose."}
     )
-    distillation_temperature: float = field(default=0.3, metadata={"help": "Temperature of the predictor's scores."})
     contrastive_weight: float = field(default=0.0, metadata={"help": "Weight of the contrastive uniqueness."})
     task_weight: float = field(default=0.0, metadata={"help": "Weight of the task loss; needs labels."})
     train_predictor: bool = field(default=False, metadata={"help": "Train the predictor too."})
@@ -49,5 +58,37 @@ class CanonicalizationArguments(TrainingArguments):
         super().__post_init__()
         if self.prior is None:  # HfArgumentParser loses the default of a list that may be a word
             self.prior = "identity"
+        if not isinstance(self.prior, str):
+            self.prior = word_or_numbers(self.prior)
+        if isinstance(self.prior, str) and self.prior not in ("identity", "predictor"):
+            raise ValueError(
+                f"A prior is 'identity', 'predictor' or one probability for each element, and this is {self.prior!r}."
+            )
+        if self.realign_rounds < 0:
+            raise ValueError(
+                f"A training cannot have {self.realign_rounds} parts. Give realign_rounds=3, say, or 0 to estimate "
+                "nothing."
+            )
+        if self.prior_temperature <= 0:
+            raise ValueError(
+                f"The scores of the predictor are divided by their temperature, which cannot be "
+                f"{self.prior_temperature}. Give prior_temperature=0.1, say."
+            )
         # There is no memory to pin without an accelerator, and torch warns about the wish.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()
+
+
+def word_or_numbers(given: Sequence[float] | Sequence[str]) -> str | list[float]:
+    """A prior as a shell splits it: one word, or probabilities.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return [float(one) for one in given]
+    except ValueError:
+        if len(given) == 1:
+            return str(given[0])
+        raise ValueError(
+            f"A prior is 'identity', 'predictor' or one probability for each element, and these are {list(given)}."
+        ) from None

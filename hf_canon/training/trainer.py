@@ -1,6 +1,7 @@
 """Trains a canonicalizer with `transformers.Trainer`: frozen predictor, and no labels unless asked."""
 
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,20 @@ import torch
 from huggingface_hub import HfApi
 from torch import Tensor, nn
 from transformers import EvalPrediction, Trainer
-from transformers.trainer_utils import HubStrategy
+from transformers.trainer_utils import HubStrategy, get_last_checkpoint
 from transformers.utils import logging
 
 from ..groups import OneParameter, Pictures
 from ..hub.folder import CARD_FILE, is_repository, may_renew, write_card
 from ..hub.push import push_folder
 from ..modeling_canonicalized import CanonicalizedModel
-from ..objectives import ContrastiveUniqueness, Distillation, Objective, PriorRegularization, TaskLoss
+from ..objectives import ContrastiveUniqueness, Distillation, KnownPose, Objective, PriorRegularization, TaskLoss
 from ..objectives.base import random_pose
+from ..objectives.distillation import predictor_scores
 from ..provenance import describe_dataset
 from .arguments import CanonicalizationArguments
-from .data import PictureCollator
+from .data import NUMBER, Numbered, NumberedCollator, PictureCollator
+from .realignment import Realignment
 from .sounds import SoundCollator
 
 logger = logging.get_logger(__name__)
@@ -30,8 +33,10 @@ class CanonicalizationTrainer(Trainer):
 
     Data sets, map-style or streaming, give an image (or `pixel_values`) and perhaps a label. Evaluation turns each
     picture by a random element, the same ones every time, and logs `eval_pose_accuracy`, how often that element is
-    found; set `load_best_model_at_end` to keep the best. Everything else (resuming, mixed precision, logging) is
-    Trainer's.
+    found; set `load_best_model_at_end` to keep the best. With `prior="predictor"` nobody knows how the pictures came,
+    and it logs `eval_pose_agreement` instead: how often the pose is found that the predictor likes best. With
+    `realign_rounds`, `realignment.poses` are the poses that the training inputs are believed to have. Everything else
+    (resuming, mixed precision, logging) is Trainer's.
 
     Args:
         model: what `CanonicalizedModel.wrap` returned.
@@ -39,7 +44,8 @@ class CanonicalizationTrainer(Trainer):
         processing_class: the checkpoint's image processor.
 
     Raises:
-        ValueError: there is nothing to train, or the predictor could not be found again by a saved adapter.
+        ValueError: there is nothing to train, the predictor could not be found again by a saved adapter, or the prior
+            does not go with the group or the data.
 
     Example:
         >>> from transformers import ViTConfig, ViTForImageClassification
@@ -84,6 +90,11 @@ class CanonicalizationTrainer(Trainer):
                 f"The adapter could not be pushed: it would belong to {base!r}, a folder that nobody else can load. "
                 "Push the checkpoint first, and wrap it by its Hub id."
             )
+        if args.prior == "predictor" and not model.group.finite:
+            raise ValueError(
+                f"prior='predictor' asks the predictor about every element, and {model.group.name} has infinitely "
+                "many. Use a finite group, or prior='identity' and inputs that come upright."
+            )
         self.objectives = objectives_from(args)
         features = getattr(kwargs.get("train_dataset"), "features", None)
         collator = PictureCollator if isinstance(model.group.kind, Pictures) else SoundCollator
@@ -92,27 +103,38 @@ class CanonicalizationTrainer(Trainer):
             args=args,
             data_collator=data_collator or collator(processing_class, model.predictor.config, features),
             processing_class=processing_class,
-            compute_metrics=pose_metrics(model) if compute_metrics is None else compute_metrics,
+            compute_metrics=pose_metrics(model, args.prior) if compute_metrics is None else compute_metrics,
             **kwargs,
         )
+        self.realignment = Realignment(self, args.realign_rounds) if args.realign_rounds else None
+        if self.realignment is not None:
+            self.add_callback(self.realignment)
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         facts = {"data": describe_dataset(self.train_dataset), "arguments": chosen_arguments(self.args)}
         config: Any = getattr(self.model, "config")  # noqa: B009 (PreTrainedModel or not, says its type)
         config.training = {name: value for name, value in facts.items() if value} or None
-        return super().train(*args, **kwargs)
+        if config.calibration is not None:
+            logger.warning(
+                "Training changes what was calibrated: the calibration is dropped, and the rule is 'argmax'."
+            )
+            config.calibration, config.decision = None, "argmax"
+        if self.realignment is not None:
+            given = resume_from_checkpoint
+            self.realignment.start(get_last_checkpoint(str(self.args.output_dir)) if given is True else given or None)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        output = model(**inputs, objective=self.weighted_sum)
+        inputs = dict(inputs)
+        numbers = inputs.pop(NUMBER, None)
+        objectives = self.objectives
+        if self.realignment is not None and numbers is not None:
+            assert self.realignment.poses is not None
+            objectives = objectives_from(self.args, self.realignment.poses[numbers.cpu()])
+        output = model(**inputs, objective=partial(weighted_sum, objectives))
         return (output.loss, output) if return_outputs else output.loss
-
-    def weighted_sum(
-        self, model: CanonicalizedModel, x: Tensor, labels: Tensor | None = None, lengths: Tensor | None = None
-    ) -> Tensor:
-        losses = [weight * objective(model, x, labels, lengths) for objective, weight in self.objectives]
-        return torch.stack(losses).sum()
 
     def prediction_step(
         self,
@@ -121,8 +143,8 @@ class CanonicalizationTrainer(Trainer):
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """The pose of a batch that was turned at random: its loss, the logits over the group, and the true
-        elements."""
+        """The pose of a batch that was turned at random: its loss, the logits over the group, and the elements that
+        are to be found."""
         inputs = self._prepare_inputs(inputs)
         generator = torch.Generator().manual_seed(self._eval_batches)
         self._eval_batches += 1
@@ -130,9 +152,11 @@ class CanonicalizationTrainer(Trainer):
 
         # As an objective it runs inside the forward pass, where distributed wrappers bring the weights together.
         def pose(wrapped: CanonicalizedModel, x: Tensor, labels: Any, lengths: Tensor | None) -> Tensor:
-            moved, found["element"], offset, lengths = random_pose(wrapped, x, lengths, generator)
-            found["logits"] = wrapped.canonicalizer(moved, lengths)
-            return wrapped.canonicalizer.pose_loss(moved, found["element"], offset, lengths)
+            moved, element, offset, moved_lengths = random_pose(wrapped, x, lengths, generator)
+            if self.args.prior == "predictor":
+                element = wrapped.group.compose(element, predictor_scores(wrapped, x, lengths).argmax(-1))
+            found["element"], found["logits"] = element, wrapped.canonicalizer(moved, moved_lengths)
+            return wrapped.canonicalizer.pose_loss(moved, element, offset, moved_lengths)
 
         with torch.no_grad():
             loss = model(**{**inputs, "objective": pose}).loss
@@ -143,7 +167,13 @@ class CanonicalizationTrainer(Trainer):
         )
 
     def get_train_dataloader(self) -> Any:
-        loader = super().get_train_dataloader()
+        dataset, collator = self.train_dataset, self.data_collator
+        if self.realignment is not None:
+            self.train_dataset, self.data_collator = Numbered(dataset), NumberedCollator(collator)
+        try:
+            loader = super().get_train_dataloader()
+        finally:
+            self.train_dataset, self.data_collator = dataset, collator
         # One seed for all, which the order of the data needs, would turn the pictures of every process alike.
         if self.args.process_index:
             torch.manual_seed(self.args.seed + self.args.process_index)
@@ -222,11 +252,24 @@ class CanonicalizationTrainer(Trainer):
         return super().evaluation_loop(*args, **kwargs)
 
 
-def objectives_from(args: CanonicalizationArguments) -> list[tuple[Objective, float]]:
-    """The objectives that have a weight."""
+def weighted_sum(
+    objectives: list[tuple[Objective, float]],
+    model: CanonicalizedModel,
+    x: Tensor,
+    labels: Tensor | None = None,
+    lengths: Tensor | None = None,
+) -> Tensor:
+    return torch.stack([weight * objective(model, x, labels, lengths) for objective, weight in objectives]).sum()
+
+
+def objectives_from(args: CanonicalizationArguments, pose: Tensor | None = None) -> list[tuple[Objective, float]]:
+    """The objectives that have a weight.
+
+    Args:
+        pose: `(batch,)`, what is believed to have happened to each input of a batch, in place of the prior.
+    """
     known: list[tuple[Objective, float]] = [
-        (PriorRegularization(args.prior), args.prior_weight),
-        (Distillation(temperature=args.distillation_temperature), args.distillation_weight),
+        (prior_from(args) if pose is None else KnownPose(pose), args.prior_weight),
         (ContrastiveUniqueness(), args.contrastive_weight),
         (TaskLoss(), args.task_weight),
     ]
@@ -235,7 +278,18 @@ def objectives_from(args: CanonicalizationArguments) -> list[tuple[Objective, fl
         raise ValueError("No other objective than the task loss trains the predictor. Set task_weight=1.0 as well.")
     if not chosen:
         raise ValueError("Every objective has the weight 0. Set prior_weight=1.0, or one of the others.")
+    if args.realign_rounds and not args.prior_weight:
+        raise ValueError(
+            f"realign_rounds={args.realign_rounds} estimates poses to learn from, and prior_weight=0 learns from "
+            "none. Set prior_weight=1.0, or leave out realign_rounds."
+        )
     return chosen
+
+
+def prior_from(args: CanonicalizationArguments) -> Objective:
+    if args.prior == "predictor":
+        return Distillation(temperature=args.prior_temperature)
+    return PriorRegularization(args.prior)  # type: ignore[arg-type]
 
 
 NOT_ABOUT_TRAINING = (
@@ -261,10 +315,12 @@ def chosen_arguments(args: CanonicalizationArguments) -> dict[str, Any]:
     return chosen
 
 
-def pose_metrics(model: CanonicalizedModel) -> Any:
+def pose_metrics(model: CanonicalizedModel, prior: Any) -> Any:
+    name = "pose_agreement" if prior == "predictor" else "pose_accuracy"
+
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         logits, element = torch.as_tensor(prediction.predictions), torch.as_tensor(prediction.label_ids)
-        return {"pose_accuracy": pose_accuracy(model, logits, element)}
+        return {name: pose_accuracy(model, logits, element)}
 
     return compute
 

@@ -138,6 +138,8 @@ def survives_saving(name: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder, full=True)
         loaded = CanonicalizedModel.from_pretrained(folder)
+    # A file's tensors lie where they lay in it, and some kernels round otherwise where memory is not aligned.
+    loaded._apply(torch.clone)
     return difference(answers(model, inputs, element), answers(loaded, inputs, element)) == 0.0
 
 

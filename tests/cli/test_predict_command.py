@@ -32,19 +32,20 @@ def test_every_picture_gets_a_line_with_the_answer_of_the_python_call(run, adapt
         str(photos / name) for name in ("dog/0.png", "cat/0.png", "cat/1.png", "cat/2.png", "cat/3.png")
     ]
     model, processor = CanonicalizedModel.from_pretrained(adapter), AutoImageProcessor.from_pretrained(adapter)
-    for file, label, probability, element in rows(out):
+    for file, label, probability, element, action in rows(out):
         with torch.no_grad():
             answer = model(**processor(Image.open(file), return_tensors="pt"))
         assert label == model.config.id2label[answer.logits.argmax().item()]
         assert float(probability) == pytest.approx(answer.logits.softmax(-1).max().item(), abs=1e-3)
         assert element == model.group.describe(answer.canonicalization.element.item())
+        assert action == "canonicalized"
 
 
 def test_a_turned_picture_gives_the_same_answer_and_another_element(run, adapter, photos, tmp_path):
     upright = Image.open(photos / "dog" / "0.png")
     upright.rotate(90).save(tmp_path / "turned.png")
     _, out, _ = run("predict", adapter, photos / "dog" / "0.png", tmp_path / "turned.png")
-    (_, label, probability, element), (_, label_turned, probability_turned, element_turned) = rows(out)
+    (_, label, probability, element, _), (_, label_turned, probability_turned, element_turned, _) = rows(out)
     assert (label_turned, probability_turned) == (label, probability)
     angle, angle_turned = (float(text.removesuffix("°")) for text in (element, element_turned))
     assert angle_turned == (angle + 90) % 360
@@ -99,7 +100,7 @@ def test_python_m_hf_canon_is_the_same_command(adapter, photos):
         text=True,
     )
     assert done.returncode == 0
-    assert len(rows(done.stdout)[0]) == 4
+    assert len(rows(done.stdout)[0]) == 5
 
 
 def answers(folder):
@@ -119,9 +120,9 @@ def test_a_data_set_is_answered_as_its_images_are(run, adapter, photos, tmp_path
     assert len(list((tmp_path / "new" / "out").glob("*.parquet"))) == 3
     assert [row["index"] for row in found] == list(range(12))
     readable = [row for row in found if row["error"] is None]
-    assert [[row["image"], row["label"], f"{row['probability']:.3f}", row["element"]] for row in readable] == rows(
-        lines
-    )
+    columns = [[row["image"], row["label"], f"{row['probability']:.3f}"] for row in readable]
+    done = [[row["element"], row["action"]] for row in readable]
+    assert [one + other for one, other in zip(columns, done, strict=True)] == rows(lines)
     (broken,) = [row for row in found if row["error"] is not None]
     assert broken["image"] == str(photos / "cat" / "1.png")
     assert broken["error"] == "The picture cannot be read: it is no image, or is damaged."

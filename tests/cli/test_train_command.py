@@ -58,6 +58,16 @@ def test_a_run_resumes_where_it_stopped(run, refuses, train, monkeypatch):
     assert "had --group c4; resume it with the same" in refuses(*other, "--resume")
 
 
+def test_pictures_in_unknown_poses(run, refuses, train, tmp_path):
+    code, out, _ = run(*train, "--prior", "predictor", "--realign-rounds", "2")
+    assert code == 0
+    assert "The pose that the checkpoint likes best is found for" in out
+    chosen = CanonicalizedModel.from_pretrained(tmp_path / "out").config.training["arguments"]
+    assert (chosen["prior"], chosen["realign_rounds"]) == ("predictor", 2)
+    again = [*change(train, "--group", "so2"), "--canonicalizer", "shift", "--overwrite", "--prior", "predictor"]
+    assert "so2 has infinitely many" in refuses(*again)
+
+
 def test_nothing_to_resume_is_refused(refuses, train):
     assert "There is no checkpoint in" in refuses(*train, "--resume")
 

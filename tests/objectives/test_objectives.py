@@ -17,7 +17,14 @@ from transformers import (
 from hf_canon import CanonicalizedModel
 from hf_canon.canonicalizers import Canonicalizer
 from hf_canon.groups import Group
-from hf_canon.objectives import ContrastiveUniqueness, Distillation, Objective, PriorRegularization, TaskLoss
+from hf_canon.objectives import (
+    ContrastiveUniqueness,
+    Distillation,
+    KnownPose,
+    Objective,
+    PriorRegularization,
+    TaskLoss,
+)
 from hf_canon.objectives.prior import moved_prior
 
 OBJECTIVES = {
@@ -104,6 +111,31 @@ def test_histogram_of_one_pose_is_the_identity_prior() -> None:
     assert torch.allclose(PriorRegularization()(model, x), one)
 
 
+@pytest.mark.parametrize("group", ["c4", "d4"])
+def test_known_poses_are_those_that_the_canonicalizer_has_to_find(group: str) -> None:
+    """Whatever happened to each input, and happens to it next: elements of d4 do not commute."""
+    model = wrapped(group)
+    model.canonicalizer = Found(model.group)
+    order = len(model.group.elements)
+    x = pictures(order, 32)
+    x[:, 0, 1, 2] = 50.0
+    turned = model.group.act(x, model.group.elements)
+    for seed in range(8):
+        torch.manual_seed(seed)
+        assert KnownPose(model.group.elements)(model, turned) < 1e-3
+        assert KnownPose(torch.zeros(order, dtype=torch.long))(model, turned) > 1
+
+
+@pytest.mark.parametrize(("group", "canonicalizer"), [("d4", "orbit"), ("c8", "shift"), ("so2", "shift")])
+def test_the_identity_for_every_input_is_the_identity_prior(group: str, canonicalizer: str) -> None:
+    model = wrapped(group, canonicalizer).train()
+    x = pictures(4, 32)
+    torch.manual_seed(3)
+    one = KnownPose(torch.full((4,), model.group.identity))(model, x)
+    torch.manual_seed(3)
+    assert torch.allclose(PriorRegularization()(model, x), one, atol=1e-6)
+
+
 def test_contrastive_uniqueness_is_low_for_orthogonal_and_high_for_equal_embeddings() -> None:
     model = wrapped("c4")
     constant = torch.full((2, 3, 32, 32), 0.5)  # every member of its orbit is the same picture
@@ -117,6 +149,10 @@ class TestRefusals:
     def test_no_prior(self, prior: object) -> None:
         with pytest.raises(ValueError, match="A prior"):
             PriorRegularization(prior)  # type: ignore[arg-type]
+
+    def test_poses_of_other_inputs(self) -> None:
+        with pytest.raises(ValueError, match="has 2 inputs and 3 poses"):
+            KnownPose(torch.zeros(3, dtype=torch.long))(wrapped(), pictures(2, 32))
 
     def test_a_prior_for_another_group(self) -> None:
         with pytest.raises(ValueError, match="2 probabilities, and c4 has 4 elements"):

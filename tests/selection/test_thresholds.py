@@ -21,10 +21,14 @@ DRAWS = 4000
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.3])
 @pytest.mark.parametrize("items", [19, 60, 200])
 def test_coverage_holds_on_average_and_is_not_wasteful(alpha: float, items: int) -> None:
-    draws = torch.rand(DRAWS, items + 1, generator=torch.Generator().manual_seed(0)).pow(0.3)
+    draws = torch.rand(DRAWS, items + 1, generator=torch.Generator().manual_seed(0)).pow(0.3) / 2
     covered = torch.tensor([float(row[-1] >= coverage_threshold(row[:-1], alpha)) for row in draws])
     error = 4 * math.sqrt(alpha * (1 - alpha) / DRAWS)
     assert 1 - alpha - error <= float(covered.mean()) <= 1 - alpha + 1 / (items + 1) + error
+
+
+def test_what_is_likelier_than_all_others_together_is_never_left_out() -> None:
+    assert coverage_threshold(torch.linspace(0.6, 0.99, 50), 0.2) == 0.5
 
 
 @pytest.mark.parametrize("harm", [0.05, 0.1, 0.3])

@@ -173,7 +173,7 @@ def test_with_labels(checkpoint: Path, scenes: Dataset, tmp_path: Path, end_to_e
             max_steps=3,
             task_weight=1.0,
             contrastive_weight=0.1,
-            distillation_weight=0.1,
+            prior="predictor",
             train_predictor=end_to_end,
         ),
         train_dataset=scenes,
