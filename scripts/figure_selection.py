@@ -14,7 +14,7 @@ What the canonicalizer and the predictor say of every picture in every pose is r
 are then made from that by the library's own functions, split by split. Nothing is chosen by what is measured here:
 the levels are round numbers.
 
-Patches of photographs without a canonical pose (tissue, stars, a retina) show whether the rule backs off.
+Patches of photographs without a canonical pose (grass, tissue, stars, a retina) show whether the rule backs off.
 """
 
 import argparse
