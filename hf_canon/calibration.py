@@ -25,17 +25,20 @@ from .fingerprint import fingerprint
 from .groups import SO2, Group, OneParameter
 from .inputs import input_name
 from .modeling_canonicalized import CanonicalizedModel
-from .monitoring import histograms
+from .monitoring import histograms, likeliest
 from .provenance import describe_dataset
-from .selection import Calibration, Ranking, rank
+from .selection import RULES, Calibration, Ranking, rank
 from .selection.calibration import (
     coverage_threshold,
     fit_temperature,
     harm_threshold,
     items_for_coverage,
     items_for_harm,
+    smallest_share,
 )
 from .selection.conformal import set_size
+
+logger = logging.get_logger(__name__)
 
 FITTED = 4
 """One in so many inputs is for the temperature, and not for the thresholds, which have to be found on others."""
@@ -93,10 +96,28 @@ def calibrate(
         True
     """
     require_bounds(alpha, harm)
+    if harm is not None:
+        require_scores(model)
     measured = measure(model, dataset, harm is not None, processor, batch_size, label_column, seed)
     found = thresholds(measured, alpha, harm, seed)
     model.config.calibration = found.to_dict()
+    if harm is None and RULES[model.config.decision].needs == "harm":
+        logger.warning(
+            f"Nothing bounds the harm any more, and {model.config.decision!r} goes by that: back to 'argmax'."
+        )
+        model.config.decision = "argmax"
     return found
+
+
+def require_scores(model: CanonicalizedModel) -> None:
+    """Raise ValueError if nobody can say which answers of a model are spoiled."""
+    try:
+        measure_for(model)
+    except ValueError as error:
+        raise ValueError(
+            f"Answers of a model for {model.task} have no score here, so nobody can say which of them "
+            "canonicalization spoils. Calibrate the coverage alone, with harm=None (--harm none in a shell)."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -190,7 +211,7 @@ def measure(
                     for answer in (before, after)
                 )
                 notable = NOTABLE if judge.graded else 0.0
-                spoiled.append((was.double() - now.double() > notable + 1e-9).cpu())
+                spoiled.append(was.cpu().double() - now.cpu().double() > notable + 1e-9)
             bar.update()
     return Measured(
         model=model,
@@ -219,7 +240,7 @@ def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int =
     ranking = hold.ranked(hold.moved, temperature)
     happened = ranking.place.gather(1, nearest(group, hold.element, bins).unsqueeze(1))
     came = hold.ranked(hold.upright, temperature)
-    sure = came.probability[:, 0]
+    sure = came.confidence
     confidence = None if harm is None or hold.spoiled is None else harm_threshold(hold.spoiled, sure, harm)
     found = Calibration(
         temperature=temperature,
@@ -233,10 +254,11 @@ def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int =
         harm_of_argmax=None if hold.spoiled is None else float(hold.spoiled.double().mean()),
         acts_on=None if confidence is None else float((sure > confidence).double().mean()),
         canonicalizer=fingerprint(measured.model.canonicalizer),
+        predictor=fingerprint(measured.model.predictor, peft=True),
         data=measured.data,
         seen={},
     )
-    found.seen.update(histograms(sure, set_size(came, found), came.element[:, 0], group))
+    found.seen.update(histograms(sure, set_size(came, found), likeliest(hold.upright, group), group))
     return found
 
 
@@ -263,7 +285,7 @@ def too_few(count: int, needed: int, alpha: float, harm: float | None) -> ValueE
     bounds = f"alpha={alpha:g}" if harm is None else f"alpha={alpha:g} and harm={harm:g}"
     return ValueError(
         f"{bounds} take {total:,} inputs at least, a quarter of them for the temperature, and there are {count:,}. "
-        f"Give more, or bounds of {1 / (count - count // FITTED + 1):.2g} and above."
+        f"Give more, or bounds of {smallest_share(count - count // FITTED):g} and above."
     )
 
 

@@ -11,12 +11,12 @@ SAMPLES = 256
 """Values taken of each tensor: a checkpoint that was trained on has changed in nearly all of them."""
 
 
-def fingerprint(predictor: nn.Module) -> str | None:
-    """The precisions of the weights, and a digest of samples of them, without what PEFT has added.
+def fingerprint(predictor: nn.Module, peft: bool = False) -> str | None:
+    """The precisions of the weights, and a digest of samples of them, without what PEFT has added unless `peft`.
 
     None where they are not all at hand as they were saved: sharded, offloaded or quantized.
     """
-    added = peft_names(predictor)
+    added = set() if peft else peft_names(predictor)
     sha = hashlib.sha256()
     precisions = set()
     for name, value in sorted(predictor.state_dict(keep_vars=True).items()):

@@ -31,6 +31,7 @@ from .loading import (
     within_reach,
 )
 from .peft import peft_settings, unwrap_peft
+from .selection import RULES, Calibration
 
 if TYPE_CHECKING:
     from .modeling_canonicalized import CanonicalizedModel
@@ -229,15 +230,24 @@ def describe_move(
         training=adapter.training,
         canonicalizer_input=renormalized(adapter.canonicalizer_input, ours, theirs),
     )
-    same = config.base_fingerprint is not None and config.base_fingerprint == adapter.base_fingerprint
-    if same:
+    calibration = None if adapter.calibration is None else Calibration.from_dict(adapter.calibration)
+    if calibration is None or still_holds(calibration, None, predictor):
         config.calibration, config.decision = adapter.calibration, adapter.decision
-    elif adapter.calibration is not None:
+    else:
         logger.warning(
             f"The adapter {where} was calibrated with another checkpoint, and how much harm it does to this one is "
-            "not known: its calibration is left out, and it decides by 'argmax'. Call hf_canon.calibrate."
+            "not known: its calibration is left out. Call hf_canon.calibrate."
         )
+        config.decision = adapter.decision if RULES[adapter.decision].needs is None else "argmax"
     return config
+
+
+def still_holds(calibration: Calibration, canonicalizer: nn.Module | None, predictor: nn.Module) -> bool:
+    """Whether these are the weights that were calibrated, as far as anybody can tell; None for a canonicalizer that is
+    known to be."""
+    if canonicalizer is not None and differ(fingerprint(canonicalizer), calibration.canonicalizer):
+        return False
+    return not differ(fingerprint(predictor, peft=True), calibration.predictor)
 
 
 def renormalized(

@@ -36,6 +36,7 @@ from .joining import (
     require_adapter,
     require_complete,
     require_same_base,
+    still_holds,
 )
 from .loading import (
     HUB_ARGUMENTS,
@@ -48,7 +49,7 @@ from .loading import (
 )
 from .outputs import PLACED, UNPLACED, Canonicalization, Members, Move, Rows, averaged, carry_back, moved, scale_of
 from .peft import add_peft, carries_peft, freeze_statistics, peft_names
-from .selection import Calibration, DecisionRule, chosen_rule, confidence, decide, rank
+from .selection import Calibration, DecisionRule, chosen_rule, decide, rank
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
@@ -270,7 +271,10 @@ class CanonicalizedModel(PreTrainedModel):
             config.decision = chosen_rule(decision, calibration, bool(model_class.averages), model_class.task).name
         if predictor is not None:
             predictor, source = live_predictor(predictor)
-            return model_class._with_adapter(predictor, source, where, config, hub_kwargs, canonicalizer, peft=True)
+            found = model_class._with_adapter(predictor, source, where, config, hub_kwargs, canonicalizer, peft=True)
+            if decision is not None:
+                found.config.decision = found.rule(decision).name
+            return found
         if config.includes_predictor:
             if canonicalizer is not None:
                 base_kwargs["canonicalizer"] = remake_canonicalizer(canonicalizer, config)
@@ -398,10 +402,11 @@ class CanonicalizedModel(PreTrainedModel):
     def _forget_stale_calibration(self) -> None:
         """A calibration holds for the weights that it was made with, and for no others."""
         calibration = self.calibration
-        if calibration is not None and differ(fingerprint(self.canonicalizer), calibration.canonicalizer):
+        if calibration is not None and not still_holds(calibration, self.canonicalizer, self.predictor):
             logger.warning(
-                "The canonicalizer was trained on since it was calibrated, and what the calibration promised no "
-                "longer holds: it is left out, and the rule is 'argmax' again. Call hf_canon.calibrate once more."
+                "The canonicalizer or the predictor was trained on since they were calibrated, and what the "
+                "calibration promised no longer holds: it is left out, and the rule is 'argmax' again. Call "
+                "hf_canon.calibrate once more."
             )
             self.config.calibration, self.config.decision = None, "argmax"
 
@@ -501,9 +506,8 @@ class CanonicalizedModel(PreTrainedModel):
         if not torch.compiler.is_compiling():
             require_finite(logits)
         probabilities = (logits if calibration is None else logits / calibration.temperature).softmax(-1)
-        found = self.canonicalizer.element(logits)
-        decided, members, size = decide(probabilities, found, self.group, rule, calibration)
-        element = decided.element
+        decided = decide(probabilities, self.canonicalizer.element(logits), self.group, rule, calibration)
+        element = decided.decision.element
         # Outside of training, a caller without no_grad would pay for the whole orbit.
         if self.training and torch.is_grad_enabled() and logits.requires_grad and self.group.finite:
             canonical = self._straight_through(x, element, probabilities, lengths, crop)
@@ -514,11 +518,11 @@ class CanonicalizedModel(PreTrainedModel):
             probabilities=probabilities,
             canonical=canonical,
             logits=logits,
-            confidence=confidence(probabilities, self.group, found),
-            set=members,
-            size=size,
-            passes=decided.passes,
-            action=decided.action,
+            confidence=decided.ranking.confidence,
+            set=decided.members,
+            size=decided.size,
+            passes=decided.decision.passes,
+            action=decided.decision.action,
         )
 
     def _move(self, x: Tensor, element: Tensor, lengths: Tensor | None, crop: int | tuple[int, int] | None) -> Tensor:
@@ -664,8 +668,7 @@ class CanonicalizedModel(PreTrainedModel):
         fields = {name: output[name] for name in self.averages if isinstance(output.get(name), Tensor)}
         members = Members(weight[:, 0], item, weight[item, place])
         for name, further in moved(fields, self.rows, move).items():
-            scale = scale_of(name, further, self.predictor.config)
-            answer[name] = averaged(answer[name], further, members, scale)
+            answer[name] = averaged(answer[name], further, members, scale_of(name, further, self.predictor.config))
 
     def arguments_of(self, arguments: dict[str, Any], item: Tensor, batch: int) -> dict[str, Any]:
         """The predictor's other arguments for some of the inputs of a batch."""

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ class Monitor:
         self.edges = torch.tensor(calibration.seen["edges"], dtype=torch.float64)
         self.window, self.level, self.on_drift = window, level, on_drift
         self.log = None if log is None else Path(log)
-        self.windows: list[Window] = []
+        self.windows: deque[Window] = deque(maxlen=1000)
         """Those that are full, the last one last."""
         self._lock = threading.Lock()
         self._start()
@@ -97,11 +98,11 @@ class Monitor:
             output: of the model, or its `canonicalization`.
         """
         found = getattr(output, "canonicalization", output)
-        sure = found.confidence.detach().double().cpu()
+        sure = found.confidence.detach().cpu().double()
         counts = {
             "confidence": count_confidence(sure, self.edges),
             "size": count_sizes(found.size.cpu(), len(self.reference["size"])),
-            "element": count_elements(likeliest(found, self.group).cpu(), self.group),
+            "element": count_elements(likeliest(found.probabilities, self.group).cpu(), self.group),
         }
         with self._lock:
             self._inputs += len(sure)
@@ -185,14 +186,11 @@ def histograms(confidence: Tensor, size: Tensor, element: Tensor, group: Group) 
     }
 
 
-def likeliest(found: Any, group: Group) -> Tensor:
-    """The likeliest element, whether the decision rule undid it or not; of a continuous group its bin's."""
-    best = found.probabilities.argmax(1)
-    return (
-        group.parameters(found.probabilities.shape[1]).to(best.device)[best]
-        if isinstance(group, OneParameter)
-        else best
-    )
+def likeliest(posterior: Tensor, group: Group) -> Tensor:
+    """The likeliest element of a posterior, or of its logits, whether a decision rule undid it or not; of a continuous
+    group the highest bin."""
+    best = posterior.argmax(1)
+    return group.parameters(posterior.shape[1]).to(best.device)[best] if isinstance(group, OneParameter) else best
 
 
 def count_confidence(sure: Tensor, edges: Tensor) -> Tensor:
@@ -204,11 +202,16 @@ def count_sizes(size: Tensor, largest: int) -> Tensor:
 
 
 def count_elements(element: Tensor, group: Group) -> Tensor:
+    """Of a continuous group in cells, with the identity in the middle of one."""
     if not isinstance(group, OneParameter):
         assert group.order is not None
         return torch.bincount(element, minlength=group.order)
-    share = (group.wrap(element).double() + group.reach) / (2 * group.reach)
-    return torch.bincount((share * CELLS).long().clamp(0, CELLS - 1), minlength=CELLS)
+    place = (element.double() / (2 * group.reach) * CELLS).round().long()
+    circle = group.period is not None
+    return torch.bincount(
+        place % CELLS if circle else place.clamp(-CELLS // 2, CELLS // 2) + CELLS // 2,
+        minlength=CELLS if circle else CELLS + 1,
+    )
 
 
 def same_distribution(one: Sequence[float], other: Sequence[float]) -> float:

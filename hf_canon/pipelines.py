@@ -6,31 +6,37 @@ on it: what was found, how sure the canonicalizer was, and whether it abstained.
 
 from typing import Any
 
-from transformers import AudioClassificationPipeline, ImageClassificationPipeline
+from transformers import AudioClassificationPipeline, ImageClassificationPipeline, Pipeline
+from transformers.utils import ModelOutput
 
-from .outputs import Canonicalization
+from .selection import Action
 
 
-class SaysWhatWasDone:
+class SaysWhatWasDone(Pipeline):
     """Adds `element`, `confidence`, `action` and `abstained` to every answer of a pipeline."""
 
-    model: Any
+    def _forward(self, input_tensors: Any, **forward_parameters: Any) -> ModelOutput:
+        output: Any = super()._forward(input_tensors, **forward_parameters)  # type: ignore[safe-super]
+        found = output["canonicalization"]
+        # Side by side with the logits: a pipeline takes batches apart one field deep.
+        return ModelOutput(
+            logits=output["logits"], element=found.element, confidence=found.confidence, action=found.action
+        )
 
-    def postprocess(self, model_outputs: Any, *args: Any, **kwargs: Any) -> list[dict[str, Any]]:
-        answers: list[dict[str, Any]] = super().postprocess(model_outputs, *args, **kwargs)  # type: ignore[misc]
-        found: Any = Canonicalization(
-            **model_outputs["canonicalization"]
-        )  # a pipeline makes a plain ModelOutput of it
+    def postprocess(self, model_outputs: Any, **postprocess_parameters: Any) -> list[dict[str, Any]]:
+        answers: Any = super().postprocess(model_outputs, **postprocess_parameters)  # type: ignore[safe-super]
+        model: Any = self.model
+        action = Action(int(model_outputs["action"][0]))
         done = {
-            "element": self.model.group.describe(found.element[0].item()),
-            "confidence": float(found.confidence[0]),
-            "action": found.actions[0],
-            "abstained": bool(found.abstained[0]),
+            "element": model.group.describe(model_outputs["element"][0].item()),
+            "confidence": float(model_outputs["confidence"][0]),
+            "action": action.words,
+            "abstained": action == Action.ABSTAINED,
         }
         return [{**answer, **done} for answer in answers]
 
 
-class CanonicalizedImageClassificationPipeline(SaysWhatWasDone, ImageClassificationPipeline):
+class CanonicalizedImageClassificationPipeline(SaysWhatWasDone, ImageClassificationPipeline):  # type: ignore[misc]
     """transformers' `image-classification`, with what was done to each picture.
 
     Example:
@@ -47,5 +53,5 @@ class CanonicalizedImageClassificationPipeline(SaysWhatWasDone, ImageClassificat
     """
 
 
-class CanonicalizedAudioClassificationPipeline(SaysWhatWasDone, AudioClassificationPipeline):
+class CanonicalizedAudioClassificationPipeline(SaysWhatWasDone, AudioClassificationPipeline):  # type: ignore[misc]
     """transformers' `audio-classification`, with what was done to each sound."""

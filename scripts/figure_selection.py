@@ -40,7 +40,7 @@ from hf_canon.canonicalizers import OrbitCanonicalizer
 from hf_canon.evaluation.plots import BLUE, DPI, FAINT, INK, VERMILLION
 from hf_canon.evaluation.robustness import Inputs
 from hf_canon.evaluation.transforms import moved_by
-from hf_canon.selection import RULES, Calibration, confidence, decide, rank
+from hf_canon.selection import RULES, Calibration, decide
 
 SPLITS = 20
 ALPHAS, HARMS = (0.2, 0.1, 0.05), (0.1, 0.05, 0.02)
@@ -173,23 +173,22 @@ def decided(recorded: Recorded, shift: int, name: str, calibration: Calibration)
     logits = recorded.poses[:, shift]
     probabilities = (logits / calibration.temperature).softmax(-1)
     element = model.canonicalizer.element(logits)
-    decision, members, size = decide(probabilities, element, model.group, RULES[name], calibration)
-    ranking = rank(probabilities, model.group, element)
-    asked = ranking.place < decision.passes.unsqueeze(1)
-    weight = probabilities * asked
+    found = decide(probabilities, element, model.group, RULES[name], calibration)
+    decision = found.decision
+    weight = probabilities * (found.ranking.place < decision.passes.unsqueeze(1))
     if not RULES[name].averages:
         weight = torch.nn.functional.one_hot(decision.element, model.group.order).float()
     said = torch.einsum("ig,igc->ic", weight, recorded.said[:, shift]).argmax(-1, keepdim=True)
-    assert members is not None and size is not None
+    assert found.members is not None and found.size is not None
     return {
         "right": recorded.right.gather(1, said).squeeze(1),
         "was": recorded.right.gather(1, recorded.said[:, shift, 0].argmax(-1, keepdim=True)).squeeze(1),
         "passes": decision.passes.float(),
         "flagged": decision.action == 3,
         "left": decision.action == 2,
-        "covered": members[:, shift],
-        "size": size.float(),
-        "confidence": confidence(probabilities, model.group, element),
+        "covered": found.members[:, shift],
+        "size": found.size.float(),
+        "confidence": found.ranking.confidence,
     }
 
 

@@ -52,6 +52,10 @@ def test_pictures_are_answered_as_by_transformers_and_flagged_where_the_model_ab
         assert abs(told[0]["confidence"] - float(found.confidence)) < 1e-5
         flags.add(told[0]["abstained"])
     assert flags == {True, False}
+    for together, told in zip(tell(shown, batch_size=5), map(tell, shown), strict=True):
+        assert [one["action"] for one in together] == [one["action"] for one in told]
+        assert together[0]["element"] == told[0]["element"]
+        assert abs(together[0]["score"] - told[0]["score"]) < 1e-5
 
 
 def test_sounds_too():

@@ -1,10 +1,14 @@
 """`hf-canon calibrate`: a face over `calibrate`."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from .checkpoints import load_processor, read_config
 from .numbers import count
 from .pictures import DATA_HELP, check_fit, load_pictures, naming_broken_pictures
+
+if TYPE_CHECKING:
+    from ..modeling_canonicalized import CanonicalizedModel
 
 NAME = "calibrate"
 SUMMARY = "find out when an adapter may act, with a bound on the harm"
@@ -28,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help=DATA_HELP)
     parser.add_argument("--split", help="default: validation, or else calibration, test, or train")
     parser.add_argument("--alpha", type=float, default=0.1, help="share of missed poses (default: %(default)s)")
-    parser.add_argument("--harm", type=float, default=0.05, help="share of spoiled answers (default: %(default)s)")
+    parser.add_argument(
+        "--harm",
+        type=share_or_none,
+        default=0.05,
+        help="share of spoiled answers, or none to calibrate the coverage alone (default: %(default)s)",
+    )
     parser.add_argument(
         "--decision",
         choices=["argmax", "conformal", "orbit", "identity", "abstain"],
@@ -40,10 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     require_adapter_folder(args.adapter)
     from .. import CanonicalizedModel, calibrate
-    from ..calibration import require_bounds
+    from ..calibration import require_bounds, require_scores
 
     require_bounds(args.alpha, args.harm)
     model = CanonicalizedModel.from_pretrained(args.adapter)
+    if args.harm is not None:
+        require_scores(model)
+    require_fitting_rule(model, args.decision, args.harm)
     processor = load_processor(args.adapter)
     pictures = load_pictures(args.data, args.split, SPLITS, model.predictor.config)
     with naming_broken_pictures(pictures):
@@ -57,6 +69,22 @@ def run(args: argparse.Namespace) -> int:
     print(record)
     print(f"It is saved in {args.adapter}, which decides by {model.config.decision!r}.")
     return 0
+
+
+def share_or_none(text: str) -> float | None:
+    """For argparse: a number, or the word none."""
+    return None if text == "none" else float(text)
+
+
+def require_fitting_rule(model: "CanonicalizedModel", name: str | None, harm: float | None) -> None:
+    """Raise ValueError, before the work, if the model could not decide by that rule after it."""
+    from ..selection import RULES
+
+    rule = RULES[name or "argmax"]
+    if rule.averages and not model.averages:
+        model.rule("orbit")  # which needs no calibration, and says why not
+    if rule.needs == "harm" and harm is None:
+        raise ValueError(f"--decision {name} acts by a bound on the harm; give --harm 0.05, say, in place of none.")
 
 
 def require_adapter_folder(name: str) -> None:

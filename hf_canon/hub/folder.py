@@ -18,6 +18,7 @@ from ..configuration_canonicalized import CanonicalizedConfig
 from ..groups import Pictures, get_group
 from ..groups.kinds import kind_from
 from ..loading import because
+from ..selection import RULES
 from .card import PLOT_FILE, REPORT_FILE, RESULTS_FILE, AdapterFacts, is_untouched, render_card, results_yaml
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def complete_folder(
                 f"{config.canonicalizer!r} over {config.group}. Give the report of this model."
             )
         add_report(folder, report)
-    elif before is not None and same_base and same_weights(folder, target) and before.decision == config.decision:
+    elif before is not None and same_base and same_weights(folder, target) and same_decisions(before, config):
         for name in (REPORT_FILE, PLOT_FILE):
             if (target / name).exists():
                 (folder / name).write_bytes((target / name).read_bytes())
@@ -130,6 +131,13 @@ def read_ours(folder: Path) -> CanonicalizedConfig | None:
     if not config.is_file() or model_type(config) != CanonicalizedConfig.model_type:
         return None
     return CanonicalizedConfig.from_pretrained(folder)
+
+
+def same_decisions(one: CanonicalizedConfig, other: CanonicalizedConfig) -> bool:
+    """Whether two adapters of the same weights give the same answers."""
+    if one.decision != other.decision:
+        return False
+    return RULES[one.decision].needs is None or one.calibration == other.calibration
 
 
 def same_weights(one: Path, other: Path) -> bool:

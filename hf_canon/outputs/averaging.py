@@ -7,17 +7,35 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Scale = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
-"""Where to average a field, there and back again."""
 
-CLASSES: Scale = (lambda logits: logits.softmax(1), lambda probabilities: tiny(probabilities).log())
+@dataclass(frozen=True)
+class Scale:
+    """Where a field is averaged.
+
+    Args:
+        there: from a value to the tensors whose means are taken, all of the same batch.
+        back: from those means to a value.
+    """
+
+    there: Callable[[Tensor], tuple[Tensor, ...]]
+    back: Callable[..., Tensor]
+
+
+CLASSES = Scale(
+    lambda logits: (logits.softmax(1), logits.logsumexp(1, keepdim=True)),
+    lambda probabilities, level: tiny(probabilities).log() + level,
+)
 """Of classes that exclude each other, probabilities are averaged: p(y | x) = sum over g of p(g | x) p(y | g^-1 x).
-A mean of logits would let one pose in which the predictor is lost outvote those that it knows."""
+A mean of logits would let one pose in which the predictor is lost outvote those that it knows. Their common level says
+nothing about the classes, and is averaged too: answers that were averaged stay comparable with those that were not."""
 
-EACH: Scale = (lambda logits: logits.sigmoid(), lambda probabilities: tiny(probabilities).logit(eps=1e-7))
-"""Of classes that may be true together, likewise."""
+EACH = Scale(
+    lambda logits: (logits.sigmoid(), (-logits).sigmoid()),
+    lambda true, false: tiny(true).log() - tiny(false).log(),
+)
+"""Of classes that may be true together, likewise; from both sides, as a probability near 1 has no digits left."""
 
-PLAIN: Scale = (lambda value: value, lambda value: value)
+PLAIN = Scale(lambda value: (value,), lambda value: value)
 
 
 @dataclass(frozen=True)
@@ -44,13 +62,15 @@ def averaged(first: Tensor, further: Tensor, members: Members, scale: Scale) -> 
         members: which belong together.
         scale: on which they are averaged.
     """
-    there, back = scale
-    shape = [-1, *[1] * (first.ndim - 1)]
-    total = there(first.float()) * members.first.view(shape)
-    total = total.index_add(0, members.item, there(further.float()) * members.weight.view(shape))
+
+    def mean(one: Tensor, others: Tensor) -> Tensor:
+        shape = [-1, *[1] * (one.ndim - 1)]
+        return (one * members.first.view(shape)).index_add(0, members.item, others * members.weight.view(shape))
+
+    means = [mean(*pair) for pair in zip(scale.there(first.float()), scale.there(further.float()), strict=True)]
     several = torch.zeros(len(first), dtype=torch.bool, device=first.device)
     several[members.item] = True
-    return torch.where(several.view(shape), back(total).to(first.dtype), first)
+    return torch.where(several.view([-1, *[1] * (first.ndim - 1)]), scale.back(*means).to(first.dtype), first)
 
 
 def scale_of(name: str, value: Tensor, config: Any) -> Scale:
@@ -64,12 +84,12 @@ def scale_of(name: str, value: Tensor, config: Any) -> Scale:
     if "logits" not in name:
         return PLAIN
     problem = getattr(config, "problem_type", None)
-    if problem == "regression" or (problem is None and value.ndim == 2 and value.shape[1] == 1):
-        return PLAIN
-    each_for_itself = str(getattr(config, "model_type", "")).startswith("siglip")
-    if problem == "multi_label_classification" or each_for_itself or value.shape[1] == 1:
+    each = problem == "multi_label_classification" or str(getattr(config, "model_type", "")).startswith("siglip")
+    if each:
         return EACH
-    return CLASSES
+    if value.shape[1] == 1:  # one number, one text, or one thing that is there or not at each place
+        return EACH if value.ndim == 4 else PLAIN
+    return PLAIN if problem == "regression" else CLASSES
 
 
 def tiny(probabilities: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ from .argmax import Argmax
 from .base import Action, Decision, DecisionRule
 from .calibration import Calibration
 from .conformal import Conformal
-from .deciding import RULES, chosen_rule, decide
+from .deciding import RULES, Decided, chosen_rule, decide
 from .identity import Identity
 from .orbit import Orbit
-from .ranking import Ranking, confidence, rank
+from .ranking import Ranking, rank
 
 __all__ = [
     "RULES",
@@ -17,13 +17,13 @@ __all__ = [
     "Argmax",
     "Calibration",
     "Conformal",
+    "Decided",
     "Decision",
     "DecisionRule",
     "Identity",
     "Orbit",
     "Ranking",
     "chosen_rule",
-    "confidence",
     "decide",
     "rank",
 ]

@@ -22,6 +22,6 @@ class Abstain(DecisionRule):
 
     def __call__(self, ranking: Ranking, group: Group, calibration: Calibration | None) -> Decision:
         assert calibration is not None and calibration.confidence is not None
-        sure = ranking.probability[:, 0] > calibration.confidence
+        sure = ranking.confidence > calibration.confidence
         action = torch.where(sure, int(Action.CANONICALIZED), int(Action.ABSTAINED))
         return Decision(ranking.element[:, 0], torch.ones_like(action), action)

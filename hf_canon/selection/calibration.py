@@ -27,6 +27,7 @@ class Calibration:
         harm_of_argmax: share of those inputs whose answer was spoiled under 'argmax', which nothing bounds.
         acts_on: share of them, as they came, on which 'identity' and 'abstain' act.
         canonicalizer: fingerprint of the weights that were calibrated.
+        predictor: of those of the predictor, with what PEFT has added to it.
         data: what is known of the data: `id`, `split`, `examples`, and a `fingerprint` of the inputs.
         seen: how often which confidence, set size and element occurred, for `Monitor` to compare with.
     """
@@ -42,6 +43,7 @@ class Calibration:
     harm_of_argmax: float | None
     acts_on: float | None
     canonicalizer: str | None
+    predictor: str | None
     data: dict[str, Any]
     seen: dict[str, Any]
 
@@ -139,8 +141,20 @@ def require_enough(items: int, needed: int, bound: str) -> None:
     if items < needed:
         raise ValueError(
             f"{bound} takes {needed:,} inputs at least, and there are {items:,}. Give more, or ask for "
-            f"{1 / (items + 1):.2g}."
+            f"{smallest_share(items):g}."
         )
+
+
+def smallest_share(items: int) -> float:
+    """The lowest level that so many inputs do for, rounded up to two digits.
+
+    Example:
+        >>> smallest_share(30), smallest_share(99)
+        (0.033, 0.01)
+    """
+    share = 1 / (items + 1)
+    unit = 10 ** (math.floor(math.log10(share)) - 1)
+    return round(math.ceil(share / unit - 1e-9) * unit, 12)
 
 
 def fit_temperature(log_odds: Tensor, near: Tensor) -> float:

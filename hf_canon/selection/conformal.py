@@ -53,4 +53,5 @@ def set_size(ranking: Ranking, calibration: Calibration) -> Tensor:
     enough = 1 - calibration.alpha - TIE
     last = (probability.cumsum(1) < enough).sum(1, keepdim=True).clamp(max=probability.shape[1] - 1)
     backed_off = (probability >= probability.gather(1, last) * (1 - TIE)).sum(1)
-    return torch.where(size > 0, size, backed_off).clamp(min=1)
+    # The first mode of a continuous group may weigh less than those that come after it.
+    return torch.where(size > 0, size, torch.maximum(backed_off, last.squeeze(1) + 1))

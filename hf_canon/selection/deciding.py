@@ -1,5 +1,7 @@
 """A rule is chosen for a model, and put together with a posterior and a calibration."""
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
 from ..groups import Group
@@ -10,7 +12,7 @@ from .calibration import Calibration
 from .conformal import Conformal, set_size
 from .identity import Identity
 from .orbit import Orbit
-from .ranking import rank
+from .ranking import Ranking, rank
 
 RULES: dict[str, DecisionRule] = {rule.name: rule for rule in (Argmax(), Conformal(), Orbit(), Identity(), Abstain())}
 """By the name under which a model is asked for them, and an adapter stores its own."""
@@ -42,10 +44,27 @@ def chosen_rule(name: str, calibration: Calibration | None, averages: bool, task
     return rule
 
 
+@dataclass(frozen=True)
+class Decided:
+    """What a rule decided, and what it knew.
+
+    Args:
+        ranking: of the posterior.
+        decision: of the rule.
+        members: bool `(batch, |G|)`, the conformal set, whatever the rule; None without a calibration.
+        size: `(batch,)`, how many elements, or modes, are in it; None likewise.
+    """
+
+    ranking: Ranking
+    decision: Decision
+    members: Tensor | None
+    size: Tensor | None
+
+
 def decide(
     probabilities: Tensor, element: Tensor, group: Group, rule: DecisionRule, calibration: Calibration | None
-) -> tuple[Decision, Tensor | None, Tensor | None]:
-    """What a rule decides, and the conformal set, which is known whatever the rule if the adapter was calibrated.
+) -> Decided:
+    """Rank a posterior, and let a rule decide.
 
     Args:
         probabilities: `(batch, |G|)`, the calibrated posterior.
@@ -53,13 +72,10 @@ def decide(
         group: whose posterior it is.
         rule: that decides.
         calibration: of the adapter, if it has one.
-
-    Returns:
-        The decision; the set, bool `(batch, |G|)`; and how many elements, or modes, are in it, `(batch,)`.
     """
     ranking = rank(probabilities, group, element)
     decision = rule(ranking, group, calibration)
     if calibration is None:
-        return decision, None, None
+        return Decided(ranking, decision, None, None)
     size = set_size(ranking, calibration)
-    return decision, ranking.place < size.unsqueeze(1), size
+    return Decided(ranking, decision, ranking.place < size.unsqueeze(1), size)

@@ -24,7 +24,7 @@ class Identity(DecisionRule):
 
     def __call__(self, ranking: Ranking, group: Group, calibration: Calibration | None) -> Decision:
         assert calibration is not None and calibration.confidence is not None
-        sure = ranking.probability[:, 0] > calibration.confidence
+        sure = ranking.confidence > calibration.confidence
         found = ranking.element[:, 0]
         element = torch.where(sure, found, torch.full_like(found, group.identity))
         return Decision(

@@ -14,7 +14,8 @@ class Ranking:
 
     Args:
         element: `(batch, k)`: every element of a finite group; of a continuous one the modes of the posterior.
-        probability: `(batch, k)`; of a mode, all that lies around it. Zero behind the last mode of an input.
+        probability: `(batch, k)`; of a mode, all that lies around its highest bin, within the tolerance of the group.
+            Zero behind the last mode of an input.
         place: `(batch, |G|)` long: for each element or bin of the posterior, which one it is, or to which mode it
             belongs.
     """
@@ -22,6 +23,11 @@ class Ranking:
     element: Tensor
     probability: Tensor
     place: Tensor
+
+    @property
+    def confidence(self) -> Tensor:
+        """How sure the posterior is of the likeliest element, `(batch,)`: what thresholds are compared with."""
+        return self.probability[:, 0]
 
 
 def rank(probabilities: Tensor, group: Group, element: Tensor) -> Ranking:
@@ -43,15 +49,6 @@ def rank(probabilities: Tensor, group: Group, element: Tensor) -> Ranking:
     first = probabilities.scatter(1, element.unsqueeze(1), torch.inf)  # whatever argmax does with ties
     order = first.sort(descending=True, stable=True).indices
     return Ranking(order, probabilities.gather(1, order), order.argsort())
-
-
-def confidence(probabilities: Tensor, group: Group, element: Tensor) -> Tensor:
-    """The probability of an element, `(batch,)`; of a continuous group, of all that lies within its tolerance."""
-    if not isinstance(group, OneParameter):
-        return probabilities.gather(1, element.unsqueeze(1)).squeeze(1)
-    parameters = group.parameters(probabilities.shape[1]).to(element)
-    near = group.wrap(parameters - element.unsqueeze(1)).abs() <= group.tolerance
-    return (probabilities * near).sum(1)
 
 
 def _rank_modes(probabilities: Tensor, group: OneParameter, element: Tensor) -> Ranking:

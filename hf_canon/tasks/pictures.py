@@ -140,11 +140,16 @@ class CanonicalizedForZeroShotImageClassification(CanonicalizedModel):
     task = "zero-shot-image-classification"
     auto_class = AutoModelForZeroShotImageClassification
     rows = ZERO_SHOT
-    averages = ("logits_per_image", "image_embeds")
+    averages = ("logits_per_image",)
 
     def arguments_of(self, arguments: dict[str, Any], item: Tensor, batch: int) -> dict[str, Any]:
-        """All of them: the words are those of every picture."""
-        return arguments
+        """All of them: the words are those of every picture. A loss pairs the two, and is that of the first pass."""
+        if arguments.get("use_image_text_matching_head"):
+            raise ValueError(
+                "The matching head pairs each picture with a text of its own, and its answers are not averaged over "
+                "poses. Use decision='argmax', or use_image_text_matching_head=False."
+            )
+        return {name: value for name, value in arguments.items() if name != "return_loss"}
 
     def _average(self, answer: ModelOutput, *args: Any) -> None:
         super()._average(answer, *args)

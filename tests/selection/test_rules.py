@@ -40,6 +40,7 @@ def calibration(**changes) -> dict:
         "harm_of_argmax": 0.1,
         "acts_on": 0.5,
         "canonicalizer": None,
+        "predictor": None,
         "data": {},
         "seen": {},
     }
