@@ -48,7 +48,7 @@ def test_from_wrap_to_reload(workplace: Path, capsys: pytest.CaptureFixture[str]
         exec(compile(code, "README.md", "exec"), names)
     assert names["out"].logits.shape == (1, 2)  # type: ignore[attr-defined]
     printed = capsys.readouterr().out
-    for words in ("upright tax", "RECOMMENDED", "the set of poses holds the true one for at least 90 %"):
+    for words in ("upright tax", "RECOMMENDED", "the set holds the true pose of at least 90 %"):
         assert words in printed
     assert (workplace / "vit-d4/report.json").is_file()
     assert (workplace / "vit-d4-report/index.html").is_file()

@@ -268,10 +268,11 @@ def advise(trial: Trial, groups: dict[str, AuditedGroup], unit: str) -> Advice:
 def with_group(group: AuditedGroup, unit: str) -> str:
     worst = group.worst
     lost = f"It costs the checkpoint {group.loss.value:.1f} points on average, {worst.loss.value:.1f} at worst "
+    ratio = group.cost.latency_ratio
+    time = f"for {ratio:.2f} x the time" if ratio >= 1.05 else "for less time than a few passes can tell"
     return (
         f"{group.name} ({group.meaning}), if that can happen to your {unit}. {lost}({worst.name}); "
-        f"{group.won.value:.1f} can be won back at best [{group.won.low:.1f}, {group.won.high:.1f}], for "
-        f"{group.cost.latency_ratio:.2f} x the time."
+        f"{group.won.value:.1f} can be won back at best [{group.won.low:.1f}, {group.won.high:.1f}], {time}."
     )
 
 

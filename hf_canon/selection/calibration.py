@@ -53,14 +53,24 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Calibration":
-        return cls(**data)
+        """What `to_dict` made.
+
+        Raises:
+            ValueError: another version of hf_canon made it.
+        """
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise ValueError(
+                "The calibration of this adapter was saved by another version of hf_canon. Set config.calibration to "
+                f"null in its config.json, and calibrate it again ({error})."
+            ) from error
 
     @property
     def promises(self) -> dict[str, str]:
         """What it promises about inputs like those of the calibration, and from how many, in words."""
-        found = {
-            "coverage": f"the set of poses holds the true one for at least {100 * (1 - self.alpha):.4g} % of inputs"
-        }
+        share = f"{100 * (1 - self.alpha):.4g} %"
+        found = {"coverage": f"the set holds the true pose of at least {share} of inputs like these, moved at random"}
         if self.harm is not None and self.harm_of_argmax is not None and self.acts_on is not None:
             spoiled = "a right answer becomes a wrong one" if self.labelled else "the answer changes"
             found["harm"] = (
