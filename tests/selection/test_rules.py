@@ -57,6 +57,17 @@ def vit() -> ViTForImageClassification:
     return ViTForImageClassification(config).eval()
 
 
+@pytest.fixture(scope="module")
+def segmenter() -> SegformerForSemanticSegmentation:
+    torch.manual_seed(0)
+    config = SegformerConfig(
+        num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[8, 16], num_attention_heads=[1, 2],
+        patch_sizes=[7, 3], strides=[4, 2], mlp_ratios=[2, 2], decoder_hidden_size=16, num_labels=3,
+        architectures=["SegformerForSemanticSegmentation"],
+    )  # fmt: skip
+    return SegformerForSemanticSegmentation(config).eval()
+
+
 PROCESSOR = ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
 """Says how pictures are normalized, which groups of colours ask for."""
 
@@ -172,15 +183,9 @@ def test_averages_are_those_of_weighted_frames(vit, group):
 
 
 @torch.no_grad()
-def test_a_symmetric_input_has_its_whole_coset_in_the_set_and_an_answer_that_is_as_symmetric():
+def test_a_symmetric_input_has_its_whole_coset_in_the_set_and_an_answer_that_is_as_symmetric(segmenter):
     """A ball: every element of the stabilizer ties. Argmax has to choose, and its map is turned; an average is not."""
-    torch.manual_seed(0)
-    config = SegformerConfig(
-        num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[8, 16], num_attention_heads=[1, 2],
-        patch_sizes=[7, 3], strides=[4, 2], mlp_ratios=[2, 2], decoder_hidden_size=16, num_labels=3,
-        architectures=["SegformerForSemanticSegmentation"],
-    )  # fmt: skip
-    model = wrapped(SegformerForSemanticSegmentation(config).eval(), "c4")
+    model = wrapped(segmenter, "c4")
     ball = sum(torch.rot90(pictures(3, SIZE), k, (2, 3)) for k in range(4)) / 4
     half = pictures(3, SIZE)
     half = half + torch.rot90(half, 2, (2, 3))  # fixed by the half turn alone
@@ -196,14 +201,8 @@ def test_a_symmetric_input_has_its_whole_coset_in_the_set_and_an_answer_that_is_
 
 
 @torch.no_grad()
-def test_maps_are_carried_back_before_they_are_averaged():
-    torch.manual_seed(0)
-    config = SegformerConfig(
-        num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[8, 16], num_attention_heads=[1, 2],
-        patch_sizes=[7, 3], strides=[4, 2], mlp_ratios=[2, 2], decoder_hidden_size=16, num_labels=3,
-        architectures=["SegformerForSemanticSegmentation"],
-    )  # fmt: skip
-    model = wrapped(SegformerForSemanticSegmentation(config).eval(), "d4")
+def test_maps_are_carried_back_before_they_are_averaged(segmenter):
+    model = wrapped(segmenter, "d4")
     x = pictures(2, SIZE)
     expected = model(pixel_values=x, decision="orbit").logits.softmax(1)
     for g, moved in orbit_of(model, x):
