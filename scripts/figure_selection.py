@@ -1,7 +1,7 @@
 """Figure 8: what a calibration promises and what is kept, over 20 random splits; and what each decision rule does.
 
     make quickstart
-    python scripts/prepare_offline_assets.py --only efficientnet stamps emoji photos
+    python scripts/prepare_offline_assets.py --only efficientnet stamps emoji photos words whisper
     python scripts/figure_selection.py
 
 Two models: the quickstart's digits, `shift` over c8, which is not exact on the grid; and EfficientNet-lite0 behind
@@ -14,6 +14,9 @@ What the canonicalizer and the predictor say of every picture in every pose is r
 are then made from that by the library's own functions, split by split. Nothing is chosen by what is measured here:
 the levels are round numbers.
 
+Words, for the sound: the Whisper encoder of figure 4 behind `shift` over speed12, a continuous group, on calibration
+and test clips; a speed is covered if it is in the set to within a bin.
+
 Patches of photographs without a canonical pose (grass, tissue, stars, a retina) show whether the rule backs off.
 """
 
@@ -23,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import figure_sound
 import figure_stamps
 import numpy as np
 import offline_data
@@ -35,12 +39,13 @@ from torch import Tensor
 from transformers import EfficientNetForImageClassification
 
 from hf_canon import CanonicalizedModel
-from hf_canon.calibration import Measured, logits_of, measure, thresholds
+from hf_canon.calibration import Measured, logits_of, measure, nearest, thresholds
 from hf_canon.canonicalizers import OrbitCanonicalizer
 from hf_canon.evaluation.plots import BLUE, DPI, FAINT, INK, VERMILLION
 from hf_canon.evaluation.robustness import Inputs
 from hf_canon.evaluation.transforms import moved_by
 from hf_canon.selection import RULES, Calibration, decide
+from hf_canon.selection.conformal import set_size
 
 SPLITS = 20
 ALPHAS, HARMS = (0.2, 0.1, 0.05), (0.1, 0.05, 0.02)
@@ -150,6 +155,21 @@ def stamp_records(model: CanonicalizedModel) -> dict[str, Recorded]:
     }
 
 
+def word_measurements(folder: Path) -> Measured:
+    """What a calibration measures of the words that nothing was trained on, each moved by a random speed."""
+    adapter = folder / "speed12"
+    if not adapter.is_dir():
+        moved, elements = figure_sound.Clips("train").moved_at_random("speed12", figure_sound.COPIES)
+        figure_sound.train("speed12", 0, moved, elements).save_pretrained(adapter)
+    model = CanonicalizedModel.from_pretrained(adapter)
+    items = []
+    for split in ("calibration", "test"):
+        clips = figure_sound.Clips(split)
+        features = clips.features(clips.sounds)
+        items += [{"input_features": x, "label": int(y)} for x, y in zip(features, clips.labels, strict=True)]
+    return measure(model, items)
+
+
 def patches_without_pose() -> Tensor:
     """Squares cut out of photographs in which nothing is up, at random places and sizes."""
     rng = np.random.default_rng(0)
@@ -247,6 +267,29 @@ def over_splits(recorded: Recorded) -> dict[str, Any]:
     }
 
 
+def sound_over_splits(measured: Measured) -> dict[str, Any]:
+    """Coverage, set sizes and harm for every split."""
+    bins = measured.moved.shape[1]
+    found: dict[str, Any] = {"items": len(measured), "coverage": {}, "size": {}, "harm": {}}
+    for seed in range(SPLITS):
+        order = torch.randperm(len(measured), generator=torch.Generator().manual_seed(1000 + seed))
+        held, test = measured[order[: len(order) // 2]], measured[order[len(order) // 2 :]]
+        for alpha in ALPHAS:
+            calibration = thresholds(held, alpha, None, seed)
+            ranking = test.ranked(test.moved, calibration.temperature)
+            size = set_size(ranking, calibration)
+            true = ranking.place.gather(1, nearest(measured.model.group, test.element, bins).unsqueeze(1)).squeeze(1)
+            found["coverage"].setdefault(str(alpha), []).append(float((true < size).float().mean()))
+            found["size"].setdefault(str(alpha), []).append(float(size.float().mean()))
+        for harm in HARMS:
+            calibration = thresholds(held, ALPHA, harm, seed)
+            assert test.spoiled is not None and calibration.confidence is not None
+            acts = test.ranked(test.upright, calibration.temperature).confidence > calibration.confidence
+            row = [test.spoiled & acts, test.spoiled, acts]
+            found["harm"].setdefault(str(harm), []).append([float(one.float().mean()) for one in row])
+    return found
+
+
 def without_pose(recorded: Recorded, other: Recorded) -> dict[str, Any]:
     """Set sizes and confidence on pictures like those of the calibration, and on pictures without a pose."""
     found: dict[str, list[list[float]]] = {"stamps": [], "patches": []}
@@ -304,6 +347,20 @@ def show(name: str, found: dict[str, Any]) -> None:
             f"  {rule:<22}{spread(up):>14}{spread(over):>16}{spread(harmed):>14}{spread(helped):>14}"
             f"{passes.mean():>9.2f}{spread(flagged):>14}"
         )
+
+
+def show_sound(found: dict[str, Any]) -> None:
+    print(
+        f"\nwords, speed12: {found['items']} clips, {SPLITS} splits into halves, mean ± deviation over splits, in %\n"
+    )
+    print(f"  {'coverage of the speed':<22}{'moved at random':>18}{'set size':>11}")
+    for alpha in ALPHAS:
+        size = np.mean(found["size"][str(alpha)])
+        print(f"  nominal {100 * (1 - alpha):<14.0f}{spread(found['coverage'][str(alpha)]):>18}{size:>11.2f}")
+    print(f"\n  {'as recorded, r->w':<22}{'argmax':>14}{'identity':>14}{'acts on':>14}")
+    for harm in HARMS:
+        left, likely, acts = zip(*found["harm"][str(harm)], strict=True)
+        print(f"  bound {100 * harm:<16.0f}{spread(likely):>14}{spread(left):>14}{spread(acts):>14}")
 
 
 def show_without_pose(found: dict[str, Any], order: int) -> None:
@@ -364,6 +421,8 @@ def main() -> None:
     patches = record(model, patches_without_pose(), None, None)
     results["without pose"] = without_pose(records["stamps, c4"], patches)
     show_without_pose(results["without pose"], model.group.order or 0)
+    results["words, speed12"] = sound_over_splits(word_measurements(arguments.folder))
+    show_sound(results["words, speed12"])
     (arguments.folder / "selection.json").write_text(json.dumps(results) + "\n")
     draw(results, arguments.folder / "selection.png")
     print(f"\nEvery split: {arguments.folder / 'selection.json'}; picture: {arguments.folder / 'selection.png'}")
