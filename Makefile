@@ -40,8 +40,9 @@ lint: setup
 test: lint test-assets
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
-# The other assets (stamps, emoji, MobileNetV2) are built here, from Debian packages too.
-bench: setup
+# The other assets (stamps, emoji, MobileNetV2) are built here, from Debian packages too; one figure takes the
+# quickstart's adapter.
+bench: quickstart
 	$(BIN)/python scripts/prepare_offline_assets.py
 	bash scripts/sound_rivals.sh
 	set -e; for script in $(FIGURES); do echo "== $$script"; $(BIN)/python $$script; done
