@@ -42,7 +42,7 @@ def test_its_code_runs_and_off_is_the_checkpoint_to_the_bit(tmp_path: Path, monk
 
 def test_its_commands_are_commands() -> None:
     lines = re.findall(r"^hf-canon .*$", TRIAL, re.MULTILINE)
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         build_parser().parse_args(line.split()[1:])
 
