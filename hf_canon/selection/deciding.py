@@ -73,7 +73,8 @@ def decide(
         rule: that decides.
         calibration: of the adapter, if it has one.
     """
-    ranking = rank(probabilities, group, element)
+    alone = calibration is None and not rule.averages  # then nobody asks for any but the likeliest
+    ranking = rank(probabilities, group, element, most=1 if alone else None)
     decision = rule(ranking, group, calibration)
     if calibration is None:
         return Decided(ranking, decision, None, None)

@@ -30,13 +30,14 @@ class Ranking:
         return self.probability[:, 0]
 
 
-def rank(probabilities: Tensor, group: Group, element: Tensor) -> Ranking:
+def rank(probabilities: Tensor, group: Group, element: Tensor, most: int | None = None) -> Ranking:
     """Rank a posterior.
 
     Args:
         probabilities: `(batch, |G|)`; over evenly spread bins for a continuous group.
         group: whose posterior it is.
         element: `(batch,)`, the likeliest, as the canonicalizer says it, which may lie between bins. It comes first.
+        most: how many modes of a continuous group are wanted, by default all; the last one has the bins of the others.
 
     Example:
         >>> from hf_canon import get_group
@@ -45,13 +46,13 @@ def rank(probabilities: Tensor, group: Group, element: Tensor) -> Ranking:
         (tensor([[1, 3, 0, 2]]), tensor([[2, 0, 3, 1]]))
     """
     if isinstance(group, OneParameter):
-        return _rank_modes(probabilities, group, element)
+        return _rank_modes(probabilities, group, element, most)
     first = probabilities.scatter(1, element.unsqueeze(1), torch.inf)  # whatever argmax does with ties
     order = first.sort(descending=True, stable=True).indices
     return Ranking(order, probabilities.gather(1, order), order.argsort())
 
 
-def _rank_modes(probabilities: Tensor, group: OneParameter, element: Tensor) -> Ranking:
+def _rank_modes(probabilities: Tensor, group: OneParameter, element: Tensor, most: int | None) -> Ranking:
     """The highest bin takes those within the tolerance of the group, then the highest of the others does, and so on.
 
     Two elements that are no farther apart count as one: to ask the predictor about both would be a waste.
@@ -63,7 +64,8 @@ def _rank_modes(probabilities: Tensor, group: OneParameter, element: Tensor) -> 
     place = torch.zeros(batch, bins, dtype=torch.long, device=probabilities.device)
     elements, masses = [], []
     reach = int(near[0].sum()) if group.period is None else int(near[0].sum() + 1) // 2  # bins to one side, and itself
-    for mode in range((bins - 1) // reach + 1):  # two tops lie at least so far apart
+    modes_at_most = (bins - 1) // reach + 1  # two tops lie at least so far apart
+    for mode in range(modes_at_most if most is None else most):
         top = left.argmax(1)
         taken = near[top] & (left >= 0)
         masses.append((left * taken).sum(1))
