@@ -164,7 +164,6 @@ def test_other_groups_are_calibrated_and_do_not_drift_from_themselves(checkpoint
         out = model(**{name: x})
     monitor(out)
     assert monitor.windows[0].drifted == [], monitor.windows[0]
-    assert 0.02 < record.acts_on < 1 or record.acts_on in (0, 1)
     acts = out.canonicalization.confidence > record.confidence
     with torch.no_grad():
         assert torch.equal(model(**{name: x}, decision="abstain").canonicalization.abstained, ~acts)

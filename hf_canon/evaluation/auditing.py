@@ -107,16 +107,16 @@ def parsed(groups: str | Group | Sequence[str | Group] | None) -> list[Group] | 
 @contextmanager
 def as_found(checkpoint: Any) -> Iterator[None]:
     """Wrapping freezes a live model and sets it to evaluation; afterwards it is what it was."""
-    live = isinstance(checkpoint, nn.Module)
-    trained = [(p, p.requires_grad) for p in checkpoint.parameters()] if live else []
-    modes = [(module, module.training) for module in checkpoint.modules()] if live else []
-    try:
+    if not isinstance(checkpoint, nn.Module):
         yield
+        return
+    trained = [(parameter, parameter.requires_grad) for parameter in checkpoint.parameters()]
+    try:
+        with evaluating(checkpoint):
+            yield
     finally:
         for parameter, requires_grad in trained:
             parameter.requires_grad_(requires_grad)
-        for module, training in modes:
-            module.training = training
 
 
 def own_processor(model: CanonicalizedModel) -> Any:

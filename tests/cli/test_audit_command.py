@@ -4,7 +4,8 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
+from listeners import tiny_listener
+from transformers import Wav2Vec2FeatureExtractor
 
 from hf_canon.cli import build_parser
 from hf_canon.evaluation import Advice, AuditReport, audit_findings, audit_passes
@@ -83,13 +84,7 @@ def test_adapters_and_readers_of_text_are_refused(refuses, adapter, text_model, 
 def listener(tmp_path_factory):
     folder = tmp_path_factory.mktemp("listener")
     torch.manual_seed(0)
-    config = Wav2Vec2Config(
-        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, conv_dim=[8, 8],
-        conv_stride=[5, 4], conv_kernel=[10, 8], num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
-        feat_extract_norm="layer", do_stable_layer_norm=True, num_labels=3, classifier_proj_size=8,
-        initializer_range=1.0,
-    )  # fmt: skip
-    Wav2Vec2ForSequenceClassification(config).save_pretrained(folder)
+    tiny_listener().save_pretrained(folder)
     Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
     return folder
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from architectures.test_places import SIDE
 from evaluation.test_dense_robustness import confident
+from listeners import tiny_listener
 from pictures import pictures
 from torch import Tensor
 from transformers import (
     ViTImageProcessorPil,
-    Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForSequenceClassification,
 )
@@ -279,13 +279,7 @@ def test_oblong_pictures_are_turned_by_half(saying):
 
 @pytest.fixture
 def listener() -> Wav2Vec2ForSequenceClassification:
-    config = Wav2Vec2Config(
-        hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, conv_dim=[8, 8],
-        conv_stride=[5, 4], conv_kernel=[10, 8], num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
-        feat_extract_norm="layer", do_stable_layer_norm=True, num_labels=3, classifier_proj_size=8,
-        initializer_range=1.0,
-    )  # fmt: skip
-    return Wav2Vec2ForSequenceClassification(config).eval()
+    return tiny_listener()
 
 
 @pytest.fixture

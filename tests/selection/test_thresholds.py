@@ -20,11 +20,18 @@ DRAWS = 4000
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.3])
 @pytest.mark.parametrize("items", [19, 60, 200])
-def test_coverage_holds_on_average_and_is_not_wasteful(alpha: float, items: int) -> None:
+def test_coverage_is_what_exchangeable_scores_say(alpha: float, items: int) -> None:
+    """A new score is as likely to have any rank among n + 1: it is covered with probability k / (n + 1), where k of n
+    reach the threshold, and k is the least for which that is 1 - alpha."""
     draws = torch.rand(DRAWS, items + 1, generator=torch.Generator().manual_seed(0)).pow(0.3) / 2
-    covered = torch.tensor([float(row[-1] >= coverage_threshold(row[:-1], alpha)) for row in draws])
-    error = 4 * math.sqrt(alpha * (1 - alpha) / DRAWS)
-    assert 1 - alpha - error <= float(covered.mean()) <= 1 - alpha + 1 / (items + 1) + error
+    found = torch.tensor([coverage_threshold(row[:-1], alpha) for row in draws], dtype=torch.float64)
+    reached = (draws[:, :-1] >= found.unsqueeze(1)).sum(1)
+    least = next(k for k in range(items + 1) if k / (items + 1) >= 1 - alpha - 1e-9)
+    assert set(reached.tolist()) == {least}
+    share = least / (items + 1)
+    covered = float((draws[:, -1] >= found).double().mean())
+    assert abs(covered - share) < 4 * math.sqrt(share * (1 - share) / DRAWS)
+    assert 1 - alpha <= share + 1e-9 and share < 1
 
 
 def test_what_is_likelier_than_all_others_together_is_never_left_out() -> None:
@@ -34,18 +41,23 @@ def test_what_is_likelier_than_all_others_together_is_never_left_out() -> None:
 @pytest.mark.parametrize("harm", [0.05, 0.1, 0.3])
 @pytest.mark.parametrize("items", [19, 60, 200])
 @pytest.mark.parametrize("informative", [False, True])
-def test_harm_stays_below_its_bound_on_average(harm: float, items: int, informative: bool) -> None:
+def test_harm_is_what_exchangeable_answers_say_and_below_its_bound(harm: float, items: int, informative: bool) -> None:
+    """Of the spoiled among n + 1, each is as likely to be the new one, and those acted upon are the m + 1 surest, of
+    which m may be among the n: the harm is the mean of min(m + 1, how many are spoiled) / (n + 1)."""
     generator = torch.Generator().manual_seed(1)
     sure = torch.rand(DRAWS, items + 1, generator=generator)
     chance = 1 - sure if informative else torch.full_like(sure, 0.4)
     bad = torch.rand(DRAWS, items + 1, generator=generator) < chance
-    happened = []
-    for row, confidence in zip(bad, sure, strict=True):
-        threshold = harm_threshold(row[:-1], confidence[:-1], harm)
-        happened.append(float(row[-1] and confidence[-1] > threshold))
-    found = sum(happened) / DRAWS
-    assert found <= harm + 4 * math.sqrt(harm * (1 - harm) / DRAWS)
-    assert found >= harm - 2 / (items + 1) - 4 * math.sqrt(harm / DRAWS)  # and the bound is used
+    happened = torch.tensor(
+        [
+            float(row[-1] and confidence[-1] > harm_threshold(row[:-1], confidence[:-1], harm))
+            for row, confidence in zip(bad, sure, strict=True)
+        ]
+    )
+    most = max(m for m in range(items + 1) if (m + 1) / (items + 1) <= harm + 1e-9)
+    expected = float((bad.sum(1).clamp(max=most + 1) / (items + 1)).mean())
+    assert 0 < expected <= harm + 1e-6
+    assert abs(float(happened.mean()) - expected) < 4 * math.sqrt(expected / DRAWS)
 
 
 @given(
