@@ -1,6 +1,6 @@
 """What an evaluation found about the canonicalizer's word: how good it is, and what was done upon it.
 
-Dataclasses and the arithmetic that fills them, over numpy arrays; what is asked of a model is in `decided.py`.
+Dataclasses and the arithmetic that fills them, over numpy arrays; what is asked of a model is in `decision_log.py`.
 """
 
 from collections.abc import Mapping, Sequence

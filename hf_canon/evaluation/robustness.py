@@ -20,7 +20,7 @@ from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, moved
 from ..provenance import describe_dataset
 from .data import Batches
-from .decided import Decided
+from .decision_log import DecisionLog
 from .measures import Answer, Measure, Place, measure_for
 from .memory import peak_memory, size_of
 from .page import Galleries, class_name, require_report_folder, write_page
@@ -111,7 +111,7 @@ def evaluate_robustness(
     config, name = model.predictor.config, input_name(model.predictor)
     batches = Batches(dataset, processor, batch_size, label_column, config, measure.labels, group.kind, name)
     observations = Observations()
-    decided = Decided(model, classes=not measure.graded)
+    decisions = DecisionLog(model, classes=not measure.graded)
     galleries = None if folder is None else Galleries(model, measure, processor)
     seen = 0
     sample: Inputs | None = None
@@ -128,7 +128,7 @@ def evaluate_robustness(
             for members in sets.values():
                 check_shape(members, asked.x.shape)
             upright = measure.read(asked.untouched())
-            decided.add_classes(batch.labels, upright)
+            decisions.add_classes(batch.labels, upright)
             words = None if galleries is None else expected_words(model, measure, batch.labels, upright)
             answers = Baselines(model, measure, asked) if baselines else None
             for number, shift in enumerate(shifts):
@@ -148,7 +148,7 @@ def evaluate_robustness(
                     observations.add(shift, method, agreement, accuracy)
                     judged[method] = agreement if accuracy is None else accuracy
                 observations.add_pose(shift, shift.recovered(after.canonicalization.element, group))
-                decided.add(shift, after)
+                decisions.add(shift, after)
                 if galleries is not None:
                     galleries.add(shift, (number, seen), shifted.x, shifted.lengths, after, found, judged, words)
                 bar.update()
@@ -160,7 +160,7 @@ def evaluate_robustness(
     summary = replace(
         summarize(model, measure, observations, sets, cost),
         dataset=describe_dataset(dataset) or None,
-        diagnosis=decided.diagnose(observations.judged, bootstrap),
+        diagnosis=decisions.diagnose(observations.judged, bootstrap),
     )
     if folder is not None:
         write_page(summary, folder, galleries)

@@ -22,7 +22,7 @@ from transformers import (
 
 from hf_canon import CanonicalizedModel, RobustnessReport, evaluate_robustness, get_group
 from hf_canon.evaluation import require_report_folder, write_page
-from hf_canon.evaluation.decided import is_member
+from hf_canon.evaluation.decision_log import is_member
 from hf_canon.evaluation.diagnosis import risk_curve
 from hf_canon.evaluation.display import displayed
 from hf_canon.evaluation.memory import HeldByTensors

@@ -36,7 +36,7 @@ Judged = Callable[[AnyShift, str], np.ndarray]
 """How right the answers of a method were after a shift, `(items,)`."""
 
 
-class Decided:
+class DecisionLog:
     """Collects, for each input in each pose, what was found and how sure the canonicalizer was.
 
     Args:
