@@ -11,14 +11,15 @@ from importlib.metadata import version
 
 from tqdm import tqdm
 
-from . import audit, calibrate, evaluate, info, predict, push, train
+from ..refusals import raised_by_us
+from . import audit, calibrate, demo, evaluate, info, predict, push, train
 
-COMMANDS = (audit, train, calibrate, evaluate, predict, push, info)
+COMMANDS = (audit, train, calibrate, evaluate, predict, push, demo, info)
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
-__all__ = ["audit", "calibrate", "evaluate", "info", "main", "predict", "push", "train"]
+__all__ = ["audit", "calibrate", "demo", "evaluate", "info", "main", "predict", "push", "train"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,14 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Not print: a progress bar may stand on this line.
         tqdm.write(f"hf-canon {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE_ERROR
-
-
-def raised_by_us(error: BaseException) -> bool:
-    """Whether this package raised it, and it is therefore a sentence for the user and not a defect."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    return frame is not None and frame.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "hf_canon"
 
 
 def build_parser() -> argparse.ArgumentParser:

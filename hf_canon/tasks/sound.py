@@ -112,14 +112,24 @@ class CanonicalizedListener(CanonicalizedModel):
         extractor = getattr(feature_extractor, "feature_extractor", feature_extractor)
         read = extracted(sounds, extractor)
         x = read.pop(input_name(self.predictor)).to(self.device)
-        element = self.canonicalize(x, self.lengths(x, read)).element.cpu()
-        rate = extractor.sampling_rate
+        found = self.canonicalize(x, self.lengths(x, read))
+        assert found.element is not None
+        return self.undo(found.element, sounds, extractor.sampling_rate)
+
+    def undo(self, element: Tensor, sounds: Sequence[Any], rate: int) -> "list[np.ndarray[Any, Any]]":
+        """The sounds themselves, with an element of the group undone in each, which `canonicalize` has found.
+
+        Args:
+            element: `(batch,)`, on any device.
+            sounds: as in `canonical_sounds`.
+            rate: samples a second.
+        """
         waveforms = [torch.from_numpy(samples(sound, rate)) for sound in sounds]
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
         group = self.group.on(Waveforms(rate))
-        undo = group.inverse(element)
-        moved = group.act(pad_sequence(waveforms, batch_first=True), undo, lengths)
-        ends = group.moved_lengths(lengths, undo, moved).tolist()
+        inverse = group.inverse(element.cpu())
+        moved = group.act(pad_sequence(waveforms, batch_first=True), inverse, lengths)
+        ends = group.moved_lengths(lengths, inverse, moved).tolist()
         return [one[:end].numpy() for one, end in zip(moved, ends, strict=True)]
 
     def arguments(

@@ -315,22 +315,33 @@ def axes_in(drawing: "Drawing", place: tuple[float, float, float, float]) -> "Ax
 
 def finished(drawing: "Drawing", alt: str, caption: str) -> Figure:
     """A drawing, in the colours of the page."""
+    rules = f"<style>svg{{{palette(False)}}}@media (prefers-color-scheme:dark){{svg{{{palette(True)}}}}}</style>"
+    text = re.sub(r"(<svg[^>]*>)", lambda found: found[1] + rules, vector(drawing), count=1)
+    width, height = (round(96 * inches) for inches in drawing.get_size_inches())
+    uri = f"data:image/svg+xml;base64,{base64.b64encode(text.encode('utf-8')).decode('ascii')}"
+    return Figure(uri, alt, caption, width, height)
+
+
+def vector(drawing: "Drawing", prefix: str = "m") -> str:
+    """A drawing as SVG whose colours are the variables of `palette`.
+
+    Args:
+        drawing: that is finished.
+        prefix: of the names of its parts, which have to differ from those of other drawings in the same document.
+    """
     buffer = BytesIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     drawing.savefig(buffer, format="svg", metadata=nothing)
     text = buffer.getvalue().decode("utf-8")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
-    names = {colour.lower(): f"--c{i}" for i, colour in enumerate(DARK)}
-    for colour, name in names.items():
-        text = re.sub(rf"(fill|stroke): {colour}\b", rf"\1: var({name})", text, flags=re.IGNORECASE)
+    for i, colour in enumerate(DARK):
+        text = re.sub(rf"(fill|stroke): {colour}\b", rf"\1: var(--c{i})", text, flags=re.IGNORECASE)
     # matplotlib draws names of its parts at random.
     known: dict[str, str] = {}
-    text = re.sub(r"\b[mp][0-9a-f]{10}\b", lambda found: known.setdefault(found[0], f"m{len(known)}"), text)
-    light = ";".join(f"{names[colour.lower()]}:{colour}" for colour in DARK)
-    dark = ";".join(f"{names[colour.lower()]}:{other}" for colour, other in DARK.items())
-    rules = f"<style>svg{{{light}}}@media (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
-    text = re.sub(r"(<svg[^>]*>)", lambda found: found[1] + rules, text, count=1)
-    width, height = (round(96 * inches) for inches in drawing.get_size_inches())
-    uri = f"data:image/svg+xml;base64,{base64.b64encode(text.encode('utf-8')).decode('ascii')}"
-    return Figure(uri, alt, caption, width, height)
+    return re.sub(r"\b[mp][0-9a-f]{10}\b", lambda found: known.setdefault(found[0], f"{prefix}{len(known)}"), text)
+
+
+def palette(dark: bool) -> str:
+    """The colours of drawings as CSS variables."""
+    return ";".join(f"--c{i}:{other if dark else colour}" for i, (colour, other) in enumerate(DARK.items()))

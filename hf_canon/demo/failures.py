@@ -1,0 +1,141 @@
+"""Where canonicalization hurts: the examples, gone through one by one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image
+
+from ..evaluation.transforms import UPRIGHT, Moved, Shift, moved_by
+from ..groups import Group, Waveforms
+from ..selection import Action
+from .answering import Answer, best
+from .checkpoints import Opened
+from .examples import Example
+from .picture import answer_pixels, mode_of, prepared, shown, squared
+from .sound import answer_sound, rate_of, read_sound
+from .sweep import Track
+
+SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An answer that was right and became wrong.
+
+    Args:
+        example: of which.
+        pose: in which it came, in words.
+        seen: as the checkpoint saw it; None for a sound.
+        expected: the right answer, or the untouched checkpoint's to the example as it came.
+        before: what the checkpoint says alone.
+        after: what it says behind the canonicalizer.
+        found: what the canonicalizer undid.
+        action: what the decision rule did.
+    """
+
+    example: Example[Any]
+    pose: str
+    seen: Image.Image | None
+    expected: str
+    before: str
+    after: str
+    found: str
+    action: str
+
+
+@dataclass
+class Tally:
+    """Answers to examples in one pose.
+
+    Args:
+        asked: how many.
+        before: right ones of the checkpoint alone.
+        after: right ones behind the canonicalizer.
+        hurt: from right to wrong.
+        helped: from wrong to right.
+        flagged: of the hurt ones, how many the rule abstained about.
+    """
+
+    asked: int = 0
+    before: int = 0
+    after: int = 0
+    hurt: int = 0
+    helped: int = 0
+    flagged: int = 0
+
+
+@dataclass
+class Found:
+    """All that was found.
+
+    Args:
+        came: examples as they came.
+        moved: each moved by an element of the group, drawn at random.
+        labelled: how many had a label; the others are compared with the untouched answer as they came.
+        failures: those as they came first.
+    """
+
+    came: Tally = field(default_factory=Tally)
+    moved: Tally = field(default_factory=Tally)
+    labelled: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+def find_failures(opened: Opened, examples: Sequence[Example[Any]], rule: str | None, track: Track) -> Found:
+    """Ask about every example as it came, and moved by one element of the group, always the same.
+
+    Raises:
+        ValueError: an example cannot be read, or the model cannot decide by that rule.
+    """
+    model, found = opened.model, Found()
+    generator = torch.Generator().manual_seed(0)
+    later: list[Failure] = []
+    for example in track(examples):
+        move = moved_by(group_of(opened), model.group.sample(1, generator).item())
+        expected = example.label if example.label in (model.config.label2id or {}) else None
+        found.labelled += expected is not None
+        for by, tally, failures in ((UPRIGHT, found.came, found.failures), (move, found.moved, later)):
+            answer, seen = asked(opened, example, by, rule)
+            before, after = best(answer.before), best(answer.after)
+            expected = expected or before  # of the example as it came, which is the first
+            count(tally, before == expected, after == expected, answer.action == Action.ABSTAINED)
+            if before == expected != after:
+                pose = "as it came" if by is UPRIGHT else f"given at {by.name}"
+                done = (answer.element, answer.action.words)
+                failures.append(Failure(example, pose, seen, expected, before, after, *done))
+    found.failures = (found.failures + later)[:SHOWN]
+    return found
+
+
+def group_of(opened: Opened) -> Group:
+    """What moves the examples: the group of a model, on sounds as they are heard and on pictures as they are read."""
+    group = opened.model.group
+    return group.on(Waveforms(rate_of(opened))) if opened.senses == "sound" else group
+
+
+def asked(
+    opened: Opened, example: Example[Any], move: Shift | Moved, rule: str | None
+) -> tuple[Answer, Image.Image | None]:
+    """Both answers to an example that was moved, and a picture as the checkpoint saw it."""
+    if isinstance(example.content, Image.Image):
+        x = prepared(opened, [squared(example.content, mode_of(opened))])
+        x = x if move.identity else move(x)
+        return answer_pixels(opened, x, rule), shown(opened, x)
+    sound = read_sound(example.content, rate_of(opened))
+    if not move.identity:
+        x, lengths = torch.from_numpy(sound)[None], torch.tensor([len(sound)])
+        x = move(x, lengths)
+        (length,) = move.lengths(lengths, x).tolist()  # type: ignore[union-attr]
+        sound = x[0, :length].numpy()
+    return answer_sound(opened, sound, rule)[0], None
+
+
+def count(tally: Tally, before: bool, after: bool, abstained: bool) -> None:
+    tally.asked += 1
+    tally.before += before
+    tally.after += after
+    tally.hurt += before and not after
+    tally.helped += after and not before
+    tally.flagged += before and not after and abstained

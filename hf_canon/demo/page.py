@@ -1,0 +1,363 @@
+"""The page: what stands where, and what starts which action."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from ..selection.deciding import RULES
+from . import words
+from .actions import ADAPTERS_OWN, Actions
+from .checkpoints import Senses
+from .examples import SHOWN
+from .offered import Offered
+from .picture import LARGEST_FILE, ORDERS, mode_of
+from .sweep import PICTURE_WAYS, SOUND_WAYS
+from .theme import CSS, ROUND, TALL, theme
+from .zero_gpu import on_gpu
+
+FORGET = (60, 600)
+"""Seconds: how often files are looked through, and how long after its last use one is deleted."""
+TOGETHER = 4
+"""Visitors who are answered at a time."""
+
+LAUNCH: dict[str, Any] = {
+    "theme": theme(),
+    "head": f"<style>{CSS}</style>",  # which gradio does not rewrite, as it does `css`
+    "max_file_size": LARGEST_FILE,
+    "footer_links": ["api", "settings"],
+    "ssr_mode": False,
+}
+"""Keyword arguments of `launch`."""
+
+LEAD = """# hf_canon
+Turn the picture: the checkpoint forgets what it sees. Behind a canonicalizer, the same checkpoint does not."""
+PRIVACY = "Your files are deleted ten minutes after their last use, and nothing is kept of them."
+NOTHING_OPEN = "No checkpoint of this kind is open. Name one under **Another checkpoint**."
+ASK_PICTURE = "Give a picture, or choose an example."
+ASK_SOUND = "Record a sound, upload one, or choose an example."
+GROUPS = ("", "c4", "c8", "d4", "channels", "negative", "reverse")
+TABLE = ("which", "pose", "right", "alone", "canonicalized", "found", "what was done")
+
+
+def build_page(offered: Offered) -> gr.Blocks:
+    """The demo of what is offered.
+
+    Raises:
+        ValueError: something that is offered cannot be shown.
+        OSError: it cannot be read.
+    """
+    actions = Actions(offered)
+    first = next(iter(actions.checkpoints.at_first))
+    with gr.Blocks(title="hf_canon", analytics_enabled=False, delete_cache=FORGET) as page:
+        gr.Markdown(LEAD, elem_id="lead")
+        naming = checkpoint_box(offered)
+        with gr.Tabs(selected=first) as tabs:
+            with gr.Tab("Picture", id="picture"):
+                picture = picture_tab(page, actions)
+            with gr.Tab("Sound", id="sound"):
+                sound = sound_tab(page, actions)
+            with gr.Tab("Robustness", id="robustness"):
+                robustness_tab(actions, picture, sound)
+            with gr.Tab("Failures", id="failures"):
+                failures_tab(actions, picture, sound)
+        gr.Markdown(PRIVACY, elem_classes="about")
+        open_checkpoint(actions, naming, tabs, picture, sound)
+    page.queue(default_concurrency_limit=TOGETHER)
+    return page
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What a tab asks, and with what.
+
+    Args:
+        name: of the tab.
+        about: the line that says which checkpoint is open.
+        source: the picture or the sound.
+        rule: the decision rule.
+        checkpoint: a visitor's own; "" for the one that is open at first.
+        group: for it, if it has no adapter.
+        answer: the action.
+        asked: its inputs.
+        answers: its outputs.
+    """
+
+    name: Senses
+    about: gr.Markdown
+    source: Any
+    rule: gr.Dropdown
+    checkpoint: gr.Textbox
+    group: gr.Textbox
+    answer: Callable[..., Any]
+    asked: list[Any]
+    answers: list[Any]
+
+    @property
+    def how(self) -> list[Any]:
+        return [self.rule, self.checkpoint, self.group]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """The box for any checkpoint."""
+
+    checkpoint: gr.Textbox
+    group: gr.Dropdown
+    button: gr.Button
+    opened: gr.Markdown
+
+
+def checkpoint_box(offered: Offered) -> Naming:
+    with gr.Accordion("Another checkpoint", open=False), gr.Row(equal_height=True):
+        checkpoint = gr.Textbox(
+            label="Checkpoint",
+            placeholder="owner/name",
+            info="An adapter, or a classifier of pictures or sounds: its id on the Hub"
+            + ("" if offered.public else ", or a folder"),
+            scale=4,
+            max_lines=1,
+        )
+        group = gr.Dropdown(
+            GROUPS,
+            value="",
+            allow_custom_value=True,
+            label="Group",
+            info="What happens to its inputs, if it has no adapter",
+            scale=3,
+        )
+        with gr.Column(scale=2, min_width=120):
+            button = gr.Button("Open", variant="primary")
+            opened = gr.Markdown(label="What was opened", elem_classes="about")
+    return Naming(checkpoint, group, button, opened)
+
+
+def open_checkpoint(actions: Actions, naming: Naming, tabs: gr.Tabs, picture: Asking, sound: Asking) -> None:
+    """Opens what was named, and goes to the tab where it is asked."""
+    named = [naming.checkpoint, naming.group]
+
+    def arrange(checkpoint: str, group: str) -> list[Any]:
+        opened = actions.checkpoints.open(checkpoint, group)
+        chosen = [words.about(opened), checkpoint.strip(), group.strip()]
+        kept = [gr.skip()] * 3
+        return [gr.Tabs(selected=opened.senses), *(chosen + kept if opened.senses == "picture" else kept + chosen)]
+
+    parts = [part for tab in (picture, sound) for part in (tab.about, tab.checkpoint, tab.group)]
+    triggers = [naming.button.click, naming.checkpoint.submit]
+    done = gr.on(triggers, actions.open, named, naming.opened, api_name="open")
+    done = done.success(arrange, named, [tabs, *parts], api_visibility="private", show_progress="hidden")
+    for tab in (picture, sound):
+        done.then(tab.answer, tab.asked, tab.answers, api_visibility="private", show_progress="hidden")
+
+
+def answered(asking: Asking, moves: list[Any]) -> None:
+    """Answers whenever anything changes; of many changes in a row, the last one."""
+    changes = [asking.source.change, *(part.change for part in (*moves, asking.rule))]
+    gr.on(
+        changes,
+        asking.answer,
+        asking.asked,
+        asking.answers,
+        api_name=asking.name,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        concurrency_limit=TOGETHER,
+    )
+
+
+def examples_of(page: gr.Blocks, actions: Actions, senses: Senses, choose: Any, chosen: list[Any]) -> None:
+    """Examples to choose from; the first one is there when the page opens."""
+    paths = actions.shown.get(senses, [])
+    if not paths:
+        return
+    component = gr.Image(render=False) if senses == "picture" else gr.Audio(render=False)
+    samples = [[str(path)] for path in paths]
+    box = gr.Dataset(components=[component], samples=samples, type="index", label="Examples", samples_per_page=SHOWN)
+    box.click(choose, box, chosen, api_name=f"example_{senses}", show_progress="hidden")
+    page.load(lambda: choose(actions.telling(senses)), None, chosen, api_visibility="private", show_progress="hidden")
+
+
+def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
+    at_first = actions.checkpoints.at_first.get("picture")
+    coloured = at_first is None or mode_of(at_first) == "RGB"
+    about = gr.Markdown(words.about(at_first) if at_first else NOTHING_OPEN, elem_classes="about")
+    with gr.Row():
+        with gr.Column(scale=4, min_width=300):
+            picture = gr.Image(
+                type="filepath",
+                image_mode=None,
+                sources=["upload", "webcam", "clipboard"],
+                label="Picture",
+                height=ROUND,
+                buttons=[],
+                elem_classes="source",
+            )
+            examples = gr.Column(min_width=0)
+            turn = gr.Slider(-180, 180, 0, step=1, label="Turn, degrees counter-clockwise", buttons=[])
+            mirror = gr.Checkbox(label="Mirror")
+            channels = gr.Dropdown(ORDERS, value="RGB", label="Channel order", visible=coloured)
+            tint = gr.Slider(-180, 180, 0, step=1, label="Tint, degrees of hue", buttons=[], visible=coloured)
+            rule = rule_choice()
+            checkpoint, group = hidden("Checkpoint"), hidden("Group")
+        with gr.Column(scale=7, min_width=320):
+            verdict = gr.HTML(words.empty(ASK_PICTURE), label="What was found and done")
+            with gr.Row(equal_height=True):
+                before = gr.Label(
+                    num_top_classes=5, label="The checkpoint alone", elem_classes="answer", min_width=140
+                )
+                after = gr.Label(num_top_classes=5, label="Canonicalized", elem_classes="answer", min_width=140)
+            with gr.Row(equal_height=True):
+                seen = gr.ImageSlider(
+                    label="As it came | canonical",
+                    height=ROUND,
+                    max_height=ROUND,
+                    interactive=False,
+                    buttons=[],
+                    min_width=260,
+                )
+                with gr.Column(min_width=260):
+                    posterior = drawing("Posterior over the group")
+            with gr.Accordion("The same as JSON", open=False):
+                record = gr.JSON(label="Answer", show_label=False)
+    moves = [turn, mirror, channels, tint]
+    asking = Asking(
+        "picture",
+        about,
+        picture,
+        rule,
+        checkpoint,
+        group,
+        on_gpu(actions.picture),
+        [picture, *moves, rule, checkpoint, group],
+        [before, after, seen, posterior, verdict, record],
+    )
+    answered(asking, moves)
+    with examples:
+        examples_of(page, actions, "picture", actions.example_picture, [picture, turn])
+    return asking
+
+
+def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
+    at_first = actions.checkpoints.at_first.get("sound")
+    about = gr.Markdown(words.about(at_first) if at_first else NOTHING_OPEN, elem_classes="about")
+    with gr.Row():
+        with gr.Column(scale=4, min_width=300):
+            sound = gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", buttons=[])
+            examples = gr.Column(min_width=0)
+            pitch = gr.Slider(-12, 12, 0, step=0.5, label="Pitch, semitones higher", buttons=[])
+            speed = gr.Slider(-12, 12, 0, step=0.5, label="Speed, semitones faster", buttons=[])
+            backwards = gr.Checkbox(label="Backwards")
+            gain = gr.Slider(-20, 20, 0, step=1, label="Gain, decibels", buttons=[])
+            rule = rule_choice()
+            checkpoint, group = hidden("Checkpoint"), hidden("Group")
+        with gr.Column(scale=7, min_width=320):
+            verdict = gr.HTML(words.empty(ASK_SOUND), label="What was found and done")
+            with gr.Row(equal_height=True):
+                before = gr.Label(
+                    num_top_classes=5, label="The checkpoint alone", elem_classes="answer", min_width=140
+                )
+                after = gr.Label(num_top_classes=5, label="Canonicalized", elem_classes="answer", min_width=140)
+            with gr.Row(equal_height=True):
+                heard = gr.Audio(label="As the checkpoint hears it", interactive=False, buttons=[], min_width=260)
+                canonical = gr.Audio(label="Canonical", interactive=False, buttons=[], min_width=260)
+            with gr.Row(equal_height=True):
+                with gr.Column(min_width=300, scale=3):
+                    spectrograms = drawing("Spectrograms")
+                with gr.Column(min_width=240, scale=2):
+                    posterior = drawing("Posterior over the group")
+            with gr.Accordion("The same as JSON", open=False):
+                record = gr.JSON(label="Answer", show_label=False)
+    moves = [pitch, speed, backwards, gain]
+    asking = Asking(
+        "sound",
+        about,
+        sound,
+        rule,
+        checkpoint,
+        group,
+        on_gpu(actions.sound),
+        [sound, *moves, rule, checkpoint, group],
+        [before, after, heard, canonical, spectrograms, posterior, verdict, record],
+    )
+    answered(asking, moves)
+    with examples:
+        examples_of(page, actions, "sound", actions.example_sound, [sound, speed])
+    return asking
+
+
+def hidden(label: str) -> gr.Textbox:
+    """What a visitor has opened: an input of every action, which programs name."""
+    return gr.Textbox("", label=label, visible=False)
+
+
+def drawing(label: str, height: int = ROUND) -> gr.HTML:
+    return gr.HTML(label=label, show_label=True, container=True, min_height=height, elem_classes=f"height-{height}")
+
+
+def rule_choice() -> gr.Dropdown:
+    return gr.Dropdown(
+        [ADAPTERS_OWN, *RULES],
+        value=ADAPTERS_OWN,
+        label="Decision rule",
+        info="What is done where the canonicalizer is unsure",
+    )
+
+
+def robustness_tab(actions: Actions, picture: Asking, sound: Asking) -> None:
+    gr.Markdown(
+        "The input of the other tab as it came, moved in every way of one kind: how sure the checkpoint stays of what "
+        "it said first.",
+        elem_classes="about",
+    )
+    with gr.Row():
+        for asking, ways, action in (
+            (picture, PICTURE_WAYS, actions.try_picture),
+            (sound, SOUND_WAYS, actions.try_sound),
+        ):
+            first = next(iter(ways))
+            with gr.Column(min_width=320):
+                way = gr.Radio(list(ways), value=first, label=f"Move the {asking.name} in")
+                button = gr.Button(f"Try every {first}", variant="primary")
+                said = gr.Markdown(label="How often the answer stays", min_height=80)
+                drawn = drawing("Probability of its first answer", TALL)
+            # In the browser alone.
+            way.change(None, way, button, js="(way) => `Try every ${way}`", api_visibility="private")
+            button.click(
+                on_gpu(action), [asking.source, way, *asking.how], [said, drawn], api_name=f"try_{asking.name}",
+                concurrency_limit=2, show_progress_on=said,
+            )  # fmt: skip
+
+
+def failures_tab(actions: Actions, picture: Asking, sound: Asking) -> None:
+    gr.Markdown(
+        "The examples, one by one, as they came and moved at random: where a right answer became a wrong one.",
+        elem_classes="about",
+    )
+    with gr.Row():
+        pictures = gr.Button("Look among the pictures", variant="primary")
+        sounds = gr.Button("Look among the sounds", variant="primary")
+    tally = gr.Markdown(label="How many answers became wrong", min_height=290)
+    gallery = gr.Gallery(
+        label="Pictures, as the checkpoint saw them",
+        columns=6,
+        height=ROUND,
+        object_fit="contain",
+        buttons=[],
+        elem_id="failing",
+    )
+    table = gr.Dataframe(
+        headers=list(TABLE), label="Right answers that became wrong", interactive=False, wrap=True, buttons=[]
+    )
+    for button, asking, action in (
+        (pictures, picture, actions.failing_pictures),
+        (sounds, sound, actions.failing_sounds),
+    ):
+        button.click(
+            on_gpu(action),
+            asking.how,
+            [tally, gallery, table],
+            api_name=f"failing_{asking.name}s",
+            concurrency_limit=2,
+            show_progress_on=tally,
+        )
