@@ -15,6 +15,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from ..evaluation.axes import cut
 from ..refusals import raised_by_us
 from . import words
 from .answering import best, top
@@ -34,6 +35,8 @@ Heard = tuple[int, "np.ndarray[Any, Any]"]
 ADAPTERS_OWN = "adapter's own"
 REMEMBERED = 256
 """Answers to examples that are kept: of visitors' own inputs none is."""
+CAPTION = 14
+"""Letters of a class below a picture."""
 EXAMPLE_TURN = 90
 """Degrees by which an example is turned at first: that is what the page is about."""
 EXAMPLE_SPEED = -6
@@ -50,7 +53,7 @@ def told(action: Method) -> Method:
         except (ValueError, OSError) as error:
             if not raised_by_us(error):
                 raise
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
+            raise gr.Error(str(error), duration=None, title="Not possible", print_exception=False) from error
 
     return tells  # type: ignore[return-value]
 
@@ -357,7 +360,8 @@ class Actions:
         pictures, rows = [], []
         for one in found.failures:
             if one.seen is not None:
-                pictures.append((one.seen, f"{one.pose}: {one.before} \N{RIGHTWARDS ARROW} {one.after}"))
+                said = (cut(name, CAPTION) for name in (one.before, one.after))
+                pictures.append((one.seen, " \N{RIGHTWARDS ARROW} ".join(said)))
             rows.append([one.example.name, one.pose, one.expected, one.before, one.after, one.found, one.action])
         return words.tallied(found), pictures, rows
 

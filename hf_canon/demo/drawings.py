@@ -110,9 +110,9 @@ def unit(group: OneParameter) -> str:
 
 def beside(posterior: Tensor, group: Group) -> "Figure":
     drawing = canvas(SIDE, SIDE)
-    axes = axes_in(drawing, (0.38, 0.13, 0.55, 0.75))
+    axes = axes_in(drawing, (0.44, 0.13, 0.5, 0.75))
     value, index = posterior.topk(min(MOST_BARS, len(posterior)))
-    names = [cut(group.describe(int(i)), 20) for i in index]
+    names = [cut(group.describe(int(i)), 19) for i in index]
     places = range(len(names))
     axes.barh(places, 100 * value.numpy(), 0.7, color=BLUE, zorder=3)
     axes.set_yticks(places, names)

@@ -72,7 +72,7 @@ class Found:
 
     Args:
         came: examples as they came.
-        moved: each moved by an element of the group, drawn at random.
+        moved: each moved by an element of the group, drawn at random among all but the identity.
         labelled: how many had a label; the others are compared with the untouched answer as they came.
         failures: those as they came first.
     """
@@ -93,7 +93,7 @@ def find_failures(opened: Opened, examples: Sequence[Example[Any]], rule: str | 
     generator = torch.Generator().manual_seed(0)
     later: list[Failure] = []
     for example in track(examples):
-        move = moved_by(group_of(opened), model.group.sample(1, generator).item())
+        move = moved_by(group_of(opened), drawn(model.group, generator))
         expected = example.label if example.label in (model.config.label2id or {}) else None
         found.labelled += expected is not None
         for by, tally, failures in ((UPRIGHT, found.came, found.failures), (move, found.moved, later)):
@@ -107,6 +107,14 @@ def find_failures(opened: Opened, examples: Sequence[Example[Any]], rule: str | 
                 failures.append(Failure(example, pose, seen, expected, before, after, *done))
     found.failures = (found.failures + later)[:SHOWN]
     return found
+
+
+def drawn(group: Group, generator: torch.Generator) -> int | float:
+    """An element at random, other than the identity where there is one."""
+    element = group.sample(1, generator).item()
+    while element == group.identity and group.order != 1:
+        element = group.sample(1, generator).item()
+    return element
 
 
 def group_of(opened: Opened) -> Group:

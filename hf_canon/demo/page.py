@@ -39,6 +39,7 @@ ASK_PICTURE = "Give a picture, or choose an example."
 ASK_SOUND = "Record a sound, upload one, or choose an example."
 GROUPS = ("", "c4", "c8", "d4", "channels", "negative", "reverse")
 TABLE = ("which", "pose", "right", "alone", "canonicalized", "found", "what was done")
+WIDTHS: list[str | int] = ["90px", "130px", "160px", "160px", "160px", "100px", "130px"]
 
 
 def build_page(offered: Offered) -> gr.Blocks:
@@ -347,7 +348,12 @@ def failures_tab(actions: Actions, picture: Asking, sound: Asking) -> None:
         elem_id="failing",
     )
     table = gr.Dataframe(
-        headers=list(TABLE), label="Right answers that became wrong", interactive=False, wrap=True, buttons=[]
+        headers=list(TABLE),
+        column_widths=WIDTHS,
+        label="Right answers that became wrong",
+        interactive=False,
+        wrap=True,
+        buttons=[],
     )
     for button, asking, action in (
         (pictures, picture, actions.failing_pictures),

@@ -27,7 +27,7 @@ CSS = f"""
 .about p {{ color: var(--body-text-color-subdued); font-size: .875rem; margin: 0; overflow-wrap: anywhere; }}
 .dark button[role=tab][aria-selected=true] {{ color: var(--c5) !important; }}
 #failing .grid-wrap {{ padding-top: 34px; }}
-.source img {{ width: 100%; height: 100%; object-fit: contain; }}
+.source img {{ width: 100% !important; height: 100% !important; object-fit: contain !important; }}
 .drawing {{ width: 100%; display: flex; justify-content: center; }}
 .drawing svg {{ width: 100%; height: auto; max-height: {ROUND}px; }}
 .height-{TALL} .drawing svg {{ max-height: {TALL}px; }}
@@ -40,6 +40,8 @@ CSS = f"""
 .answer .output-class {{ font-size: 1.375rem; display: block !important; text-align: center; }}
 .answer .text, .answer .inner-wrap, .answer .confidence-set {{ min-width: 0; }}
 .answer .output-class, .answer .text {{ white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }}
+.component-wrapper time, .component-wrapper .controls button {{ color: var(--body-text-color-subdued) !important; }}
+.component-wrapper .controls .playback {{ border-color: currentColor !important; }}
 .prose th, .prose td {{ overflow-wrap: normal !important; word-break: normal !important; }}
 .prose td:not(:first-child), .prose th:not(:first-child) {{ text-align: right; }}
 @media (max-width: 640px) {{

@@ -122,7 +122,9 @@ def test_the_requirements_are_those_of_the_package(tmp_path: Path) -> None:
     assert requirements()[0] == lines
 
 
-def test_adapters_and_examples_are_copied_and_found_again(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapters_and_examples_are_copied_and_found_again(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = adapter(checkpoint), adapter(checkpoint, "other/d4", base="me/second")
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
