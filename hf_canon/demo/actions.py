@@ -12,8 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeVar
 
 import gradio as gr
-import numpy as np
-from PIL import Image
 
 from ..evaluation.axes import cut
 from ..refusals import raised_by_us
@@ -23,6 +21,7 @@ from .checkpoints import Checkpoints, Opened, Senses
 from .drawings import draw_posterior, draw_spectrograms, draw_sweep
 from .examples import SHOWN, Examples
 from .failures import find_failures
+from .files import Files
 from .offered import Offered
 from .picture import answer_picture, mode_of, open_picture
 from .picture import moved as moved_picture
@@ -31,7 +30,6 @@ from .sound import moved as moved_sound
 from .sweep import sweep_picture, sweep_sound
 
 Method = TypeVar("Method", bound=Callable[..., Any])
-Heard = tuple[int, "np.ndarray[Any, Any]"]
 ADAPTERS_OWN = "adapter's own"
 REMEMBERED = 256
 """Answers to examples that are kept: of visitors' own inputs none is."""
@@ -72,7 +70,8 @@ class Actions:
     def __init__(self, offered: Offered):
         self.checkpoints = Checkpoints(offered)
         self.examples = Examples(offered)
-        self._files = TemporaryDirectory(prefix="hf-canon-demo-")
+        self.files = Files()
+        self._examples = TemporaryDirectory(prefix="hf-canon-demo-")
         self.shown: dict[Senses, list[Path]] = {senses: self._written(senses) for senses in self.checkpoints.at_first}
         self._digests = {digest(path) for paths in self.shown.values() for path in paths}
         self._remembered: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -86,7 +85,7 @@ class Actions:
             return []  # photographs are nothing to a checkpoint that reads digits
         paths = []
         for index, example in enumerate(self.examples.pictures(SHOWN)):
-            paths.append(Path(self._files.name) / f"example{index + 1}.png")
+            paths.append(Path(self._examples.name) / f"example{index + 1}.png")
             example.content.save(paths[-1])
         return paths
 
@@ -178,7 +177,9 @@ class Actions:
             drawn = draw_posterior(said, opened.model.group)
             return top(said.before), top(said.after), (before, after), drawn, words.verdict(said), said.record()
 
-        return self._answered(picture, (turn, mirror, channels, tint, rule, checkpoint, group), answer)
+        asked = (turn, mirror, channels, tint, rule, checkpoint, group)
+        alone, behind, seen, *rest = self._answered(picture, asked, answer)
+        return alone, behind, tuple(map(self.files.picture, seen)), *rest
 
     @told
     def sound(
@@ -233,10 +234,13 @@ class Actions:
             said, canonical = answer_sound(opened, moved, chosen(rule))
             drawn = draw_spectrograms({"As the checkpoint hears it": moved, "Canonical": canonical}, rate)
             posterior = draw_posterior(said, opened.model.group)
-            heard = (playable(moved, rate), playable(canonical, rate))
-            return top(said.before), top(said.after), *heard, drawn, posterior, words.verdict(said), said.record()
+            judged = (drawn, posterior, words.verdict(said), said.record())
+            return top(said.before), top(said.after), (moved, canonical, rate), *judged
 
-        return self._answered(sound, (pitch, speed, backwards, gain, rule, checkpoint, group), answer)
+        asked = (pitch, speed, backwards, gain, rule, checkpoint, group)
+        alone, behind, (moved, canonical, rate), *rest = self._answered(sound, asked, answer)
+        heard = (self.files.sound(one, rate) for one in (moved, canonical))
+        return alone, behind, *heard, *rest
 
     def _answered(self, path: str, asked: tuple[Any, ...], answer: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
         """An answer; one to an example is looked up, if somebody has asked the same before."""
@@ -316,7 +320,7 @@ class Actions:
         checkpoint: str = "",
         group: str = "",
         progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[str, list[tuple[Image.Image, str]], list[list[str]]]:
+    ) -> tuple[str, list[tuple[str, str]], list[list[str]]]:
         """Go through the example pictures, as they came and moved at random, and show where canonicalization hurts.
 
         Args:
@@ -338,7 +342,7 @@ class Actions:
         checkpoint: str = "",
         group: str = "",
         progress: gr.Progress = gr.Progress(),  # noqa: B008
-    ) -> tuple[str, list[tuple[Image.Image, str]], list[list[str]]]:
+    ) -> tuple[str, list[tuple[str, str]], list[list[str]]]:
         """Go through the example sounds, as they came and moved at random, and show where canonicalization hurts.
 
         Args:
@@ -361,7 +365,7 @@ class Actions:
         for one in found.failures:
             if one.seen is not None:
                 said = (cut(name, CAPTION) for name in (one.before, one.after))
-                pictures.append((one.seen, " \N{RIGHTWARDS ARROW} ".join(said)))
+                pictures.append((self.files.picture(one.seen), " \N{RIGHTWARDS ARROW} ".join(said)))
             rows.append([one.example.name, one.pose, one.expected, one.before, one.after, one.found, one.action])
         return words.tallied(found), pictures, rows
 
@@ -397,11 +401,6 @@ def chosen(rule: str) -> str | None:
 
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def playable(sound: "np.ndarray[Any, Any]", rate: int) -> Heard:
-    """In 16 bits: what has fewer or more is made as loud as can be, and its gain would not be heard."""
-    return rate, np.round(32767 * sound.clip(-1, 1)).astype(np.int16)
 
 
 def tracked(progress: Any, what: str) -> Callable[[Sequence[Any]], Iterable[Any]]:

@@ -1,6 +1,8 @@
 """Tiny checkpoints behind canonicalizers, calibrated; pictures and sounds on disk; and the demo itself, running."""
 
+import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -120,11 +122,12 @@ class running:  # noqa: N801: reads as a sentence
         self.words, self.files = words, files
 
     def __enter__(self) -> str:
-        import os
-
+        with socket.socket() as free:
+            free.bind(("", 0))
+            port = free.getsockname()[1]
         self.log = (self.files / "log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "hf_canon", "demo", *self.words],
+            [sys.executable, "-m", "hf_canon", "demo", *self.words, "--port", str(port)],
             stdout=self.log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -132,9 +135,8 @@ class running:  # noqa: N801: reads as a sentence
         )
         for _ in range(1200):
             text = Path(self.log.name).read_text()
-            found = re.search(r"The demo is at http://[^:\s]+:(\d+)", text)
-            if found and "Ctrl-C" in text:
-                return f"http://127.0.0.1:{found[1]}"
+            if re.search(rf"The demo is at http://\S+:{port}.*Ctrl-C", text, re.DOTALL):
+                return f"http://127.0.0.1:{port}"
             assert self.process.poll() is None, text
             time.sleep(0.1)
         raise AssertionError(text)

@@ -200,6 +200,32 @@ def test_a_sound_is_uploaded_reversed_and_heard(visit, tmp_path):
     visit.shot("sound")
 
 
+def test_a_sound_is_recorded(visit):
+    page = visit.page
+    visit.context.grant_permissions(["microphone"])  # Chromium's own, which beeps
+    visit.tab("Sound")
+    visit.answered()
+    page.get_by_role("button", name="Clear", exact=True).locator("visible=true").first.click()
+    page.get_by_role("button", name="Record audio").locator("visible=true").first.click()
+    page.get_by_role("button", name="Record", exact=True).locator("visible=true").click()
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Stop", exact=True).locator("visible=true").click()
+    visit.answered()
+    expect(page.get_by_test_id("waveform-Canonical")).to_be_visible(timeout=PATIENCE)
+
+
+def test_the_page_for_programs_describes_every_action(chromium, real_demo):
+    visit = Visit(chromium, real_demo, DESKTOP)
+    visit.page.get_by_role("button", name="Use via API").click()
+    for name in ("picture", "sound", "try_picture", "failing_sounds", "open"):
+        expect(visit.page.get_by_text(f"/{name}", exact=True).first).to_be_visible(timeout=PATIENCE)
+    visit.shot("api")
+    # gradio asks whether the actions are tools too, which nobody has asked for here.
+    assert all("404" in complaint for complaint in visit.complaints), visit.complaints
+    visit.complaints.clear()
+    visit.close()
+
+
 def test_a_bad_checkpoint_gives_a_sentence_and_a_good_one_opens_in_its_tab(visit, adapter, listener):
     page = visit.page
     page.get_by_role("button", name="Another checkpoint").click()

@@ -1,0 +1,43 @@
+"""Pictures and sounds on their way to a visitor.
+
+gradio copies what has a path to a place of its own, whole, and once where two answers are alike. Pictures and sounds
+without one it writes where they are read, again for each answer, and a browser that is reading then gets half of one.
+"""
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+COPIED = 60
+"""Seconds after which a file has long been copied."""
+
+
+class Files:
+    """A folder that is there as long as this is."""
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="hf-canon-demo-")
+
+    def picture(self, picture: Image.Image) -> str:
+        """The path of a picture, without loss."""
+        path = self._path("webp")
+        picture.save(path, lossless=True, method=0)
+        return str(path)
+
+    def sound(self, sound: "np.ndarray[tuple[int], np.dtype[np.float32]]", rate: int) -> str:
+        """The path of a sound, as loud as it is."""
+        path = self._path("wav")
+        soundfile.write(path, sound, rate, subtype="PCM_16")
+        return str(path)
+
+    def _path(self, suffix: str) -> Path:
+        folder = Path(self._folder.name)
+        for old in folder.iterdir():
+            if time.time() - old.stat().st_mtime > COPIED:
+                old.unlink(missing_ok=True)
+        return folder / f"{uuid4().hex}.{suffix}"
