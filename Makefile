@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 EXTRAS := dev,benchmarks
 ASSETS := digits efficientnet photos
 TEST_ASSETS := $(ASSETS) saliency
+DEMO_ASSETS := $(ASSETS) words whisper
 # The scripts that print the figures of the README; `make bench FIGURES=scripts/figure_cost.py` runs one.
 FIGURES ?= $(sort $(wildcard scripts/figure_*.py))
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: setup assets test-assets quickstart test lint bench clean
+.PHONY: setup assets test-assets quickstart demo test lint bench clean
 
 setup: $(VENV)/.installed
 
@@ -31,6 +32,13 @@ test-assets: setup
 
 quickstart: assets
 	$(BIN)/python scripts/quickstart.py
+
+# Of what it opens, it makes what is missing.
+demo: setup
+	$(BIN)/python scripts/prepare_offline_assets.py --only $(DEMO_ASSETS)
+	test -f build/quickstart/adapter/model.safetensors || $(BIN)/python scripts/quickstart.py
+	$(BIN)/python scripts/sound_adapter.py
+	$(BIN)/hf-canon demo
 
 lint: setup
 	$(BIN)/ruff check .

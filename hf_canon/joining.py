@@ -57,7 +57,8 @@ def find_predictor(
         return live_predictor(checkpoint)
     where = where_of(checkpoint)
     kwargs = pinned(where, kwargs)
-    config, base, commit = load_base_config(where, {k: v for k, v in kwargs.items() if k in HUB_ARGUMENTS})
+    hub_kwargs = {name: value for name, value in kwargs.items() if name in HUB_ARGUMENTS}
+    config, base, commit = load_base_config(where, hub_kwargs, kwargs.get("trust_remote_code"))
     if isinstance(config, CanonicalizedConfig):
         raise ValueError(
             f"{where} is an adapter of hf_canon already. Load it with CanonicalizedModel.from_pretrained, or put it "

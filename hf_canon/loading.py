@@ -62,14 +62,22 @@ def load_config(where: str, hub_kwargs: dict[str, Any]) -> PreTrainedConfig:
         ) from error
 
 
-def load_base_config(where: str, hub_kwargs: dict[str, Any]) -> tuple[PreTrainedConfig, str, str | None]:
+def load_base_config(
+    where: str, hub_kwargs: dict[str, Any], trust_remote_code: bool | None = None
+) -> tuple[PreTrainedConfig, str, str | None]:
     """The configuration, the name and the commit of a checkpoint, or of the one that a PEFT repository belongs to.
+
+    Args:
+        where: Hub id or folder.
+        hub_kwargs: where its files come from.
+        trust_remote_code: whether code of the repository's may run; None to ask whoever sits before this process.
 
     Raises:
         OSError: there is none that can be read.
     """
     try:
-        return load_config(where, hub_kwargs), where, commit_of(hub_kwargs.get("revision"))
+        config = load_config(where, {**hub_kwargs, "trust_remote_code": trust_remote_code})
+        return config, where, commit_of(hub_kwargs.get("revision"))
     except OSError as error:
         try:
             peft_file = find_adapter_config_file(where, **hub_kwargs)
@@ -79,7 +87,8 @@ def load_base_config(where: str, hub_kwargs: dict[str, Any]) -> tuple[PreTrained
             raise error
     base = json.loads(Path(peft_file).read_text())["base_model_name_or_path"]
     hub_kwargs = pinned(base, within_reach(hub_kwargs))
-    return load_config(base, hub_kwargs), base, commit_of(hub_kwargs.get("revision"))
+    config = load_config(base, {**hub_kwargs, "trust_remote_code": trust_remote_code})
+    return config, base, commit_of(hub_kwargs.get("revision"))
 
 
 def load_predictor(auto_class: Any, where: str, kwargs: dict[str, Any], adapter: str | None = None) -> PreTrainedModel:

@@ -248,7 +248,7 @@ class CanonicalizedModel(PreTrainedModel):
             decision: the rule in `hf_canon.selection` by which the model decides from then on, in place of the one
                 that the adapter was saved with.
             base_kwargs: passed to the checkpoint's `from_pretrained` (`dtype`, `device_map`,
-                `attn_implementation`, ...).
+                `attn_implementation`, `trust_remote_code`, ...).
 
         Raises:
             ValueError: what is there is not an adapter of hf_canon, its weights do not fit its configuration, or it
@@ -262,7 +262,8 @@ class CanonicalizedModel(PreTrainedModel):
         hub_kwargs |= {key: base_kwargs.pop(key) for key in HUB_ARGUMENTS if key in base_kwargs}
         hub_kwargs = pinned(where, hub_kwargs)
         output_loading_info = base_kwargs.pop("output_loading_info", False)
-        for consumed in ("trust_remote_code", "_from_auto", "adapter_kwargs", "_commit_hash"):
+        trust_remote_code = base_kwargs.pop("trust_remote_code", None)  # an adapter has no code that would run
+        for consumed in ("_from_auto", "adapter_kwargs", "_commit_hash"):
             base_kwargs.pop(consumed, None)
         config = require_adapter(where, config, hub_kwargs)
         model_class = class_of(config, where)
@@ -296,6 +297,8 @@ class CanonicalizedModel(PreTrainedModel):
         kwargs = {"revision": config.base_revision, **within_reach(hub_kwargs), **base_kwargs}
         if config.base_subfolder is not None:
             kwargs["subfolder"] = config.base_subfolder
+        if trust_remote_code is not None:
+            kwargs["trust_remote_code"] = trust_remote_code
         predictor = load_predictor(model_class.auto_class, base, kwargs, where)
         require_same_base(predictor, config, where)
         if config.predictor_peft is not None:

@@ -29,6 +29,9 @@ KEPT = 3
 LARGEST = 2_000_000_000
 """Bytes of weights that a visitor may have loaded."""
 
+HARMLESS: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
+"""Of `from_pretrained`: no pickles, and no code of the repository's."""
+
 Senses = Literal["picture", "sound"]
 
 TASKS: dict[str, Senses] = {"image-classification": "picture", "audio-classification": "sound"}
@@ -136,7 +139,7 @@ class Checkpoints:
             )
 
     def _load(self, name: str, group: str) -> Opened:
-        config, base, _ = load_base_config(name, {})
+        config, base, _ = load_base_config(name, {}, trust_remote_code=False)
         adapter = isinstance(config, CanonicalizedConfig)
         base = config.base_name_or_path or name if adapter else base
         task = config.task if adapter else class_for(config.architectures, name).task
@@ -151,14 +154,13 @@ class Checkpoints:
             for repository in {name, base, *named_in(config)}:
                 require_moderate(repository)
         if adapter:
-            model = CanonicalizedModel.from_pretrained(name, use_safetensors=True)
+            model = CanonicalizedModel.from_pretrained(name, **HARMLESS)
         else:
             model = CanonicalizedModel.wrap(
                 name,
                 group=group or DEFAULT_GROUPS[TASKS[task]],
                 canonicalizer="predictor",
-                use_safetensors=True,
-                trust_remote_code=False,
+                **HARMLESS,
             )
         device = torch.accelerator.current_accelerator(check_available=True)
         model = model.eval() if device is None else model.eval().to(device)

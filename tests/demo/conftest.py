@@ -115,7 +115,7 @@ def demo(
         yield url
 
 
-class running:  # noqa: N801: reads as a sentence
+class running:
     """A demo that runs while the block does; its files are kept in a folder of its own."""
 
     def __init__(self, words: list[str], files: Path):

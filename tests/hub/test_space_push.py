@@ -161,3 +161,46 @@ def test_the_command_line(hub: Hub, adapter: Path) -> None:
     out = hub.command("hf-canon", "demo", adapter, "--push", "me/secret", "--private")
     assert hub.commits("me/secret", kind="space")[0].oid in out and "/spaces/me/secret" in out
     assert hub.repository("me/secret", "space").private
+
+
+VISIT = """
+import json, sys
+import hf_canon.demo.checkpoints as checkpoints
+from hf_canon.demo import Offered
+
+for largest, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    checkpoints.LARGEST = float(largest)
+    try:
+        opened = checkpoints.Checkpoints(Offered(("me/offered",))).open(name)
+        print(json.dumps([opened.model.group.name, opened.senses]))
+    except (OSError, ValueError) as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def test_strangers_open_what_is_on_the_hub_if_it_is_harmless_and_not_too_large(hub: Hub, adapter: Path) -> None:
+    files = hub.files("me/shared")
+    config = json.loads(files["config.json"])
+    for name, named in (("paths", str(adapter)), ("bridge", "me/evil")):
+        hub.put(f"me/{name}", {**files, "config.json": json.dumps({**config, "base_name_or_path": named}).encode()})
+    base = hub.files("me/base")
+    spoiled = {**json.loads(base["config.json"]), "model_type": "mine", "auto_map": {"AutoConfig": "code.Evil"}}
+    evil = b"import pathlib; pathlib.Path('evil').touch()\nclass Evil: pass\n"
+    hub.put("me/evil", {**base, "config.json": json.dumps(spoiled).encode(), "code.py": evil})
+    hub.put("me/pickled", {name: data for name, data in base.items() if name != "model.safetensors"})
+    everything, little = "1e9", "1000"
+    visits = [
+        (everything, "me/shared"), (everything, "me/base"), (little, "me/shared"), (little, "me/base"),
+        (everything, "me/paths"), (everything, "me/evil"), (everything, "me/pickled"), (everything, "me/nothing"),
+        (everything, "me/bridge"),
+    ]  # fmt: skip
+    out = hub.run(VISIT, *[word for visit in visits for word in visit], token=None)
+    said = [json.loads(line) for line in out.strip().splitlines() if line.startswith(("[", '"'))]
+    assert said[:2] == [["d4", "picture"], ["c4", "picture"]]
+    assert all("GB of weights, and this page loads" in one and "hf-canon demo me/" in one for one in said[2:4])
+    assert "no repository on the Hub, and this page opens no folders" in said[4]
+    assert "No checkpoint could be read from 'me/evil'" in said[5]
+    assert "The weights of the checkpoint 'me/pickled' cannot be read" in said[6]
+    assert "the Hub has no such repository" in said[7]
+    assert "me/evil" in said[8]
+    assert not Path("evil").exists()
