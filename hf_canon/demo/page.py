@@ -9,6 +9,7 @@ import gradio as gr
 from ..selection.deciding import RULES
 from . import words
 from .actions import ADAPTERS_OWN, Actions
+from .answering import TOP
 from .checkpoints import Senses
 from .examples import SHOWN
 from .offered import Offered
@@ -203,11 +204,7 @@ def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
             checkpoint, group = hidden("Checkpoint"), hidden("Group")
         with gr.Column(scale=7, min_width=320):
             verdict = gr.HTML(words.empty(ASK_PICTURE), label="What was found and done")
-            with gr.Row(equal_height=True):
-                before = gr.Label(
-                    num_top_classes=5, label="The checkpoint alone", elem_classes="answer", min_width=140
-                )
-                after = gr.Label(num_top_classes=5, label="Canonicalized", elem_classes="answer", min_width=140)
+            before, after = both_answers()
             with gr.Row(equal_height=True):
                 seen = gr.ImageSlider(
                     label="As it came | canonical",
@@ -219,8 +216,7 @@ def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
                 )
                 with gr.Column(min_width=260):
                     posterior = drawing("Posterior over the group")
-            with gr.Accordion("The same as JSON", open=False):
-                record = gr.JSON(label="Answer", show_label=False)
+            record = as_json()
     moves = [turn, mirror, channels, tint]
     asking = Asking(
         "picture",
@@ -254,11 +250,7 @@ def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
             checkpoint, group = hidden("Checkpoint"), hidden("Group")
         with gr.Column(scale=7, min_width=320):
             verdict = gr.HTML(words.empty(ASK_SOUND), label="What was found and done")
-            with gr.Row(equal_height=True):
-                before = gr.Label(
-                    num_top_classes=5, label="The checkpoint alone", elem_classes="answer", min_width=140
-                )
-                after = gr.Label(num_top_classes=5, label="Canonicalized", elem_classes="answer", min_width=140)
+            before, after = both_answers()
             with gr.Row(equal_height=True):
                 heard = gr.Audio(label="As the checkpoint hears it", interactive=False, buttons=[], min_width=260)
                 canonical = gr.Audio(label="Canonical", interactive=False, buttons=[], min_width=260)
@@ -267,8 +259,7 @@ def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
                     spectrograms = drawing("Spectrograms")
                 with gr.Column(min_width=240, scale=2):
                     posterior = drawing("Posterior over the group")
-            with gr.Accordion("The same as JSON", open=False):
-                record = gr.JSON(label="Answer", show_label=False)
+            record = as_json()
     moves = [pitch, speed, backwards, gain]
     asking = Asking(
         "sound",
@@ -290,6 +281,20 @@ def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
 def hidden(label: str) -> gr.Textbox:
     """What a visitor has opened: an input of every action, which programs name."""
     return gr.Textbox("", label=label, visible=False)
+
+
+def both_answers() -> list[gr.Label]:
+    """Side by side."""
+    with gr.Row(equal_height=True):
+        return [
+            gr.Label(num_top_classes=TOP, label=label, elem_classes="answer", min_width=140)
+            for label in ("The checkpoint alone", "Canonicalized")
+        ]
+
+
+def as_json() -> gr.JSON:
+    with gr.Accordion("The same as JSON", open=False):
+        return gr.JSON(label="Answer", show_label=False)
 
 
 def drawing(label: str, height: int = ROUND) -> gr.HTML:

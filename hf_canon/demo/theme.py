@@ -20,8 +20,8 @@ BLUE = colors.Color(
 CSS = f"""
 :root {{ {palette(False)} }}
 .dark {{ {palette(True)} }}
-.gradio-container {{ max-width: min(1180px, 100vw) !important; margin: 0 auto !important; }}
-.gradio-container, .gradio-container .main, .gradio-container .wrap {{ min-width: 0 !important; }}
+.gradio-container {{ width: 100%; max-width: min(1180px, 100vw) !important; margin: 0 auto !important; }}
+.gradio-container, .gradio-container .main, .gradio-container .wrap {{ width: 100%; min-width: 0 !important; }}
 #lead p {{ color: var(--body-text-color-subdued); margin: 0; }}
 #lead h1 {{ margin: 0 0 2px; font-size: 1.5rem; }}
 .about p {{ color: var(--body-text-color-subdued); font-size: .875rem; margin: 0; overflow-wrap: anywhere; }}

@@ -56,12 +56,7 @@ def push_folder(
     """
     folder = Path(folder)
     config = read_config(folder)
-    if not config.includes_predictor and not is_repository(str(config.base_name_or_path)):
-        raise ValueError(
-            f"The adapter belongs to the checkpoint {config.base_name_or_path!r}, a folder "
-            "of this machine that nobody else can load. Push the checkpoint too, and then "
-            "CanonicalizedModel.wrap('owner/checkpoint', adapter=...).push_to_hub(...); or push with full=True."
-        )
+    require_base_on_hub(config, "push_to_hub(...); or push with full=True.")
     api = HfApi(token=token)
     try:
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
@@ -110,6 +105,21 @@ def read_config(folder: Path) -> Any:
     if not any(path for pattern in WEIGHTS for path in folder.glob(pattern)):
         raise ValueError(f"{os.fspath(folder)!r} holds no {SAFE_WEIGHTS_NAME}. Save the adapter there again.")
     return config
+
+
+def require_base_on_hub(config: Any, remedy: str) -> None:
+    """Raise ValueError if an adapter belongs to a checkpoint that nobody else could load.
+
+    Args:
+        config: of the adapter.
+        remedy: how the sentence ends that says what to do.
+    """
+    if not config.includes_predictor and not is_repository(str(config.base_name_or_path)):
+        raise ValueError(
+            f"The adapter belongs to the checkpoint {config.base_name_or_path!r}, a folder "
+            "of this machine that nobody else can load. Push the checkpoint too, and then "
+            f"CanonicalizedModel.wrap('owner/checkpoint', adapter=...).{remedy}"
+        )
 
 
 def require_ours_remotely(api: HfApi, repo_id: str, revision: str | None) -> None:

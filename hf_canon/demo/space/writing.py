@@ -22,7 +22,7 @@ from packaging.version import Version
 from PIL import Image
 
 from ...hub.folder import is_repository
-from ...hub.push import FILES, read_config
+from ...hub.push import FILES, read_config, require_base_on_hub
 from ...loading import UNREADABLE
 from ...pictures import broken_because
 from ..examples import Example, Examples
@@ -163,13 +163,8 @@ def bring(name: str, folder: Path) -> Shown:
             )
         return Shown(name, base_on_hub(name))
     config = read_config(source)
+    require_base_on_hub(config, "save_pretrained(...); or save the adapter with full=True.")
     base = str(config.base_name_or_path)
-    if not config.includes_predictor and not is_repository(base):
-        raise ValueError(
-            f"The adapter {name!r} belongs to the checkpoint {base!r}, a folder of this machine that nobody else can "
-            "load. Push the checkpoint too, and then CanonicalizedModel.wrap('owner/checkpoint', "
-            "adapter=...).save_pretrained(...); or save the adapter with full=True."
-        )
     place = free_name(folder / ADAPTERS, source.resolve().name)
     for path in (path for pattern in FILES for path in source.glob(pattern)):
         target = folder / place / path.relative_to(source)
