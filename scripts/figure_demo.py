@@ -5,7 +5,7 @@
 Debian's Chromium visits `hf-canon demo` on the quickstart's checkpoint and adapter. `first page` is when the first
 example has been answered; `answer` is from letting go of the slider to both answers on the screen, of which the server
 says how much its own work took. The rival is the same page asking the checkpoint alone in a plain `gr.Interface`: the
-least that a page can do. Everything runs on this machine, the browser too.
+least that a page can do. Everything runs on this machine, the browser too. The first page is kept as a picture.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ADAPTER = Path("build/quickstart/adapter")
+PICTURE = Path("build/figures/demo.png")
 ANGLES = [-45, 135, 30, -90, 45, 180, -135, 90]
 RIVAL = """
 import sys, gradio as gr, torch
@@ -68,7 +69,7 @@ def served(words: list[str]):
             process.wait()
 
 
-def waited(page: Page, ready: str, changed: str) -> list[float]:
+def waited(page: Page, changed: str) -> list[float]:
     """Seconds from moving the slider to what changes with it, for each angle."""
     found = []
     for degrees in ANGLES:
@@ -93,7 +94,10 @@ def visited(words: list[str], ready: str, changed: str, browser) -> tuple[float,
         page.wait_for_selector(ready)
         first = time.perf_counter() - started
         page.wait_for_timeout(1000)
-        times = waited(page, ready, changed)
+        if page.locator(".verdict:visible").count():
+            PICTURE.parent.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=PICTURE, full_page=True)
+        times = waited(page, changed)
         said = page.locator(".verdict:visible .fine")
         fine = said.inner_text() if said.count() else ""
         context.close()
@@ -142,7 +146,7 @@ def main() -> None:
         spread = f"{1000 * low:.0f} - {1000 * high:.0f} ms"
         print(f"{name:<24}{statistics.median(firsts):>10.1f} s{1000 * middle:>15.0f} ms{spread:>20}")
     ratio = [statistics.median(part[0]) / statistics.median(part[1]) for part in zip(*found.values(), strict=True)]
-    print(f"{'ratio':<24}{ratio[0]:>10.2f} x{ratio[1]:>15.2f} x")
+    print(f"{'ratio':<24}{ratio[0]:>10.2f} x{ratio[1]:>15.2f} x\n\nPicture: {PICTURE}")
 
 
 if __name__ == "__main__":
