@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, wraps
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeVar
 
 import gradio as gr
@@ -21,7 +20,7 @@ from .checkpoints import Checkpoints, Opened, Senses
 from .drawings import draw_posterior, draw_spectrograms, draw_sweep
 from .examples import SHOWN, Examples
 from .failures import find_failures
-from .files import Files
+from .files import Files, temporary_folder
 from .offered import Offered
 from .picture import answer_picture, mode_of, open_picture
 from .picture import moved as moved_picture
@@ -71,7 +70,7 @@ class Actions:
         self.checkpoints = Checkpoints(offered)
         self.examples = Examples(offered)
         self.files = Files()
-        self._examples = TemporaryDirectory(prefix="hf-canon-demo-")
+        self._examples = temporary_folder(self)
         self.shown: dict[Senses, list[Path]] = {senses: self._written(senses) for senses in self.checkpoints.at_first}
         self._digests = {digest(path) for paths in self.shown.values() for path in paths}
         self._remembered: dict[tuple[Any, ...], tuple[Any, ...]] = {}
@@ -85,7 +84,7 @@ class Actions:
             return []  # photographs are nothing to a checkpoint that reads digits
         paths = []
         for index, example in enumerate(self.examples.pictures(SHOWN)):
-            paths.append(Path(self._examples.name) / f"example{index + 1}.png")
+            paths.append(self._examples / f"example{index + 1}.png")
             example.content.save(paths[-1])
         return paths
 

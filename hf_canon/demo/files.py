@@ -6,8 +6,10 @@ without one it writes where they are read, again for each answer, and a browser 
 
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from uuid import uuid4
+from weakref import finalize
 
 import numpy as np
 import soundfile
@@ -17,11 +19,18 @@ COPIED = 60
 """Seconds after which a file has long been copied."""
 
 
+def temporary_folder(owner: object) -> Path:
+    """A new folder that is there as long as its owner is."""
+    folder = mkdtemp(prefix="hf-canon-demo-")
+    finalize(owner, rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 class Files:
-    """A folder that is there as long as this is."""
+    """Writes them, and removes those that have been copied."""
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="hf-canon-demo-")
+        self._folder = temporary_folder(self)
 
     def picture(self, picture: Image.Image) -> str:
         """The path of a picture, without loss."""
@@ -36,8 +45,7 @@ class Files:
         return str(path)
 
     def _path(self, suffix: str) -> Path:
-        folder = Path(self._folder.name)
-        for old in folder.iterdir():
+        for old in self._folder.iterdir():
             if time.time() - old.stat().st_mtime > COPIED:
                 old.unlink(missing_ok=True)
-        return folder / f"{uuid4().hex}.{suffix}"
+        return self._folder / f"{uuid4().hex}.{suffix}"
