@@ -246,11 +246,13 @@ class Actions:
         known = digest(Path(path))
         if known not in self._digests:
             return answer()
-        if (known, *asked) not in self._remembered:
+        found = self._remembered.get((known, *asked))
+        if found is None:
+            found = answer()
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
-            self._remembered[known, *asked] = answer()
-        return self._remembered[known, *asked]
+            self._remembered[known, *asked] = found
+        return found
 
     @told
     def try_picture(

@@ -128,10 +128,13 @@ def ready(inputs: Mapping[str, Tensor], model: CanonicalizedModel) -> Inputs:
 
 
 def classes(model: CanonicalizedModel, logits: Tensor) -> dict[str, float]:
-    """Probabilities by name, of a batch of one; of classes with the same name, the sum."""
+    """Probabilities by name, of a batch of one, as transformers' pipelines have them; of classes with the same name,
+    the sum."""
     names: Any = model.config.id2label
+    each_alone = model.predictor.config.problem_type == "multi_label_classification" or logits.shape[-1] == 1
+    scores = logits[0].float()
     found: dict[str, float] = {}
-    for index, value in enumerate(logits[0].float().softmax(-1).tolist()):
+    for index, value in enumerate((scores.sigmoid() if each_alone else scores.softmax(-1)).tolist()):
         found[str(names[index])] = found.get(str(names[index]), 0.0) + value
     return found
 

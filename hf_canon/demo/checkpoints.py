@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from transformers import AutoFeatureExtractor, AutoImageProcessor, PreTrainedConfig
 
 from ..configuration_canonicalized import CanonicalizedConfig
+from ..groups import get_group
 from ..hub.folder import is_repository
 from ..loading import because, load_base_config
 from ..modeling_canonicalized import CanonicalizedModel
@@ -33,6 +34,9 @@ HARMLESS: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
 """Of `from_pretrained`: no pickles, and no code of the repository's."""
 
 Senses = Literal["picture", "sound"]
+
+MOST_ELEMENTS = 48
+"""Of a group that a visitor names: each costs a pass."""
 
 TASKS: dict[str, Senses] = {"image-classification": "picture", "audio-classification": "sound"}
 DEFAULT_GROUPS: dict[Senses, str] = {"picture": "c4", "sound": "reverse"}
@@ -82,8 +86,7 @@ class Checkpoints:
     def __init__(self, offered: Offered):
         self.offered = offered
         self._opened: OrderedDict[tuple[str, str], Opened] = OrderedDict()
-        self._locks: dict[tuple[str, str], Lock] = {}
-        self._lock = Lock()
+        self._lock, self._loading = Lock(), Lock()
 
     @cached_property
     def at_first(self) -> dict[Senses, Opened]:
@@ -109,20 +112,28 @@ class Checkpoints:
         name, group = name.strip(), group.strip()
         self._require_allowed(name)
         key = (name, group)
-        with self._lock:
-            lock = self._locks.setdefault(key, Lock())
-        with lock:  # two visitors who name the same wait for one download
-            with self._lock:
-                if key in self._opened:
-                    self._opened.move_to_end(key)
-                    return self._opened[key]
-            opened = self._load(name, group)
-            with self._lock:
-                self._opened[key] = opened
-                visitors = [one for one in self._opened if one[0] not in self.offered.checkpoints]
-                for old in visitors[:-KEPT]:
-                    del self._opened[old], self._locks[old]
+        if (opened := self._found(key)) is not None:
+            return opened
+        with self._loading:  # one at a time: two visitors who name the same wait for one download
+            if (opened := self._found(key)) is None:
+                opened = self._load(name, group)
+                self._keep(key, opened)
         return opened
+
+    def _found(self, key: tuple[str, str]) -> Opened | None:
+        with self._lock:
+            if key not in self._opened:
+                return None
+            self._opened.move_to_end(key)
+            return self._opened[key]
+
+    def _keep(self, key: tuple[str, str], opened: Opened) -> None:
+        """In memory, and of what visitors named only the last few."""
+        with self._lock:
+            self._opened[key] = opened
+            offered = {(name, self.offered.group) for name in self.offered.checkpoints}
+            for old in [one for one in self._opened if one not in offered][:-KEPT]:
+                del self._opened[old]
 
     def _require_allowed(self, name: str) -> None:
         """Raise ValueError if this page does not open what has such a name."""
@@ -153,6 +164,11 @@ class Checkpoints:
         if self.offered.public and name not in self.offered.checkpoints:
             for repository in {name, base, *named_in(config)}:
                 require_moderate(repository)
+        if self.offered.public and group and (get_group(group).order or 0) > MOST_ELEMENTS:
+            raise ValueError(
+                f"{group} has {get_group(group).order:,} elements, and the checkpoint would be asked about each. This "
+                f"page takes {MOST_ELEMENTS} at most."
+            )
         if adapter:
             model = CanonicalizedModel.from_pretrained(name, **HARMLESS)
         else:

@@ -16,6 +16,8 @@ from .checkpoints import Opened
 LONGEST = 30.0
 """Seconds."""
 SHORTEST = 0.1
+MOST_SAMPLES = 12_000_000
+"""Of all channels: 30 seconds of stereo at 192 kHz."""
 FORMATS = "wav, flac, ogg or mp3"
 
 Waveform = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -42,6 +44,11 @@ def read_sound(path: str | Path, rate: int) -> Waveform:
                 )
             if seconds < SHORTEST:
                 raise ValueError(f"This sound lasts {1000 * seconds:.0f} ms, which is too short to be heard as one.")
+            if file.frames * file.channels > MOST_SAMPLES:
+                raise ValueError(
+                    f"This sound has {file.frames * file.channels / 1e6:.0f} million samples, and this page takes "
+                    f"{MOST_SAMPLES / 1e6:.0f} million. Save it with fewer channels, or at a lower rate."
+                )
             samples, own_rate = file.read(dtype="float32", always_2d=True), file.samplerate
     except soundfile.LibsndfileError as error:
         raise ValueError(f"This sound cannot be read. Give a file in {FORMATS}.") from error

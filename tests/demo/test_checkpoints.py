@@ -112,7 +112,15 @@ def test_a_checkpoint_is_read_once_by_many_visitors_and_few_are_kept(adapter, mo
     assert len(read) == 2 + len(groups)
     assert len(checkpoints._opened) == KEPT + 1
     checkpoints.open(str(adapter))  # what is offered stays
-    assert len(read) == 2 + len(groups)
+    shared = Checkpoints(Offered((base,)))
+    for group in ("c2", "c4", "c8", "d2", "d4", "channels"):  # but not all that is made of it
+        shared.open(base, group)
+    assert len(shared._opened) == KEPT
+    with pytest.raises(ValueError, match="c360 has 360 elements.*takes 48 at most"):
+        shared.open(base, "c360")
+    del read[:]
+    checkpoints.open(str(adapter))
+    assert not read
 
 
 def test_the_processor_of_the_checkpoint_serves_an_adapter_without_one(adapter, tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hf_canon.demo import picture as pictures
+from hf_canon.demo.answering import classes
 from hf_canon.demo.picture import MOST_PIXELS, answer_picture, moved, open_picture
 from hf_canon.selection import Action
 
@@ -128,3 +129,16 @@ def test_over_an_exact_group_every_move_has_one_answer(opened):
         assert other.after == said.after
         assert same(canonical, shown)
     assert len({tuple(other.before.values()) for other, _, _ in answers}) > 1
+
+
+def test_classes_that_may_be_true_together_are_not_shares_of_one(opened, monkeypatch):
+    logits = torch.tensor([[2.0, 1.0, -1.0]])
+    assert sum(classes(opened.model, logits).values()) == pytest.approx(1)
+    monkeypatch.setattr(opened.model.predictor.config, "problem_type", "multi_label_classification")
+    assert list(classes(opened.model, logits).values()) == pytest.approx(logits[0].sigmoid().tolist())
+
+
+def test_classes_of_one_name_are_one_class(opened, monkeypatch):
+    monkeypatch.setattr(opened.model.config, "id2label", {0: "crane", 1: "dog", 2: "crane"})
+    said = classes(opened.model, torch.tensor([[1.0, 1.0, 1.0]]))
+    assert said == pytest.approx({"crane": 2 / 3, "dog": 1 / 3})

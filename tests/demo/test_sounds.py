@@ -40,6 +40,9 @@ def test_what_is_too_long_or_short_or_no_sound_is_refused_in_a_sentence(tmp_path
     soundfile.write(tmp_path / "short.wav", np.zeros(10), 8000)
     with pytest.raises(ValueError, match="lasts 1 ms, which is too short"):
         read_sound(tmp_path / "short.wav", RATE)
+    soundfile.write(tmp_path / "wide.flac", np.zeros((25 * 96_000, 8)), 96_000)
+    with pytest.raises(ValueError, match="has 19 million samples, and this page takes 12 million. Save it with fewer"):
+        read_sound(tmp_path / "wide.flac", RATE)
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(ValueError, match="Give a file in wav, flac, ogg or mp3."):
         read_sound(tmp_path / "text.wav", RATE)
