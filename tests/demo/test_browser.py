@@ -135,6 +135,13 @@ def test_upload_a_picture_turn_it_and_read_both_answers(visit, efficientnet):
     visit.shot("picture")
 
 
+def test_a_file_that_is_too_large_is_refused_in_a_sentence(visit, tmp_path):
+    (tmp_path / "large.png").write_bytes(bytes(21_000_000))
+    visit.page.locator(".source:visible input[type=file]").set_input_files(tmp_path / "large.png")
+    expect(visit.page.get_by_test_id("toast-body")).to_contain_text("maximum allowed size of 20", timeout=PATIENCE)
+    visit.complaints.clear()  # Chromium reports the server's refusal too
+
+
 def test_mirror_swap_and_tint(visit, efficientnet):
     page = visit.page
     page.get_by_label("Mirror").locator("visible=true").check()
