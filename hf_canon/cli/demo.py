@@ -118,6 +118,8 @@ def offered_by(args: argparse.Namespace) -> "Offered":
     """
     from ..demo import Offered
 
+    if args.group and not args.checkpoints:
+        raise ValueError("--group says what happens to the inputs of a checkpoint without adapter. Name it too.")
     public = args.share or args.host not in LOOPBACK
     if not args.checkpoints:
         found = Offered.quickstart()

@@ -6,7 +6,8 @@ defect, and tells them nothing of this machine.
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, wraps
+from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -27,11 +28,12 @@ from .picture import moved as moved_picture
 from .sound import answer_sound, rate_of, read_sound
 from .sound import moved as moved_sound
 from .sweep import sweep_picture, sweep_sound
+from .uploads import refusal
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 ADAPTERS_OWN = "adapter's own"
-REMEMBERED = 256
-"""Answers to examples that are kept: of visitors' own inputs none is."""
+REMEMBERED = 64
+"""Answers to examples that are kept, with the time that they took: of visitors' own inputs none is."""
 CAPTION = 14
 """Letters of a class below a picture."""
 EXAMPLE_TURN = 90
@@ -50,7 +52,7 @@ def told(action: Method) -> Method:
         except (ValueError, OSError) as error:
             if not raised_by_us(error):
                 raise
-            raise gr.Error(str(error), duration=None, title="Not possible", print_exception=False) from error
+            raise refusal(str(error)) from error
 
     return tells  # type: ignore[return-value]
 
@@ -73,33 +75,40 @@ class Actions:
         self._examples = temporary_folder(self)
         self.shown: dict[Senses, list[Path]] = {senses: self._written(senses) for senses in self.checkpoints.at_first}
         self._digests = {digest(path) for paths in self.shown.values() for path in paths}
+        self._telling: dict[Senses, int] = {}
         self._remembered: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
     def _written(self, senses: Senses) -> list[Path]:
         """The first few examples, as files that a page can show."""
         opened = self.checkpoints.at_first[senses]
         if senses == "sound":
-            return [example.content for example in self.examples.sounds(SHOWN)]
+            sounds = [example.content for example in self.examples.sounds(SHOWN)]
+            return [path for path in sounds if can_be_heard(path, rate_of(opened))]
         if self.checkpoints.offered.pictures is None and mode_of(opened) != "RGB":
             return []  # photographs are nothing to a checkpoint that reads digits
         paths = []
-        for index, example in enumerate(self.examples.pictures(SHOWN)):
-            paths.append(self._examples / f"example{index + 1}.png")
-            example.content.save(paths[-1])
+        examples = self.examples.pictures(SHOWN)
+        for index in range(len(examples)):
+            path = self._examples / f"example{index + 1}.png"
+            with suppress(OSError, SyntaxError):  # what PIL raises
+                examples[index].content.save(path)
+                paths.append(path)
         return paths
 
-    @cache  # noqa: B019
     def telling(self, senses: Senses) -> int:
         """The first example about which the checkpoint alone says something else once it is moved: what a page begins
         with. The canonicalizer has no say in it."""
+        if senses not in self._telling:
+            self._telling[senses] = self._first_that_changes(senses)
+        return self._telling[senses]
+
+    def _first_that_changes(self, senses: Senses) -> int:
         opened = self.checkpoints.at_first[senses]
         for index, path in enumerate(self.shown[senses]):
             if senses == "picture":
                 picture = open_picture(path, mode_of(opened))
-                said = [
-                    answer_picture(opened, one, None)[0]
-                    for one in (picture, moved_picture(picture, turn=EXAMPLE_TURN))
-                ]
+                turned = moved_picture(picture, turn=EXAMPLE_TURN)
+                said = [answer_picture(opened, one, None)[0] for one in (picture, turned)]
             else:
                 sound = read_sound(path, rate_of(opened))
                 moved = moved_sound(sound, rate_of(opened), speed=EXAMPLE_SPEED)
@@ -111,11 +120,15 @@ class Actions:
     def opened(self, senses: Senses, checkpoint: str, group: str) -> Opened:
         """The checkpoint that was asked for, or the one that is open at first."""
         if checkpoint:
-            opened = self.checkpoints.open(checkpoint, group)
+            opened = self.checkpoints.opened(checkpoint, group)
             if opened.senses != senses:
                 other = "Sound" if opened.senses == "sound" else "Picture"
                 raise ValueError(f"{opened.title} is a classifier of {opened.senses}s. Go to the {other} tab.")
             return opened
+        if group:
+            raise ValueError(
+                f"The group {group!r} is for a checkpoint without adapter. Name one too, and open it first."
+            )
         if senses not in self.checkpoints.at_first:
             verb = "looks at pictures" if senses == "picture" else "listens to sound"
             raise ValueError(f"No checkpoint that {verb} is open. Name one at the top, under 'Another checkpoint'.")
@@ -132,7 +145,7 @@ class Actions:
         Returns:
             what was opened, in a line of Markdown
         """
-        return words.about(self.checkpoints.open(checkpoint.strip(), group.strip()))
+        return words.about(self.checkpoints.open(checkpoint or "", group or ""))
 
     @told
     def picture(
@@ -370,6 +383,7 @@ class Actions:
             rows.append([one.example.name, one.pose, one.expected, one.before, one.after, one.found, one.action])
         return words.tallied(found), pictures, rows
 
+    @told
     def example_picture(self, index: int) -> tuple[str, float]:
         """An example picture, and by how many degrees to turn it.
 
@@ -380,8 +394,9 @@ class Actions:
             the picture file
             degrees
         """
-        return str(self.shown["picture"][index]), EXAMPLE_TURN
+        return self._example("picture", index), EXAMPLE_TURN
 
+    @told
     def example_sound(self, index: int) -> tuple[str, float]:
         """An example sound, and by how many semitones to play it too fast.
 
@@ -392,7 +407,29 @@ class Actions:
             the sound file
             semitones
         """
-        return str(self.shown["sound"][index]), EXAMPLE_SPEED
+        return self._example("sound", index), EXAMPLE_SPEED
+
+    def begin(self, senses: Senses) -> tuple[Any, ...]:
+        """What a page begins with: the most telling example, how it is moved, and the answers to it."""
+        if senses == "picture":
+            path, turn = self.example_picture(self.telling("picture"))
+            return path, turn, *self.picture(path, turn)
+        path, speed = self.example_sound(self.telling("sound"))
+        return path, speed, *self.sound(path, speed=speed)
+
+    def _example(self, senses: Senses, index: int) -> str:
+        paths = self.shown.get(senses, [])
+        if not 0 <= index < len(paths):
+            raise ValueError(f"There is no example {index}: they are numbered from 0 to {len(paths) - 1}.")
+        return str(paths[index])
+
+
+def can_be_heard(path: Path, rate: int) -> bool:
+    try:
+        read_sound(path, rate)
+    except ValueError:
+        return False
+    return True
 
 
 def chosen(rule: str) -> str | None:

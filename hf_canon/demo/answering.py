@@ -29,7 +29,8 @@ class Answer:
         rule: that decided.
         action: what it did.
         left_open: how many elements are in the conformal set; None without a calibration.
-        seconds: taken by each part: the checkpoint alone, finding and undoing, and the checkpoint again.
+        seconds: taken by each part: the checkpoint alone, finding and undoing, and the checkpoint again, which a rule
+            that averages does all at once.
     """
 
     before: dict[str, float]
@@ -88,7 +89,7 @@ def ask(
         model: a classifier.
         inputs: one, as its processor makes it, `(1, ...)` each.
         rule: that decides, in place of the model's own.
-        canonical: from what was found, what the checkpoint is asked about where that is one pose.
+        canonical: from what was found, what the checkpoint is asked about where the rule asks about one pose.
 
     Raises:
         ValueError: the group does not fit the input, or the model cannot decide by that rule.
@@ -99,11 +100,16 @@ def ask(
     clock = Clock(model.device)
     alone = model(**inputs, canonicalize=False)
     seconds = {"checkpoint alone": clock()}
-    found = model.canonicalize(x, model.lengths(x, inputs), decision=rule)
-    asked = inputs if chosen.averages else ready(canonical(found), model)
-    seconds["finding and undoing"] = clock()
-    behind = model(**asked, decision=rule, canonicalize=chosen.averages)
-    seconds["checkpoint again"] = clock()
+    if chosen.averages:
+        behind = model(**inputs, decision=rule)
+        found = behind.canonicalization
+        seconds["finding, undoing and asking"] = clock()
+    else:
+        found = model.canonicalize(x, model.lengths(x, inputs), decision=rule)
+        asked = ready(canonical(found), model)
+        seconds["finding and undoing"] = clock()
+        behind = model(**asked, canonicalize=False)
+        seconds["checkpoint again"] = clock()
     assert found.element is not None and found.action is not None
     return Answer(
         before=classes(model, alone.logits),

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from ..evaluation.transforms import UPRIGHT, Moved, Shift, moved_by
 from ..groups import Group, Waveforms
@@ -75,12 +76,14 @@ class Found:
         moved: each moved by an element of the group, drawn at random among all but the identity.
         labelled: how many had a label; the others are compared with the untouched answer as they came.
         failures: those as they came first.
+        unreadable: examples that no longer can be read, or never could.
     """
 
     came: Tally = field(default_factory=Tally)
     moved: Tally = field(default_factory=Tally)
     labelled: int = 0
     failures: list[Failure] = field(default_factory=list)
+    unreadable: int = 0
 
 
 def find_failures(opened: Opened, examples: Sequence[Example[Any]], rule: str | None, track: Track) -> Found:
@@ -92,12 +95,19 @@ def find_failures(opened: Opened, examples: Sequence[Example[Any]], rule: str | 
     model, found = opened.model, Found()
     generator = torch.Generator().manual_seed(0)
     later: list[Failure] = []
-    for example in track(examples):
+    model.rule(rule)  # refused before the work
+    for index in track(range(len(examples))):
         move = moved_by(group_of(opened), drawn(model.group, generator))
+        try:
+            example = examples[index]
+            loaded = read(opened, example)
+        except (ValueError, OSError, SyntaxError):  # one bad file does not hide what the others say
+            found.unreadable += 1
+            continue
         expected = example.label if example.label in (model.config.label2id or {}) else None
         found.labelled += expected is not None
         for by, tally, failures in ((UPRIGHT, found.came, found.failures), (move, found.moved, later)):
-            answer, seen = asked(opened, example, by, rule)
+            answer, seen = asked(opened, loaded, by, rule)
             before, after = best(answer.before), best(answer.after)
             expected = expected or before  # of the example as it came, which is the first
             count(tally, before == expected, after == expected, answer.action == Action.ABSTAINED)
@@ -123,21 +133,24 @@ def group_of(opened: Opened) -> Group:
     return group.on(Waveforms(rate_of(opened))) if opened.senses == "sound" else group
 
 
-def asked(
-    opened: Opened, example: Example[Any], move: Shift | Moved, rule: str | None
-) -> tuple[Answer, Image.Image | None]:
+def read(opened: Opened, example: Example[Any]) -> Tensor:
+    """A picture as the checkpoint reads it, `(1, channels, height, width)`; a sound, `(samples,)`."""
+    if opened.senses == "picture":
+        return prepared(opened, [squared(example.content, mode_of(opened))])
+    return torch.from_numpy(read_sound(example.content, rate_of(opened)))
+
+
+def asked(opened: Opened, x: Tensor, move: Shift | Moved, rule: str | None) -> tuple[Answer, Image.Image | None]:
     """Both answers to an example that was moved, and a picture as the checkpoint saw it."""
-    if isinstance(example.content, Image.Image):
-        x = prepared(opened, [squared(example.content, mode_of(opened))])
+    if opened.senses == "picture":
         x = x if move.identity else move(x)
         return answer_pixels(opened, x, rule), shown(opened, x)
-    sound = read_sound(example.content, rate_of(opened))
     if not move.identity:
-        x, lengths = torch.from_numpy(sound)[None], torch.tensor([len(sound)])
-        x = move(x, lengths)
+        lengths = torch.tensor([len(x)])
+        x = move(x[None], lengths)
         (length,) = move.lengths(lengths, x).tolist()  # type: ignore[union-attr]
-        sound = x[0, :length].numpy()
-    return answer_sound(opened, sound, rule)[0], None
+        x = x[0, :length]
+    return answer_sound(opened, x.numpy(), rule)[0], None
 
 
 def count(tally: Tally, before: bool, after: bool, abstained: bool) -> None:

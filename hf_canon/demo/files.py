@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
+from threading import Lock, Timer
 from uuid import uuid4
 from weakref import finalize
 
@@ -15,7 +16,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-COPIED = 60
+COPIED = 20.0
 """Seconds after which a file has long been copied."""
 
 
@@ -31,6 +32,8 @@ class Files:
 
     def __init__(self) -> None:
         self._folder = temporary_folder(self)
+        self._lock = Lock()
+        self._broom: Timer | None = None
 
     def picture(self, picture: Image.Image) -> str:
         """The path of a picture, without loss."""
@@ -45,7 +48,25 @@ class Files:
         return str(path)
 
     def _path(self, suffix: str) -> Path:
-        for old in self._folder.iterdir():
-            if time.time() - old.stat().st_mtime > COPIED:
-                old.unlink(missing_ok=True)
+        with self._lock:
+            if self._broom is None:
+                self._sweep_later()
         return self._folder / f"{uuid4().hex}.{suffix}"
+
+    def _sweep_later(self) -> None:
+        self._broom = Timer(COPIED, self._sweep)
+        self._broom.daemon = True
+        self._broom.start()
+
+    def _sweep(self) -> None:
+        """Only one of these runs at a time."""
+        left = 0
+        for path in self._folder.glob("*"):
+            if time.time() - path.stat().st_mtime > COPIED:
+                path.unlink()
+            else:
+                left += 1
+        with self._lock:
+            self._broom = None
+            if left:
+                self._sweep_later()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -10,18 +11,21 @@ from ..selection.deciding import RULES
 from . import words
 from .actions import ADAPTERS_OWN, Actions
 from .answering import TOP
-from .checkpoints import Senses
+from .checkpoints import Senses, title_of
 from .examples import SHOWN
 from .offered import Offered
-from .picture import LARGEST_FILE, ORDERS, mode_of
+from .picture import ORDERS, mode_of
 from .sweep import PICTURE_WAYS, SOUND_WAYS
 from .theme import CSS, ROUND, TALL, theme
+from .uploads import LARGEST_FILE, UploadedAudio, UploadedImage
 from .zero_gpu import on_gpu
 
 FORGET = (60, 600)
 """Seconds: how often files are looked through, and how long after its last use one is deleted."""
 TOGETHER = 4
 """Visitors who are answered at a time."""
+
+MOST_WAITING = 64
 
 LAUNCH: dict[str, Any] = {
     "theme": theme(),
@@ -38,7 +42,6 @@ PRIVACY = "Your files are deleted ten minutes after their last use, and nothing 
 NOTHING_OPEN = "No checkpoint of this kind is open. Name one under **Another checkpoint**."
 ASK_PICTURE = "Give a picture, or choose an example."
 ASK_SOUND = "Record a sound, upload one, or choose an example."
-GROUPS = ("", "c4", "c8", "d4", "channels", "negative", "reverse")
 TABLE = ("which", "pose", "right", "alone", "canonicalized", "found", "what was done")
 WIDTHS: list[str | int] = ["90px", "130px", "160px", "160px", "160px", "100px", "130px"]
 
@@ -66,7 +69,7 @@ def build_page(offered: Offered) -> gr.Blocks:
                 failures_tab(actions, picture, sound)
         gr.Markdown(PRIVACY, elem_classes="about")
         open_checkpoint(actions, naming, tabs, picture, sound)
-    page.queue(default_concurrency_limit=TOGETHER)
+    page.queue(default_concurrency_limit=TOGETHER, max_size=MOST_WAITING)
     return page
 
 
@@ -84,6 +87,7 @@ class Asking:
         answer: the action.
         asked: its inputs.
         answers: its outputs.
+        colours: those of its inputs that a checkpoint without colours has no use for.
     """
 
     name: Senses
@@ -95,6 +99,7 @@ class Asking:
     answer: Callable[..., Any]
     asked: list[Any]
     answers: list[Any]
+    colours: tuple[Any, ...] = ()
 
     @property
     def how(self) -> list[Any]:
@@ -106,32 +111,39 @@ class Naming:
     """The box for any checkpoint."""
 
     checkpoint: gr.Textbox
-    group: gr.Dropdown
+    group: gr.Textbox
     button: gr.Button
     opened: gr.Markdown
 
 
 def checkpoint_box(offered: Offered) -> Naming:
-    with gr.Accordion("Another checkpoint", open=False), gr.Row(equal_height=True):
-        checkpoint = gr.Textbox(
-            label="Checkpoint",
-            placeholder="owner/name",
-            info="An adapter, or a classifier of pictures or sounds: its id on the Hub"
-            + ("" if offered.public else ", or a folder"),
-            scale=4,
-            max_lines=1,
+    with gr.Accordion("Another checkpoint", open=False):
+        with gr.Row(equal_height=True):
+            checkpoint = gr.Textbox(
+                label="Checkpoint",
+                placeholder="owner/name",
+                info="An adapter, or a classifier of pictures or sounds: its id on the Hub"
+                + ("" if offered.public else ", or a folder"),
+                scale=4,
+                max_lines=1,
+            )
+            group = gr.Textbox(
+                "",
+                label="Group",
+                placeholder="c4, c8, d4, channels, negative, reverse",
+                info="What happens to its inputs, if it has no adapter",
+                scale=3,
+                max_lines=1,
+            )
+            with gr.Column(scale=2, min_width=120):
+                button = gr.Button("Open", variant="primary")
+                opened = gr.Markdown(label="What was opened", elem_classes="about")
+        titles = gr.Dataset(
+            components=[gr.Textbox(render=False)],
+            samples=[[title_of(name)] for name in offered.checkpoints],
+            label="Offered here",
         )
-        group = gr.Dropdown(
-            GROUPS,
-            value="",
-            allow_custom_value=True,
-            label="Group",
-            info="What happens to its inputs, if it has no adapter",
-            scale=3,
-        )
-        with gr.Column(scale=2, min_width=120):
-            button = gr.Button("Open", variant="primary")
-            opened = gr.Markdown(label="What was opened", elem_classes="about")
+        titles.click(lambda sample: sample[0], titles, checkpoint, api_visibility="private", show_progress="hidden")
     return Naming(checkpoint, group, button, opened)
 
 
@@ -140,15 +152,25 @@ def open_checkpoint(actions: Actions, naming: Naming, tabs: gr.Tabs, picture: As
     named = [naming.checkpoint, naming.group]
 
     def arrange(checkpoint: str, group: str) -> list[Any]:
-        opened = actions.checkpoints.open(checkpoint, group)
-        chosen = [words.about(opened), checkpoint.strip(), group.strip()]
+        opened = actions.checkpoints.opened(checkpoint, group)
+        chosen = [words.about(opened), checkpoint, group]
         kept = [gr.skip()] * 3
-        return [gr.Tabs(selected=opened.senses), *(chosen + kept if opened.senses == "picture" else kept + chosen)]
+        if opened.senses == "sound":
+            return [gr.Tabs(selected="sound"), *kept, *chosen, *[gr.skip() for _ in colours]]
+        coloured = mode_of(opened) == "RGB"
+        return [gr.Tabs(selected="picture"), *chosen, *kept, *[gr.update(visible=coloured) for _ in colours]]
 
+    colours = picture.colours
     parts = [part for tab in (picture, sound) for part in (tab.about, tab.checkpoint, tab.group)]
-    triggers = [naming.button.click, naming.checkpoint.submit]
-    done = gr.on(triggers, actions.open, named, naming.opened, api_name="open")
-    done = done.success(arrange, named, [tabs, *parts], api_visibility="private", show_progress="hidden")
+    done = gr.on(
+        [naming.button.click, naming.checkpoint.submit],
+        actions.open,
+        named,
+        naming.opened,
+        api_name="open",
+        concurrency_limit=1,
+    )
+    done = done.success(arrange, named, [tabs, *parts, *colours], api_visibility="private", show_progress="hidden")
     for tab in (picture, sound):
         done.then(tab.answer, tab.asked, tab.answers, api_visibility="private", show_progress="hidden")
 
@@ -168,8 +190,9 @@ def answered(asking: Asking, moves: list[Any]) -> None:
     )
 
 
-def examples_of(page: gr.Blocks, actions: Actions, senses: Senses, choose: Any, chosen: list[Any]) -> None:
+def examples_of(page: gr.Blocks, actions: Actions, asking: Asking, choose: Any, chosen: list[Any]) -> None:
     """Examples to choose from; the first one is there when the page opens."""
+    senses = asking.name
     paths = actions.shown.get(senses, [])
     if not paths:
         return
@@ -177,7 +200,8 @@ def examples_of(page: gr.Blocks, actions: Actions, senses: Senses, choose: Any, 
     samples = [[str(path)] for path in paths]
     box = gr.Dataset(components=[component], samples=samples, type="index", label="Examples", samples_per_page=SHOWN)
     box.click(choose, box, chosen, api_name=f"example_{senses}", show_progress="hidden")
-    page.load(lambda: choose(actions.telling(senses)), None, chosen, api_visibility="private", show_progress="hidden")
+    begin = on_gpu(partial(actions.begin, senses))
+    page.load(begin, None, [*chosen, *asking.answers], api_visibility="private", show_progress="hidden")
 
 
 def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
@@ -186,9 +210,8 @@ def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
     about = gr.Markdown(words.about(at_first) if at_first else NOTHING_OPEN, elem_classes="about")
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
-            picture = gr.Image(
+            picture = UploadedImage(
                 type="filepath",
-                image_mode=None,
                 sources=["upload", "webcam", "clipboard"],
                 label="Picture",
                 height=ROUND,
@@ -228,10 +251,11 @@ def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
         on_gpu(actions.picture),
         [picture, *moves, rule, checkpoint, group],
         [before, after, seen, posterior, verdict, record],
+        (channels, tint),
     )
     answered(asking, moves)
     with examples:
-        examples_of(page, actions, "picture", actions.example_picture, [picture, turn])
+        examples_of(page, actions, asking, actions.example_picture, [picture, turn])
     return asking
 
 
@@ -240,7 +264,7 @@ def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
     about = gr.Markdown(words.about(at_first) if at_first else NOTHING_OPEN, elem_classes="about")
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
-            sound = gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", buttons=[])
+            sound = UploadedAudio(type="filepath", sources=["upload", "microphone"], label="Sound", buttons=[])
             examples = gr.Column(min_width=0)
             pitch = gr.Slider(-12, 12, 0, step=0.5, label="Pitch, semitones higher", buttons=[])
             speed = gr.Slider(-12, 12, 0, step=0.5, label="Speed, semitones faster", buttons=[])
@@ -274,7 +298,7 @@ def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
     )
     answered(asking, moves)
     with examples:
-        examples_of(page, actions, "sound", actions.example_sound, [sound, speed])
+        examples_of(page, actions, asking, actions.example_sound, [sound, speed])
     return asking
 
 

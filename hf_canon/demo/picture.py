@@ -16,7 +16,8 @@ from ..pictures import broken_because, picture_mode
 from .answering import Answer, Inputs, ask
 from .checkpoints import Opened
 
-LARGEST_FILE = "20mb"
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""Of PIL's: some of the others start programs."""
 MOST_PIXELS = 50_000_000
 SIDE = 1024
 """Pixels of the side of what is worked on: more than any classifier looks at."""
@@ -37,7 +38,7 @@ def open_picture(path: str | Path, mode: str) -> Image.Image:
         ValueError: it is no picture, is damaged, or has too many pixels.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise ValueError(

@@ -50,7 +50,7 @@ def read_sound(path: str | Path, rate: int) -> Waveform:
                     f"{MOST_SAMPLES / 1e6:.0f} million. Save it with fewer channels, or at a lower rate."
                 )
             samples, own_rate = file.read(dtype="float32", always_2d=True), file.samplerate
-    except soundfile.LibsndfileError as error:
+    except (soundfile.LibsndfileError, TypeError) as error:  # the latter of files without a head
         raise ValueError(f"This sound cannot be read. Give a file in {FORMATS}.") from error
     mono = np.ascontiguousarray(samples.mean(1))
     if own_rate == rate:

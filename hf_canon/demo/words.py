@@ -51,8 +51,11 @@ def about(opened: Opened) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return "".join("\\" + letter if letter in "\\`*_{}[]()#+!|<>~$" else letter for letter in text)
+    """Text that Markdown shows as it is, and makes no link of."""
+    shown = "".join(
+        "\\" + letter if letter in "\\`*_{}[]()#+!|<>~$" else letter for letter in text.replace("&", "&amp;")
+    )
+    return shown.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
 
 
 def swept(sweep: Sweep, name: str) -> str:
@@ -82,6 +85,8 @@ def tallied(found: Found) -> str:
         "of these, flagged": [str(tally.flagged) for tally in tallies],
         "helped: wrong, then right": [str(tally.helped) for tally in tallies],
     }
+    if found.unreadable:
+        truth += f" {found.unreadable} more could not be read."
     lines = [f"| {name} | {came} | {moved} |" for name, (came, moved) in rows.items()]
     head = f"| {of} examples | as they came | moved at random |\n|---|---|---|"
     return "\n".join([head, *lines, "", truth])

@@ -136,7 +136,7 @@ def test_upload_a_picture_turn_it_and_read_both_answers(visit, efficientnet):
 
 
 def test_a_file_that_is_too_large_is_refused_in_a_sentence(visit, tmp_path):
-    (tmp_path / "large.png").write_bytes(bytes(21_000_000))
+    (tmp_path / "large.png").write_bytes(bytes(22_000_000))
     visit.page.locator(".source:visible input[type=file]").set_input_files(tmp_path / "large.png")
     expect(visit.page.get_by_test_id("toast-body")).to_contain_text("maximum allowed size of 20", timeout=PATIENCE)
     visit.complaints.clear()  # Chromium reports the server's refusal too
@@ -150,12 +150,13 @@ def test_mirror_swap_and_tint(visit, efficientnet):
     tint = page.get_by_label("number input for Tint", exact=False).locator("visible=true")
     tint.fill("60")
     tint.press("Enter")
-    page.wait_for_timeout(300)
-    with page.expect_response(
-        lambda response: "/file=" in response.url and response.url.endswith(".webp"), timeout=PATIENCE
-    ):
-        visit.turn(45)
-    visit.answered()
+    visit.turn(45)
+    (first,) = (path for path in offline_data.photos() if path.stem == "astronaut")
+    spoiled = moved(open_picture(first, "RGB"), turn=45, mirror=True, channels="BGR", tint=60)
+    answer, _, _ = answer_picture(efficientnet, spoiled, None)
+    expect(visit.answer("The checkpoint alone")).to_have_text(best(answer.before), timeout=PATIENCE)
+    expect(visit.answer("Canonicalized")).to_have_text(best(answer.after), timeout=PATIENCE)
+    expect(visit.verdict.locator(".said")).to_contain_text(f"Found: {answer.element}.")
     visit.shot("picture-mirrored-tinted")
 
 
@@ -254,6 +255,10 @@ def test_a_bad_checkpoint_gives_a_sentence_and_a_good_one_opens_in_its_tab(visit
     )
     expect(visit.answer("Canonicalized")).to_have_text(re.compile("bird|cat|dog"), timeout=PATIENCE)
     # What was opened for one visitor is not open for the next.
+    page.get_by_role("button", name="assets/efficientnet").click()  # and back
+    expect(box).to_have_value("assets/efficientnet")
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.locator(".about:visible").first).to_contain_text("efficientnet", timeout=PATIENCE)
     other = Visit(page.context.browser, visit.url, DESKTOP)
     expect(other.page.locator(".about:visible").first).to_contain_text("efficientnet")
     other.close()

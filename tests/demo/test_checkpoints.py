@@ -15,8 +15,8 @@ from hf_canon.demo.checkpoints import KEPT, Checkpoints
 def test_strangers_open_what_is_offered_and_no_other_folder(adapter, listener, monkeypatch):
     checkpoints = Checkpoints(Offered((str(adapter),)))
     assert checkpoints.open(str(adapter)).senses == "picture"
-    monkeypatch.chdir(adapter.parent.parent)
-    inside = f"{adapter.parent.name}/{adapter.name}"  # looks like owner/name
+    monkeypatch.chdir(listener.parent.parent)
+    inside = f"{listener.parent.name}/{listener.name}"  # looks like owner/name
     for name in (
         str(listener),
         inside,
@@ -30,7 +30,7 @@ def test_strangers_open_what_is_offered_and_no_other_folder(adapter, listener, m
     ):
         with pytest.raises(ValueError, match="no id of a repository on the Hub"):
             checkpoints.open(name)
-    (adapter.parent.parent / "config.json").write_text("{}")
+    (listener.parent.parent / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="no id of a repository"):  # transformers would read the file
         checkpoints.open("config.json")
     with pytest.raises(OSError, match="HF_HUB_OFFLINE"):
@@ -45,6 +45,7 @@ def test_an_adapter_of_a_stranger_does_not_make_the_server_open_a_folder(adapter
     monkeypatch.setattr("hf_canon.demo.checkpoints.is_remote", lambda name: name == "somebody/hostile")
     monkeypatch.chdir(tmp_path)
     checkpoints = Checkpoints(Offered(("me/offered",)))
+    monkeypatch.setattr("hf_canon.demo.checkpoints.find_adapter_config_file", lambda *_, **__: None)
     for change in (
         {"base_name_or_path": str(adapter.parent / "checkpoint")},
         {"base_name_or_path": "somebody/hostile", "canonicalizer_settings": {"backbone": "/srv/private"}},
@@ -116,7 +117,7 @@ def test_a_checkpoint_is_read_once_by_many_visitors_and_few_are_kept(adapter, mo
     for group in ("c2", "c4", "c8", "d2", "d4", "channels"):  # but not all that is made of it
         shared.open(base, group)
     assert len(shared._opened) == KEPT
-    with pytest.raises(ValueError, match="c360 has 360 elements.*takes 48 at most"):
+    with pytest.raises(ValueError, match="c360 has 360 elements.*takes 96 at most"):
         shared.open(base, "c360")
     del read[:]
     checkpoints.open(str(adapter))
@@ -130,3 +131,35 @@ def test_the_processor_of_the_checkpoint_serves_an_adapter_without_one(adapter, 
     opened = Checkpoints(Offered((str(folder),))).open(str(folder))
     assert opened.processor.size == {"height": 32, "width": 32}
     assert isinstance(opened.model, CanonicalizedModel)
+
+
+def test_answers_wait_for_no_download_and_visitors_use_the_names_that_they_see(adapter, listener):
+    checkpoints = Checkpoints(Offered((str(adapter), str(listener))))
+    with pytest.raises(ValueError, match="is not open here, or not any more. Open it first"):
+        checkpoints.opened("somebody/vit-d4", "")
+    title = "/".join(adapter.parts[-2:])
+    assert checkpoints.open(title) is checkpoints.opened(str(adapter), "") is checkpoints.opened(f" {title} ", "")
+    assert checkpoints.at_first["picture"] is checkpoints.open(title)
+    assert list(checkpoints.named) == [title, "/".join(listener.parts[-2:])]
+
+
+def test_weights_that_a_file_lacks_are_counted(adapter, monkeypatch):
+    from transformers import ViTConfig
+
+    from hf_canon.demo.checkpoints import require_moderate
+    from hf_canon.tasks import class_for
+
+    model_class = class_for(["ViTForImageClassification"], "x")
+    require_moderate("a/b", model_class, ViTConfig(hidden_size=16, num_hidden_layers=1, intermediate_size=16))
+    with pytest.raises(ValueError, match="GB of weights, and this page loads 2 GB at most"):
+        require_moderate("a/b", model_class, ViTConfig(intermediate_size=20_000_000))
+
+
+def test_a_processor_that_makes_huge_pictures_is_refused():
+    from transformers import ViTImageProcessorPil
+
+    from hf_canon.demo.checkpoints import require_moderate_inputs
+
+    require_moderate_inputs("a/b", ViTImageProcessorPil(size={"height": 512, "width": 512}))
+    with pytest.raises(ValueError, match="looks at pictures of 6000 pixels"):
+        require_moderate_inputs("a/b", ViTImageProcessorPil(size={"height": 32, "width": 6000}))

@@ -3,10 +3,13 @@
 import asyncio
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -130,10 +133,9 @@ def test_visitors_at_once_get_their_own_answers(client, demo, tmp_path):
 def test_what_cannot_be_is_said_in_a_sentence(client, tmp_path, photo):
     (tmp_path / "text.png").write_text("no picture")
     for given, sentence in (
-        ({"picture": handle_file(photo), "checkpoint": "/etc", "api_name": "/picture"}, "opens no folders"),
         (
             {"picture": handle_file(photo), "checkpoint": "nobody/nothing", "api_name": "/picture"},
-            "No checkpoint could",
+            "Open it first",
         ),
         ({"checkpoint": "nobody/nothing", "api_name": "/open"}, "HF_HUB_OFFLINE"),
         ({"checkpoint": "", "api_name": "/open"}, "Give one such as"),
@@ -156,15 +158,50 @@ def call(demo: str, name: str, data: list) -> str:
     return read(f"{demo}/gradio_api/call/{name}/{event}")
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "../../../etc/passwd", "pyproject.toml"])
-def test_no_path_of_the_server_is_read(demo, adapter, path):
-    for file in ({"path": path}, {"path": path, "url": f"file://{path}"}, {"path": str(adapter / "config.json")}):
-        said = call(demo, "picture", [{**file, "meta": {"_type": "gradio.FileData"}}, 0, False, "RGB", 0])
-        assert "event: error" in said
-        assert "root:" not in said
-        said = call(demo, "sound", [{**file, "meta": {"_type": "gradio.FileData"}}])
-        assert "event: error" in said
-    for address in (f"{demo}/gradio_api/file={path}", f"{demo}/gradio_api/file={adapter / 'config.json'}"):
+def uploaded(demo: str, file: str) -> str:
+    """The path of a file that was uploaded as the page does it."""
+    content = Path(file).read_bytes()
+    head = f'--part\r\nContent-Disposition: form-data; name="files"; filename="{Path(file).name}"\r\n\r\n'.encode()
+    kind = {"Content-Type": "multipart/form-data; boundary=part"}
+    return json.loads(read(Request(f"{demo}/gradio_api/upload", head + content + b"\r\n--part--\r\n", kind)))[0]
+
+
+MOVES = {
+    "picture": [0, False, "RGB", 0],
+    "sound": [0, 0, False, 0],
+    "try_picture": ["rotation"],
+    "try_sound": ["speed"],
+}
+HOW = ["adapter's own", "", ""]
+META = {"meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_no_path_of_the_server_is_read(demo, name, tmp_path):
+    """Whatever a call that is written by hand says about itself; and what was uploaded is."""
+    sight = name.endswith("picture")
+    file = tmp_path / ("private.png" if sight else "private.wav")
+    if sight:
+        draw(3).save(file)
+    else:
+        soundfile.write(file, sing(3), RATE)
+    there = uploaded(demo, str(file))
+    assert "event: complete" in call(demo, name, [{"path": there, **META}, *MOVES[name], *HOW])
+    data = f"data:image/png;base64,{b64encode(file.read_bytes()).decode()}"
+    for given in (
+        {"path": str(file)},
+        {"path": str(file), **META},
+        {"path": str(file), "meta": {"_type": "other"}},
+        {"path": str(file), "url": f"{demo}/gradio_api/file={file}"},
+        {"path": f"{Path(there).parent}/../../../{file}"},
+        {"path": str(file), "orig_name": "a.svg"},
+        {"url": data},
+        {"url": data, **META},
+        {"path": there, "url": data},
+    ):
+        said = call(demo, name, [given, *MOVES[name], *HOW])
+        assert "event: error" in said, given
+    for address in (f"{demo}/gradio_api/file={file}", f"{demo}/gradio_api/file=/etc/passwd"):
         with pytest.raises(HTTPError) as refused:
             read(address)
         assert refused.value.code in (403, 404)
@@ -172,15 +209,24 @@ def test_no_path_of_the_server_is_read(demo, adapter, path):
 
 
 def test_the_server_fetches_nothing_from_its_own_network(demo):
-    file = {"path": f"{demo}/config", "url": f"{demo}/config", "meta": {"_type": "gradio.FileData"}}
-    assert "event: error" in call(demo, "picture", [file, 0, False, "RGB", 0])
+    asked = []
+    with socket.socket() as inner:
+        inner.bind(("127.0.0.1", 0))
+        inner.listen()
+        inner.settimeout(2)
+        address = f"http://127.0.0.1:{inner.getsockname()[1]}/a.png"
+        for given in ({"path": address, **META}, {"path": address, "url": address, **META}, {"path": address}):
+            assert "event: error" in call(demo, "picture", [given, *MOVES["picture"], *HOW])
+        with suppress(TimeoutError):
+            asked.append(inner.accept())
+    assert not asked
 
 
 def test_what_a_visitor_uploads_is_not_too_large(demo, tmp_path):
     with pytest.raises(HTTPError) as refused:
         boundary = "part"
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'.encode()
-        body = head + bytes(21_000_000) + f"\r\n--{boundary}--\r\n".encode()
+        body = head + bytes(22_000_000) + f"\r\n--{boundary}--\r\n".encode()
         kind = f"multipart/form-data; boundary={boundary}"
         read(Request(f"{demo}/gradio_api/upload", body, {"Content-Type": kind}))
     with refused.value as said:
@@ -210,9 +256,13 @@ def test_the_actions_are_tools_for_agents(demo, photo):
 
 def test_no_file_of_a_visitor_is_kept(adapter, tmp_path, photo, monkeypatch):
     """While it is in use it stays; afterwards, and when the demo ends, it is gone."""
-    code = "import sys, hf_canon.demo.page as p; p.FORGET = (1, 3); from hf_canon.cli import main; main(sys.argv[1:])"
+    code = (
+        "import sys, hf_canon.demo.page as page, hf_canon.demo.files as files; "
+        "page.FORGET, files.COPIED = (1, 3), 1.0; from hf_canon.cli import main; main(sys.argv[1:])"
+    )
     files = tmp_path / "files"
-    files.mkdir()
+    (files / "temporary").mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(files / "temporary"))
     demo = running([str(adapter)], files)
     real = subprocess.Popen
     monkeypatch.setattr(
@@ -228,7 +278,7 @@ def test_no_file_of_a_visitor_is_kept(adapter, tmp_path, photo, monkeypatch):
         assert kept
         for _ in range(60):
             time.sleep(0.25)
-            left = [path for path in uploads.rglob("*.*") if not path.name.startswith("example")]  # the demo's own
+            left = [path for path in files.rglob("*.*") if path.suffix and not path.name.startswith("example")]
             if not left:
                 break
         assert not left, left

@@ -12,7 +12,7 @@ from hf_canon.demo.sweep import PICTURE_WAYS, Sweep
 from hf_canon.groups import get_group
 from hf_canon.selection import Action
 
-HOSTILE = "<img src=x onerror=alert(1)>**[a](javascript:b)**"
+HOSTILE = "<img src=x onerror=alert(1)>**[a](javascript:b)** &lt;b&gt; https://evil.example www.evil.example"
 
 
 def test_the_verdict_says_what_was_found_and_done(opened):
@@ -40,6 +40,8 @@ def test_names_of_strangers_are_shown_as_they_are(opened):
     )
     for text in (words.swept(sweep, "tint"), words.plain(HOSTILE)):
         assert r"\<img" in text
+        assert "&lt;" not in text.replace("&amp;lt;", "")
+        assert "://" not in text and "www." not in text
         assert "**[a]" not in text.replace("\\*", "").replace("\\[", "")
     assert "<img" not in drawings.draw_sweep(sweep.way.values, sweep.curves, HOSTILE, "degrees")
 

@@ -188,11 +188,13 @@ def test_strangers_open_what_is_on_the_hub_if_it_is_harmless_and_not_too_large(h
     evil = b"import pathlib; pathlib.Path('evil').touch()\nclass Evil: pass\n"
     hub.put("me/evil", {**base, "config.json": json.dumps(spoiled).encode(), "code.py": evil})
     hub.put("me/pickled", {name: data for name, data in base.items() if name != "model.safetensors"})
+    named = {"base_model_name_or_path": str(adapter), "peft_type": "LORA", "task_type": None}
+    hub.put("me/lora", {**base, "adapter_config.json": json.dumps(named).encode()})
     everything, little = "1e9", "1000"
     visits = [
         (everything, "me/shared"), (everything, "me/base"), (little, "me/shared"), (little, "me/base"),
         (everything, "me/paths"), (everything, "me/evil"), (everything, "me/pickled"), (everything, "me/nothing"),
-        (everything, "me/bridge"),
+        (everything, "me/bridge"), (everything, "me/lora"),
     ]  # fmt: skip
     out = hub.run(VISIT, *[word for visit in visits for word in visit], token=None)
     said = [json.loads(line) for line in out.strip().splitlines() if line.startswith(("[", '"'))]
@@ -203,4 +205,5 @@ def test_strangers_open_what_is_on_the_hub_if_it_is_harmless_and_not_too_large(h
     assert "The weights of the checkpoint 'me/pickled' cannot be read" in said[6]
     assert "the Hub has no such repository" in said[7]
     assert "me/evil" in said[8]
+    assert "'me/lora' is a PEFT adapter, which names another repository" in said[9]
     assert not Path("evil").exists()

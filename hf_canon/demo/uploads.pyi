@@ -1,0 +1,61 @@
+"""What a visitor gives: a file that was uploaded to this page, and nothing else of this machine.
+
+gradio checks where a file lies only if the visitor says that it is a file; and it decodes what comes as a data URL
+beside its limit on sizes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+LARGEST_FILE = 20_000_000
+"""Bytes."""
+
+class UploadedImage(gr.Image):
+    """A picture that was uploaded: the path of its file."""
+
+    is_template = True  # its front is that of gradio's own
+
+    def preprocess(self, payload: Any) -> str | None:
+        return None if payload is None else uploaded(payload)
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+class UploadedAudio(gr.Audio):
+    """A sound that was uploaded: the path of its file."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        return None if payload is None else uploaded(payload)
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+def uploaded(payload: Any) -> str:
+    """The path of an uploaded file.
+
+    Raises:
+        gr.Error: it is none, is too large, or was deleted since.
+    """
+    path = Path(payload.path or "/").resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or (payload.url or "").startswith("data:"):
+        raise refusal("This page reads what is uploaded to it, and no other path. Upload the file first.")
+    if not path.is_file():
+        raise refusal("This file was deleted, as all are ten minutes after their last use. Upload it again.")
+    if path.stat().st_size > LARGEST_FILE:
+        raise refusal(
+            f"This file has {path.stat().st_size / 1e6:.0f} MB, and this page takes {LARGEST_FILE / 1e6:.0f}."
+        )
+    return str(path)
+
+def refusal(sentence: str) -> gr.Error:
+    """A sentence for the visitor, that stays until it is read."""
+    return gr.Error(sentence, duration=None, title="Not possible", print_exception=False)
