@@ -10,7 +10,7 @@ import datasets
 from datasets import Dataset, IterableDataset
 from transformers import HfArgumentParser
 
-from hf_canon.cli.pictures import DATA_HELP, image_column, label_column, read_dataset, with_known_classes
+from hf_canon.named_data import DATA_HELP, image_column, label_column, read_dataset, with_known_classes
 from hf_canon.pictures import picture_mode
 
 Pictures = Dataset | IterableDataset

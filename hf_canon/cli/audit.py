@@ -6,10 +6,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from ..named_data import DATA_HELP, load_pictures, read_dataset
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_file
 from .numbers import count
-from .pictures import DATA_HELP, load_pictures, naming_broken_pictures, read_dataset
+from .pictures import naming_broken_pictures
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -3,9 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from ..named_data import DATA_HELP, load_pictures
 from .checkpoints import load_processor, read_config
 from .numbers import count
-from .pictures import DATA_HELP, check_fit, load_pictures, naming_broken_pictures
+from .pictures import check_fit, naming_broken_pictures
 
 if TYPE_CHECKING:
     from ..modeling_canonicalized import CanonicalizedModel

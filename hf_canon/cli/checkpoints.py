@@ -1,9 +1,10 @@
 """The checkpoint or adapter that a command is given."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..named_data import looks_like_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -100,13 +101,3 @@ def load_processor(where: str) -> Any:
             f"{where!r} has no image processor (preprocessor_config.json): save the one of the checkpoint there, with "
             "processor.save_pretrained."
         ) from error
-
-
-def looks_like_path(name: str) -> bool:
-    """Whether a name cannot be the id of a Hub repository, `owner/name`, and so has to be a file or folder."""
-    return name.startswith((".", os.sep)) or name.count("/") > 1 or name.endswith("/") or os.sep == "\\" in name
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".") + "."

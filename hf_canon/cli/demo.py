@@ -6,8 +6,8 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from ..named_data import DATA_HELP
 from .numbers import count
-from .pictures import DATA_HELP
 
 if TYPE_CHECKING:
     from ..demo import Offered

@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
+from ..named_data import DATA_HELP, load_pictures
 from .checkpoints import add_model_arguments, load_model, load_processor, read_config
 from .destinations import require_writable_file
 from .numbers import count
-from .pictures import DATA_HELP, check_fit, load_pictures, naming_broken_pictures
+from .pictures import check_fit, naming_broken_pictures
 
 NAME = "evaluate"
 SUMMARY = "measure accuracy for every transform, before and after"

@@ -4,10 +4,11 @@ import argparse
 import sys
 from typing import Any
 
+from ..named_data import DATA_HELP, load_rows
 from .checkpoints import add_model_arguments, load_model, load_processor
 from .destinations import require_writable_folder
 from .numbers import count
-from .pictures import DATA_HELP, find_images, load_rows, open_picture
+from .pictures import find_images, open_picture
 
 NAME = "predict"
 SUMMARY = "classify images, and say what had happened to each"

@@ -3,10 +3,11 @@
 import argparse
 import shutil
 
+from ..named_data import DATA_HELP, load_pictures
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_folder
 from .numbers import count, positive
-from .pictures import DATA_HELP, check_fit, load_pictures, naming_broken_pictures
+from .pictures import check_fit, naming_broken_pictures
 
 NAME = "train"
 SUMMARY = "train an adapter for a checkpoint, without labels"

@@ -17,7 +17,7 @@ from .offered import Offered
 from .picture import ORDERS, mode_of
 from .sweep import PICTURE_WAYS, SOUND_WAYS
 from .theme import CSS, ROUND, TALL, theme
-from .uploads import LARGEST_FILE, UploadedAudio, UploadedImage
+from .uploads import LARGEST_FILE, only_uploaded
 from .zero_gpu import on_gpu
 
 FORGET = (60, 600)
@@ -210,13 +210,15 @@ def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
     about = gr.Markdown(words.about(at_first) if at_first else NOTHING_OPEN, elem_classes="about")
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
-            picture = UploadedImage(
-                type="filepath",
-                sources=["upload", "webcam", "clipboard"],
-                label="Picture",
-                height=ROUND,
-                buttons=[],
-                elem_classes="source",
+            picture = only_uploaded(
+                gr.Image(
+                    type="filepath",
+                    sources=["upload", "webcam", "clipboard"],
+                    label="Picture",
+                    height=ROUND,
+                    buttons=[],
+                    elem_classes="source",
+                )
             )
             examples = gr.Column(min_width=0)
             turn = gr.Slider(-180, 180, 0, step=1, label="Turn, degrees counter-clockwise", buttons=[])
@@ -264,7 +266,9 @@ def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
     about = gr.Markdown(words.about(at_first) if at_first else NOTHING_OPEN, elem_classes="about")
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
-            sound = UploadedAudio(type="filepath", sources=["upload", "microphone"], label="Sound", buttons=[])
+            sound = only_uploaded(
+                gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", buttons=[])
+            )
             examples = gr.Column(min_width=0)
             pitch = gr.Slider(-12, 12, 0, step=0.5, label="Pitch, semitones higher", buttons=[])
             speed = gr.Slider(-12, 12, 0, step=0.5, label="Speed, semitones faster", buttons=[])

@@ -5,7 +5,7 @@ beside its limit on sizes.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -15,22 +15,14 @@ LARGEST_FILE = 20 * MEGABYTE
 """Bytes."""
 
 
-class UploadedImage(gr.Image):
-    """A picture that was uploaded: the path of its file."""
-
-    is_template = True  # its front is that of gradio's own
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else uploaded(payload)
+Component = TypeVar("Component", gr.Image, gr.Audio)
 
 
-class UploadedAudio(gr.Audio):
-    """A sound that was uploaded: the path of its file."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        return None if payload is None else uploaded(payload)
+def only_uploaded(component: Component) -> Component:
+    """A component whose value is the path of a file that was uploaded. (Of a subclass gradio would write the interface
+    beside this file.)"""
+    component.preprocess = lambda payload: None if payload is None else uploaded(payload)  # type: ignore[method-assign]
+    return component
 
 
 def uploaded(payload: Any) -> str:
