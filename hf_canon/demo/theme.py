@@ -48,6 +48,7 @@ CSS = f"""
   .gradio-container .main {{ padding: 12px !important; }}
   .tab-container button {{ padding-left: 7px !important; padding-right: 7px !important; }}
 }}
+::placeholder {{ color: var(--body-text-color-subdued) !important; opacity: 1; }}
 :focus-visible {{ outline: 3px solid var(--c5) !important; outline-offset: 2px; }}
 """
 
