@@ -90,7 +90,7 @@ class Actions:
         examples = self.examples.pictures(SHOWN)
         for index in range(len(examples)):
             path = self._examples / f"example{index + 1}.png"
-            with suppress(OSError, SyntaxError):  # what PIL raises
+            with suppress(OSError, SyntaxError):  # what PIL raises; the Failures tab counts what cannot be read
                 examples[index].content.save(path)
                 paths.append(path)
         return paths
@@ -425,6 +425,7 @@ class Actions:
 
 
 def can_be_heard(path: Path, rate: int) -> bool:
+    """Whether an example can be offered; the Failures tab counts those that cannot."""
     try:
         read_sound(path, rate)
     except ValueError:

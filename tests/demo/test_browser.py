@@ -34,6 +34,7 @@ QUIET = (
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    # Only root can install a browser, and `make test` has to pass for others; where CI is set it fails without one.
     if path is None and not os.environ.get("CI"):
         pytest.skip("There is no Chromium on this machine: `apt-get install chromium`, and run this again.")
     with sync_playwright() as playwright:

@@ -31,7 +31,8 @@ def test_coverage_is_what_exchangeable_scores_say(alpha: float, items: int) -> N
     share = least / (items + 1)
     covered = float((draws[:, -1] >= found).double().mean())
     assert abs(covered - share) < 4 * math.sqrt(share * (1 - share) / DRAWS)
-    assert 1 - alpha <= share + 1e-9 and share < 1
+    # The promise itself, of what was measured: how `share` was chosen has no say in it.
+    assert covered > 1 - alpha - 4 * math.sqrt(alpha * (1 - alpha) / DRAWS)
 
 
 def test_what_is_likelier_than_all_others_together_is_never_left_out() -> None:
