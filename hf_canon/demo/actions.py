@@ -295,7 +295,7 @@ class Actions:
         opened = self.opened("picture", checkpoint, group)
         square = open_picture(picture, mode_of(opened))
         sweep = sweep_picture(opened, square, way, chosen(rule), tracked(progress, f"every {way}"))
-        return words.swept(sweep, way), draw_sweep(sweep.way.values, sweep.curves, sweep.label, sweep.way.unit)
+        return words.swept(sweep, way), draw_sweep(sweep)
 
     @told
     def try_sound(
@@ -325,7 +325,7 @@ class Actions:
         opened = self.opened("sound", checkpoint, group)
         waveform = read_sound(sound, rate_of(opened))
         sweep = sweep_sound(opened, waveform, way, chosen(rule), tracked(progress, f"every {way}"))
-        return words.swept(sweep, way), draw_sweep(sweep.way.values, sweep.curves, sweep.label, sweep.way.unit)
+        return words.swept(sweep, way), draw_sweep(sweep)
 
     @told
     def failing_pictures(

@@ -5,7 +5,6 @@ matplotlib is imported when something is drawn, and never through pyplot: nothin
 
 import itertools
 import math
-from collections.abc import Sequence
 from html import escape
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ..evaluation.page.figures import axes_in, canvas, percent, vector
 from ..groups import FinitePlanar, Group, OneParameter, Planar
 from ..groups.color import Hue
 from .answering import Answer
+from .sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,9 +123,10 @@ def beside(posterior: Tensor, group: Group) -> "Figure":
     return drawing
 
 
-def draw_sweep(where: Sequence[float], curves: dict[str, list[float]], label: str, unit: str) -> str:
+def draw_sweep(sweep: Sweep) -> str:
     """The probability of a class against how far an input was moved, "before" and "after": around a circle for
     degrees, else along a line."""
+    where, curves, label, unit = sweep.way.values, sweep.curves, sweep.label, sweep.way.unit
     turns = unit == "degrees"
     drawing = canvas(5.2, 4.4)
     if turns:

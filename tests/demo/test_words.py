@@ -43,7 +43,7 @@ def test_names_of_strangers_are_shown_as_they_are(opened):
         assert "&lt;" not in text.replace("&amp;lt;", "")
         assert "://" not in text and "www." not in text
         assert "**[a]" not in text.replace("\\*", "").replace("\\[", "")
-    assert "<img" not in drawings.draw_sweep(sweep.way.values, sweep.curves, HOSTILE, "degrees")
+    assert "<img" not in drawings.draw_sweep(sweep)
 
 
 def test_a_table_of_failures(opened):
