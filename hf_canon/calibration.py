@@ -254,7 +254,7 @@ def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int =
         harm_of_argmax=None if hold.spoiled is None else float(hold.spoiled.double().mean()),
         acts_on=None if confidence is None else float((sure > confidence).double().mean()),
         canonicalizer=fingerprint(measured.model.canonicalizer),
-        predictor=fingerprint(measured.model.predictor, peft=True),
+        predictor=fingerprint(measured.model.predictor, with_added=True),
         data=measured.data,
         seen={},
     )

@@ -5,18 +5,19 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from .peft import peft_names
+from .added import added_names
 
 SAMPLES = 256
 """Values taken of each tensor: a checkpoint that was trained on has changed in nearly all of them."""
 
 
-def fingerprint(predictor: nn.Module, peft: bool = False) -> str | None:
-    """The precisions of the weights, and a digest of samples of them, without what PEFT has added unless `peft`.
+def fingerprint(predictor: nn.Module, with_added: bool = False) -> str | None:
+    """The precisions of the weights, and a digest of samples of them, without what was added to it unless
+    `with_added`.
 
     None where they are not all at hand as they were saved: sharded, offloaded or quantized.
     """
-    added = set() if peft else peft_names(predictor)
+    added = set() if with_added else added_names(predictor)
     sha = hashlib.sha256()
     precisions = set()
     for name, value in sorted(predictor.state_dict(keep_vars=True).items()):

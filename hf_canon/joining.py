@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from .adaptation.quadratic_lift import lift_settings
 from .canonicalizers import Canonicalizer, OrbitCanonicalizer, build_canonicalizer
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
@@ -165,6 +166,7 @@ def describe_pair(
         canonicalizer=canonicalizer,
         canonicalizer_settings=settings,
         predictor_peft=peft_settings(predictor),
+        predictor_lift=lift_settings(predictor),
         task=task,
         **more,
     )
@@ -248,7 +250,7 @@ def still_holds(calibration: Calibration, canonicalizer: nn.Module | None, predi
     known to be."""
     if canonicalizer is not None and differ(fingerprint(canonicalizer), calibration.canonicalizer):
         return False
-    return not differ(fingerprint(predictor, peft=True), calibration.predictor)
+    return not differ(fingerprint(predictor, with_added=True), calibration.predictor)
 
 
 def renormalized(

@@ -15,6 +15,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, logging
 
+from .adaptation.quadratic_lift import add_lift, lift_settings
+from .added import added_names, freeze_statistics
 from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer, fitting
 from .canonicalizers.orbit import Backbone
 from .configuration_canonicalized import CanonicalizedConfig
@@ -48,7 +50,7 @@ from .loading import (
     within_reach,
 )
 from .outputs import PLACED, UNPLACED, Canonicalization, Members, Move, Rows, averaged, carry_back, moved, scale_of
-from .peft import add_peft, carries_peft, freeze_statistics, peft_names
+from .peft import add_peft
 from .selection import Calibration, DecisionRule, chosen_rule, decide, rank
 
 if TYPE_CHECKING:
@@ -107,8 +109,7 @@ class CanonicalizedModel(PreTrainedModel):
         made_before = [] if predictor is None else list(predictor.modules())
         if predictor is None:
             predictor = self.auto_class.from_config(config.base_config)
-            if config.predictor_peft is not None:
-                add_peft(predictor, config.predictor_peft)
+            add_again(predictor, config)
         self.predictor = predictor
         if canonicalizer is None:
             settings = config.canonicalizer_settings or {}
@@ -122,9 +123,9 @@ class CanonicalizedModel(PreTrainedModel):
         canonicalizer.group = self.group
         self.canonicalizer = canonicalizer
         self.processor_files: dict[str, bytes] = {}  # of the predictor's processor, to be saved with an adapter
-        # An adapter's weights are the canonicalizer's, and what PEFT added: that the others are missing is no news to
+        # An adapter's weights are the canonicalizer's, and what was added: that the others are missing is no news to
         # Trainer. It compares with what load_state_dict misses, and that never misses a count of batches.
-        names = predictor.state_dict().keys() - peft_names(predictor)
+        names = predictor.state_dict().keys() - added_names(predictor)
         self._keys_to_ignore_on_save = {
             f"predictor.{name}" for name in names if not name.endswith("num_batches_tracked")
         }
@@ -207,17 +208,20 @@ class CanonicalizedModel(PreTrainedModel):
         config: CanonicalizedConfig,
         hub_kwargs: dict[str, Any],
         canonicalizer: nn.Module | None,
-        peft: bool = False,
+        added: bool = False,
     ) -> "CanonicalizedModel":
-        """A live predictor behind the canonicalizer of an adapter; and with its PEFT adapters, if it has none."""
-        peft = peft and config.predictor_peft is not None and not carries_peft(predictor)
-        if peft:
-            add_peft(predictor, config.predictor_peft)  # type: ignore[arg-type]
-        elif config.predictor_peft is not None:
-            logger.warning(f"The adapter {where} also holds PEFT weights for its own checkpoint. They are left out.")
+        """A live predictor behind the canonicalizer of an adapter; and, if `added`, with what the adapter adds to its
+        own, unless something was added to this one already."""
+        holds = {"PEFT weights": config.predictor_peft, "a quadratic lift": config.predictor_lift}
+        held = " and ".join(what for what, settings in holds.items() if settings is not None)
+        added = added and bool(held) and not added_names(predictor)
+        if added:
+            add_again(predictor, config)
+        elif held:
+            logger.warning(f"The adapter {where} also holds {held} for its own checkpoint, which is left out.")
         config = describe_move(predictor, source, cls.task, where, config, hub_kwargs)
         model = cls(config, predictor, remake_canonicalizer(canonicalizer, config))
-        names = [name for name in model._adapter_names() if peft or name.startswith("canonicalizer.")]
+        names = [name for name in model._adapter_names() if added or name.startswith("canonicalizer.")]
         fill(model, names, where, hub_kwargs)
         model.processor_files = source.processor
         return model.eval()
@@ -272,7 +276,7 @@ class CanonicalizedModel(PreTrainedModel):
             config.decision = chosen_rule(decision, calibration, bool(model_class.averages), model_class.task).name
         if predictor is not None:
             predictor, source = live_predictor(predictor)
-            found = model_class._with_adapter(predictor, source, where, config, hub_kwargs, canonicalizer, peft=True)
+            found = model_class._with_adapter(predictor, source, where, config, hub_kwargs, canonicalizer, added=True)
             if decision is not None:
                 found.config.decision = found.rule(decision).name
             return found
@@ -301,8 +305,7 @@ class CanonicalizedModel(PreTrainedModel):
             kwargs["trust_remote_code"] = trust_remote_code
         predictor = load_predictor(model_class.auto_class, base, kwargs, where)
         require_same_base(predictor, config, where)
-        if config.predictor_peft is not None:
-            add_peft(predictor, config.predictor_peft)
+        add_again(predictor, config)
         model = model_class(config, predictor, remake_canonicalizer(canonicalizer, config))
         fill(model, model._adapter_names(), where, hub_kwargs)
         model.processor_files = processor_files(where, hub_kwargs)
@@ -346,7 +349,7 @@ class CanonicalizedModel(PreTrainedModel):
         """
         came_full = self.config.includes_predictor
         if full is None:
-            added = peft_names(self.predictor)
+            added = added_names(self.predictor)
             full = came_full or any(p.requires_grad and n not in added for n, p in self.predictor.named_parameters())
         if came_full and not full:
             raise ValueError(
@@ -376,6 +379,7 @@ class CanonicalizedModel(PreTrainedModel):
         if not is_main_process:
             return
         self._forget_stale_calibration()
+        self.config.predictor_lift = lift_settings(self.predictor)  # which may have come or gone since it was wrapped
         from .hub import complete_folder, is_repository, require_ours, staged_folder
 
         require_ours(save_directory)
@@ -446,14 +450,15 @@ class CanonicalizedModel(PreTrainedModel):
     def _adapter_names(self) -> list[str]:
         """The names, in the state dict, of what an adapter saves."""
         own = [f"canonicalizer.{name}" for name in self.canonicalizer.state_dict()]
-        return own + sorted(f"predictor.{name}" for name in peft_names(self.predictor))
+        return own + sorted(f"predictor.{name}" for name in added_names(self.predictor))
 
     def train_predictor(self, trained: bool = True) -> None:
-        """Let gradients reach the predictor: what PEFT has added to it, or else all of it. False freezes it again.
+        """Let gradients reach the predictor: what was added to it (PEFT, a quadratic lift), or else all of it. False
+        freezes it again.
 
         A predictor that was trained as a whole is saved with the canonicalizer from then on: no base has its weights.
         """
-        added = peft_names(self.predictor)
+        added = added_names(self.predictor)
         self.config.includes_predictor = self.config.includes_predictor or (trained and not added)
         for name, parameter in self.predictor.named_parameters():
             parameter.requires_grad_(trained and (not added or name in added))
@@ -566,7 +571,7 @@ class CanonicalizedModel(PreTrainedModel):
         super().train(mode)
         if not any(parameter.requires_grad for parameter in self.predictor.parameters()):
             self.predictor.eval()
-        elif carries_peft(self.predictor):
+        elif added_names(self.predictor):
             freeze_statistics(self.predictor)
         return self
 
@@ -756,6 +761,14 @@ def require_finite(logits: Tensor) -> None:
             f"Of the inputs in this batch, {odd} hold NaN or infinite values (or the canonicalizer's weights do), and "
             "have no pose. Look at what the processor made of them, and leave them out."
         )
+
+
+def add_again(predictor: PreTrainedModel, config: CanonicalizedConfig) -> None:
+    """Give a plain predictor what was added to it before it was saved, with weights yet to be loaded."""
+    if config.predictor_peft is not None:
+        add_peft(predictor, config.predictor_peft)
+    if config.predictor_lift is not None:
+        add_lift(predictor, config.predictor_lift)
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

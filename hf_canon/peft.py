@@ -9,7 +9,6 @@ import warnings
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def unwrap_peft(predictor: nn.Module) -> nn.Module:
@@ -99,10 +98,3 @@ def add_peft(predictor: Any, settings: dict[str, Any]) -> None:
             warnings.filterwarnings("ignore", "Already found a `peft_config` attribute")
             predictor.add_adapter(PeftConfig.from_peft_type(**config), adapter_name=name)
     predictor.set_adapter(settings["active"])
-
-
-def freeze_statistics(predictor: nn.Module) -> None:
-    """Keep running statistics as the checkpoint has them: they are the base's, and would not be saved."""
-    for module in predictor.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()

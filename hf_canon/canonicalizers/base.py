@@ -94,6 +94,12 @@ def channels_of(group: Group, channels: int) -> dict[str, int]:
     return {"channels": channels} if isinstance(group.kind, Pictures) else {}
 
 
+def neuron_of(neuron: str) -> dict[str, str]:
+    """As a setting that builds a canonicalizer again. Linear neurons go without saying, and adapters made of them are
+    read by versions of hf_canon that know no others."""
+    return {} if neuron == "linear" else {"neuron": neuron}
+
+
 def fitting(group: Group) -> str:
     """The name of a canonicalizer that fits the group: the one that is taken unless another is asked for."""
     if isinstance(group, Hue):

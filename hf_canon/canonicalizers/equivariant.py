@@ -5,13 +5,17 @@ functions on the group. Turning the input permutes the scores, so the most likel
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..groups import FinitePlanar, Group
-from .base import Canonicalizer, fitting
+from ..quadratic import linear_of
+from ..quadratic.neuron import QuadraticNeuron
+from .base import Canonicalizer, fitting, neuron_of
 from .thumbnails import inscribed_disc
 
 
@@ -29,9 +33,11 @@ class EquivariantCanonicalizer(Canonicalizer):
         resolution: side in pixels at which the pose is decided, one more than a multiple of 4.
         width: channels of each layer, for each group element.
         depth: number of convolutions.
+        neuron: "linear", "quadratic" or "compact", of all its layers (see `hf_canon.quadratic`).
 
     Raises:
-        ValueError: the group is not a finite planar group, or the resolution would break the symmetry.
+        ValueError: the group is not a finite planar group, the resolution would break the symmetry, or there is no
+            such neuron.
 
     Example:
         >>> from hf_canon import get_group
@@ -45,7 +51,15 @@ class EquivariantCanonicalizer(Canonicalizer):
 
     name = "equivariant"
 
-    def __init__(self, group: Group, channels: int = 3, resolution: int = 33, width: int = 8, depth: int = 3):
+    def __init__(
+        self,
+        group: Group,
+        channels: int = 3,
+        resolution: int = 33,
+        width: int = 8,
+        depth: int = 3,
+        neuron: str = "linear",
+    ):
         super().__init__()
         if not isinstance(group, FinitePlanar):
             raise ValueError(
@@ -59,13 +73,16 @@ class EquivariantCanonicalizer(Canonicalizer):
             )
         self.group: FinitePlanar = group
         self.settings = {"channels": channels, "resolution": resolution, "width": width, "depth": depth}
+        self.settings |= neuron_of(neuron)
         self.resolution = resolution
         # With odd sides and kernels, a stride of 2 meets the same pixels after a quarter turn.
-        lift = GroupConv2d(group, channels, width, 5, stride=2, lifting=True)
-        rest = (GroupConv2d(group, width, width, 3, stride=2 if i == 0 else 1) for i in range(depth - 1))
+        linear = linear_of(neuron)
+        convolution = GROUP_CONVOLUTIONS[neuron]
+        lift = convolution(group, channels, width, 5, stride=2, lifting=True)
+        rest = (convolution(group, width, width, 3, stride=2 if i == 0 else 1) for i in range(depth - 1))
         self.layers = nn.ModuleList([lift, *rest])
         self.norms = nn.ModuleList(nn.GroupNorm(1, width) for _ in self.layers)
-        self.score = nn.Linear(width, 1)
+        self.score = linear(width, 1)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         hidden = self.thumbnail(x)
@@ -99,33 +116,36 @@ class GroupConv2d(nn.Module):
         fan_in = in_channels * over * size * size
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, over, size, size) / math.sqrt(fan_in))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self._cache: tuple[tuple[object, ...], Tensor] | None = None
+        self._cache: dict[int, tuple[tuple[object, ...], Tensor]] = {}
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.project(x, self.weight, self.bias)
+
+    def project(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x if self.lifting else x.flatten(1, 2)
-        bias = self.bias.repeat_interleave(self.group.order)
-        y = F.conv2d(x, self.kernels(), bias, self.stride, self.padding)
+        bias = None if bias is None else bias.repeat_interleave(self.group.order)
+        y = F.conv2d(x, self.kernels(weight), bias, self.stride, self.padding)
         return y.unflatten(1, (-1, self.group.order))
 
     def train(self, mode: bool = True) -> "GroupConv2d":
-        self._cache = None
+        self._cache = {}
         return super().train(mode)
 
-    def kernels(self) -> Tensor:
+    def kernels(self, weight: Tensor) -> Tensor:
         """The moved kernels, `(out * group, in * over, size, size)`; in evaluation they are moved once."""
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self.move_kernels()
+        kept = isinstance(weight, nn.Parameter)  # and not one in another precision, made for this call
+        if not kept or self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self.move_kernels(weight)
         # Not a memory of the input but of the weights: their changes in place have another key, except those through
         # `.data`, after which `eval()` starts anew.
-        key = (self.weight.data_ptr(), self.weight._version, self.weight.dtype, self.weight.device)
-        if self._cache is None or self._cache[0] != key:
-            self._cache = (key, self.move_kernels())
-        return self._cache[1]
+        key = (weight.data_ptr(), weight._version, weight.dtype, weight.device)
+        if id(weight) not in self._cache or self._cache[id(weight)][0] != key:
+            self._cache[id(weight)] = (key, self.move_kernels(weight))
+        return self._cache[id(weight)][1]
 
-    def move_kernels(self) -> Tensor:
-        group, (out_channels, in_channels, over, size, _) = self.group, self.weight.shape
-        elements = group.elements.to(self.weight.device)
-        weight: Tensor = self.weight
+    def move_kernels(self, weight: Tensor) -> Tensor:
+        group, (out_channels, in_channels, over, size, _) = self.group, weight.shape
+        elements = group.elements.to(weight.device)
         if not group.is_exact:
             weight = weight * inscribed_disc(size, weight.device).to(
                 weight.dtype
@@ -138,4 +158,16 @@ class GroupConv2d(nn.Module):
         return moved.transpose(0, 1).reshape(out_channels * group.order, in_channels * over, size, size)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**super().__getstate__(), "_cache": None}  # copies and pickles hold the weights alone
+        return {**super().__getstate__(), "_cache": {}}  # copies and pickles hold the weights alone
+
+
+class QuadraticGroupConv2d(QuadraticNeuron, GroupConv2d):
+    """Of quadratic neurons, all of whose kernels are moved alike. Squares are taken value by value, which a move of
+    the values does not change: the equivariance survives."""
+
+
+GROUP_CONVOLUTIONS: dict[str, Callable[..., GroupConv2d]] = {
+    "linear": GroupConv2d,
+    "quadratic": QuadraticGroupConv2d,
+    "compact": partial(QuadraticGroupConv2d, form="compact"),
+}

@@ -10,9 +10,13 @@ there is one reference for each element, and
     logits[g] = mean over exact s of cos(z(s^-1 x), r[s^-1 g]) / temperature
 
 which is exactly equivariant under every exact s. With the reference of the identity alone, it is the energy above.
+
+In place of the cosines, a layer of quadratic neurons may give the energies (2303.06316): the log-density of features
+that are distributed like a Gaussian is quadratic in them. One neuron for each element votes in the same way.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,7 +25,8 @@ from torch import Tensor, nn
 
 from ..constants import constant
 from ..groups import Group, Pictures, Planar
-from .base import Canonicalizer, channels_of, fitting
+from ..quadratic import QuadraticLinear, linear_of
+from .base import Canonicalizer, channels_of, fitting, neuron_of
 from .thumbnails import inscribed_disc, picture_looks, sound_looks, thumbnail_channels
 
 
@@ -39,6 +44,8 @@ class OrbitCanonicalizer(Canonicalizer):
         resolution: side in pixels at which the pose is decided; a multiple of 16 for the built-in network. A sound is
             looked at as a small picture too.
         width: channels of the first layer of the built-in network.
+        neuron: "linear", "quadratic" or "compact", of all layers of the built-in network (see `hf_canon.quadratic`).
+        head: "cosine", or "quadratic" for energies that a layer of quadratic neurons gives; with any network.
         backbone: Hub id or folder of a pretrained vision model to use in place of the built-in network. Its
             weights are saved with the adapter.
         backbone_config: its configuration, which a saved adapter records, so that a reload needs no backbone.
@@ -48,7 +55,8 @@ class OrbitCanonicalizer(Canonicalizer):
             make it again: give it once more when loading.
 
     Raises:
-        ValueError: the group is continuous, or both a network and a backbone are given.
+        ValueError: the group is continuous, both a network and a backbone are given, or there is no such neuron or
+            head.
         OSError: the backbone cannot be found.
 
     Example:
@@ -71,6 +79,8 @@ class OrbitCanonicalizer(Canonicalizer):
         pooled: bool | None = None,
         freeze: bool = False,
         network: nn.Module | None = None,
+        neuron: str = "linear",
+        head: str = "cosine",
     ):
         super().__init__()
         self.group = group
@@ -81,6 +91,11 @@ class OrbitCanonicalizer(Canonicalizer):
             )
         if network is not None and backbone is not None:
             raise ValueError("Give the 'orbit' canonicalizer a network or a backbone, not both.")
+        if neuron != "linear" and (network is not None or backbone is not None):
+            raise ValueError(
+                f"neuron={neuron!r} is that of the built-in network, and another one is given. Leave it out, or give "
+                "head='quadratic' for energies from the features of that one."
+            )
         self.resolution = resolution
         self.network: nn.Module
         if backbone is not None:
@@ -88,21 +103,32 @@ class OrbitCanonicalizer(Canonicalizer):
             backbone_config, pooled = self.network.model.config.to_dict(), self.network.pooled
         else:
             seen = thumbnail_channels(group.kind, channels)
-            self.network = PatchNetwork(seen, resolution, width) if network is None else network
-        self.settings = {**channels_of(group, channels), "resolution": resolution, "width": width}
+            self.network = PatchNetwork(seen, resolution, width, linear_of(neuron)) if network is None else network
+        self.settings = {**channels_of(group, channels), "resolution": resolution, "width": width, **neuron_of(neuron)}
         if backbone is not None:
             self.settings |= {"backbone": backbone, "backbone_config": backbone_config}
             self.settings |= {"pooled": pooled, "freeze": freeze}
         with torch.no_grad():
             seen = thumbnail_channels(group.kind, channels)
             features = self.network(torch.zeros(1, seen, resolution, resolution)).shape[-1]
-        self.references = nn.Parameter(torch.randn(group.elements.numel(), features) / math.sqrt(features))
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(0.1)))
+        elements = group.elements.numel()
+        self.head: nn.Module | None = None
+        if head == "cosine":
+            self.references = nn.Parameter(torch.randn(elements, features) / math.sqrt(features))
+            self.log_temperature = nn.Parameter(torch.tensor(math.log(0.1)))
+        elif head == "quadratic":
+            self.head = QuadraticLinear(features, elements)
+            self.settings["head"] = head
+        else:
+            raise ValueError(f"The 'orbit' canonicalizer has the head 'cosine' or 'quadratic', and not {head!r}.")
 
     def embed(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Unit embeddings of every exact member of the orbit, `(batch, looks, features)`; the input's own first."""
-        looks = self.looks(x, lengths)
-        return F.normalize(self.network(looks), dim=-1).unflatten(0, (len(x), -1))
+        return F.normalize(self.features(x, lengths), dim=-1)
+
+    def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """What the network says of every exact member of the orbit, `(batch, looks, features)`."""
+        return self.network(self.looks(x, lengths)).unflatten(0, (len(x), -1))
 
     def looks(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Thumbnails of every exact member of the orbit, `(batch * looks, channels, resolution, resolution)`."""
@@ -118,13 +144,16 @@ class OrbitCanonicalizer(Canonicalizer):
         return looks * inscribed_disc(self.resolution, x.device).to(looks.dtype)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        return self.vote(self.embed(x, lengths))
+        return self.vote(self.features(x, lengths))
 
-    def vote(self, embeddings: Tensor) -> Tensor:
-        """From the embeddings of the orbit to logits over the group, `(batch, |G|)`."""
-        cosines = embeddings @ F.normalize(self.references, dim=-1).T  # (batch, looks, |G|)
-        votes = cosines.gather(2, relative_elements(self.group, cosines.device).expand_as(cosines))
-        return votes.mean(1) / self.log_temperature.exp()
+    def vote(self, features: Tensor) -> Tensor:
+        """From the features of the orbit to logits over the group, `(batch, |G|)`."""
+        if self.head is None:
+            scores = F.normalize(features, dim=-1) @ F.normalize(self.references, dim=-1).T  # (batch, looks, |G|)
+        else:
+            scores = self.head(features)
+        votes = scores.gather(2, relative_elements(self.group, scores.device).expand_as(scores)).mean(1)
+        return votes / self.log_temperature.exp() if self.head is None else votes
 
 
 @constant
@@ -147,7 +176,7 @@ class PatchNetwork(nn.Module):
     Matrix products are what a CPU does fastest; a convolution of this size spends its time on preparing itself.
     """
 
-    def __init__(self, channels: int, resolution: int, width: int):
+    def __init__(self, channels: int, resolution: int, width: int, linear: Callable[[int, int], nn.Linear]):
         super().__init__()
         if resolution % 16:
             raise ValueError(
@@ -156,9 +185,9 @@ class PatchNetwork(nn.Module):
         self.sides = (4, 2, 2)
         widths = (width, 2 * width, 4 * width)
         self.sizes = [side * side * before for side, before in zip(self.sides, (channels, *widths), strict=False)]
-        self.merge = nn.ModuleList(nn.Linear(size, after) for size, after in zip(self.sizes, widths, strict=True))
+        self.merge = nn.ModuleList(linear(size, after) for size, after in zip(self.sizes, widths, strict=True))
         self.norms = nn.ModuleList(nn.LayerNorm(after) for after in widths)
-        self.embed = nn.Linear((resolution // 16) ** 2 * widths[-1], 2 * width)
+        self.embed = linear((resolution // 16) ** 2 * widths[-1], 2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, channels, height, width)` to `(batch, features)`."""

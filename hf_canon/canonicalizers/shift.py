@@ -7,6 +7,7 @@ arXiv 1709.01889). One pass gives a score for every place: the cost does not gro
 the bins serves continuous groups.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from ..constants import constant
 from ..groups import Group, Planar
-from .base import Canonicalizer
+from ..quadratic import linear_of
+from .base import Canonicalizer, neuron_of
 from .coordinates import coordinates_for
 
 
@@ -31,11 +33,13 @@ class ShiftCanonicalizer(Canonicalizer):
             `pitch<n>` or `speed<n>`.
         width: channels of the network; 64 by default, and 48 for sound.
         depth: its residual blocks; 3 by default, and 6 for sound.
+        neuron: "linear", "quadratic" or "compact", of all its layers (see `hf_canon.quadratic`).
         settings: of the coordinates. For rotations `channels`, `resolution`, `angles` and `radii`, as in `LogPolar`;
             for the hue `channels`, `resolution` and `hues`, as in `HueHistogram`; for sound none.
 
     Raises:
-        ValueError: there are no such coordinates for the group, or not with these settings.
+        ValueError: there are no such coordinates for the group, or not with these settings; or there is no such
+            neuron.
 
     Example:
         >>> from hf_canon import get_group
@@ -46,17 +50,27 @@ class ShiftCanonicalizer(Canonicalizer):
 
     name = "shift"
 
-    def __init__(self, group: Group, width: int | None = None, depth: int | None = None, **settings: Any):
+    def __init__(
+        self,
+        group: Group,
+        width: int | None = None,
+        depth: int | None = None,
+        neuron: str = "linear",
+        **settings: Any,
+    ):
         super().__init__()
         self.coordinates = coordinates_for(group, **settings)
         self.group = group
         width = self.coordinates.width if width is None else width
         depth = self.coordinates.depth if depth is None else depth
-        self.settings = {**self.coordinates.settings, "width": width, "depth": depth}
+        self.settings = {**self.coordinates.settings, "width": width, "depth": depth, **neuron_of(neuron)}
         self.resolution = self.settings.get("resolution", 0)
-        self.rings = nn.Linear(self.coordinates.features, width)
-        self.blocks = nn.ModuleList(CircularBlock(width, 2 ** (i % self.coordinates.scales)) for i in range(depth))
-        self.score = nn.Linear(width, 1)
+        linear = linear_of(neuron)
+        self.rings = linear(self.coordinates.features, width)
+        self.blocks = nn.ModuleList(
+            CircularBlock(width, 2 ** (i % self.coordinates.scales), linear) for i in range(depth)
+        )
+        self.score = linear(width, 1)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         return self.coordinates.pool(self.fine(x, lengths))
@@ -86,12 +100,12 @@ class CircularBlock(nn.Module):
     The convolution is a linear layer over each place's neighbours: as one matrix product it is faster than a Conv1d.
     """
 
-    def __init__(self, width: int, dilation: int):
+    def __init__(self, width: int, dilation: int, linear: Callable[[int, int], nn.Linear]):
         super().__init__()
         self.dilation = dilation
-        self.around = nn.Linear(5 * width, width)
-        self.whole = nn.Linear(width, width)
-        self.mix = nn.Linear(width, width)
+        self.around = linear(5 * width, width)
+        self.whole = linear(width, width)
+        self.mix = linear(width, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """`(batch, places, width)` to the same."""

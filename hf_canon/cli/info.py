@@ -80,9 +80,12 @@ def describe_adapter(repository: str, config: "CanonicalizedConfig") -> dict[str
         "classes": str(facts.classes),
     }
     if facts.size:  # and not left on the Hub
-        rows |= {"parameters": f"{facts.parameters:,}", "size on disk": f"{facts.size / 1e3:,.1f} kB"}
+        second = f", of which {facts.second_order:,} are of second order" if facts.second_order else ""
+        rows |= {"parameters": f"{facts.parameters:,}{second}", "size on disk": f"{facts.size / 1e3:,.1f} kB"}
     if facts.peft:
         rows["PEFT"] = f"{', '.join(facts.peft)} on the predictor"
+    if facts.lift:
+        rows["quadratic lift"] = f"rank {facts.lift[0]} on {facts.lift[1]} layers of the predictor"
     for name, value in (facts.training or {}).get("data", {}).items():
         rows[f"trained on, {name}"] = str(value)
     if config.calibration is not None:

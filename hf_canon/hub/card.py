@@ -36,7 +36,10 @@ class AdapterFacts:
         size: bytes of the saved weights.
         includes_predictor: whether those hold the checkpoint too.
         sound: whether the checkpoint listens, and does not look at pictures.
+        second_order: how many of its numbers are of second order: what quadratic neurons and a quadratic lift have in
+            addition to linear ones.
         peft: the kinds of PEFT adapter that the predictor carries.
+        lift: the rank of the quadratic lift that the predictor carries, and how many of its layers are lifted.
         classes: how many the checkpoint knows.
         training: what the canonicalizer was trained on and how: `data` and `arguments`.
         report: what `evaluate_robustness` found.
@@ -59,7 +62,9 @@ class AdapterFacts:
     size: int
     includes_predictor: bool = False
     sound: bool = False
+    second_order: int = 0
     peft: tuple[str, ...] = ()
+    lift: tuple[int, int] | None = None
     classes: int | None = None
     training: dict[str, Any] | None = None
     report: RobustnessReport | None = None

@@ -14,10 +14,12 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from ..added import LIFT
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..groups import Pictures, get_group
 from ..groups.kinds import kind_from
 from ..loading import because
+from ..quadratic.neuron import SECOND_ORDER
 from ..selection import RULES
 from .card import PLOT_FILE, REPORT_FILE, RESULTS_FILE, AdapterFacts, is_untouched, render_card, results_yaml
 
@@ -194,7 +196,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
     folder = Path(folder)
     config = CanonicalizedConfig.from_pretrained(folder)
     group = get_group(config.group).on(kind_from(config.input_kind))
-    parameters, size = count_weights(folder)
+    parameters, size, second_order = count_weights(folder)
     report = None
     if (folder / REPORT_FILE).exists():
         with suppress(ValueError, KeyError, TypeError):  # a file of somebody else's that has this name
@@ -214,9 +216,13 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         canonicalizer=config.canonicalizer,
         parameters=parameters,
         size=size,
+        second_order=second_order,
         includes_predictor=config.includes_predictor,
         sound=not isinstance(group.kind, Pictures),
         peft=tuple(str(one["peft_type"]) for one in peft),
+        lift=None
+        if config.predictor_lift is None
+        else (config.predictor_lift["rank"], len(config.predictor_lift["layers"])),
         classes=config.num_labels,
         training=config.training,
         report=report,
@@ -226,13 +232,13 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
     )
 
 
-def count_weights(folder: Path) -> tuple[int, int]:
-    """How many numbers the saved weights hold, and their bytes on disk.
+def count_weights(folder: Path) -> tuple[int, int, int]:
+    """How many numbers the saved weights hold, their bytes on disk, and how many of the numbers are of second order.
 
     Raises:
         ValueError: a file is damaged.
     """
-    parameters = size = 0
+    parameters = size = second_order = 0
     for path in (path for pattern in WEIGHTS[:2] for path in folder.glob(pattern)):
         size += path.stat().st_size
         try:
@@ -242,9 +248,17 @@ def count_weights(folder: Path) -> tuple[int, int]:
                     for side in file.get_slice(name).get_shape():
                         count *= side
                     parameters += count
+                    if is_second_order(name):
+                        second_order += count
         except SafetensorError as error:
             raise ValueError(f"The weights {path} are damaged ({error}). Save or download them again.") from error
-    return parameters, size
+    return parameters, size, second_order
+
+
+def is_second_order(name: str) -> bool:
+    """Whether saved weights of that name are those that quadratic neurons or a quadratic lift have in addition."""
+    quadratic = name.startswith("canonicalizer.") and name.rpartition(".")[2] in SECOND_ORDER
+    return quadratic or name.startswith(f"predictor.{LIFT}.")
 
 
 def is_repository(name: str) -> bool:

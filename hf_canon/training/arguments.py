@@ -22,6 +22,8 @@ class CanonicalizationArguments(TrainingArguments):
         contrastive_weight: of `ContrastiveUniqueness`; needs the orbit canonicalizer.
         task_weight: of `TaskLoss`; needs labels.
         train_predictor: train the predictor as well (end to end). It is frozen otherwise.
+        quadratic_lr_ratio: of the learning rate of what is of second order, in quadratic neurons and a quadratic lift,
+            to that of the rest (ReLinear, arXiv 2110.06081); nothing without any.
 
     Raises:
         ValueError: the prior is no such word and no numbers, or a number cannot be what it is meant for.
@@ -45,6 +47,9 @@ class CanonicalizationArguments(TrainingArguments):
     contrastive_weight: float = field(default=0.0, metadata={"help": "Weight of the contrastive uniqueness."})
     task_weight: float = field(default=0.0, metadata={"help": "Weight of the task loss; needs labels."})
     train_predictor: bool = field(default=False, metadata={"help": "Train the predictor too."})
+    quadratic_lr_ratio: float = field(
+        default=0.1, metadata={"help": "Learning rate of what is of second order, as a share of that of the rest."}
+    )
 
     learning_rate: float = field(default=2e-3, metadata={"help": "The initial learning rate for AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "The scheduler type to use."})
@@ -73,6 +78,11 @@ class CanonicalizationArguments(TrainingArguments):
             raise ValueError(
                 f"The scores of the predictor are divided by their temperature, which cannot be "
                 f"{self.prior_temperature}. Give prior_temperature=0.1, say."
+            )
+        if self.quadratic_lr_ratio < 0:
+            raise ValueError(
+                f"The learning rate of what is of second order cannot be {self.quadratic_lr_ratio} times that of the "
+                "rest. Give quadratic_lr_ratio=0.1, say, or 0 to leave all neurons linear."
             )
         # There is no memory to pin without an accelerator, and torch warns about the wish.
         self.dataloader_pin_memory = self.dataloader_pin_memory and torch.accelerator.is_available()

@@ -20,6 +20,7 @@ from ..objectives import ContrastiveUniqueness, Distillation, KnownPose, Objecti
 from ..objectives.base import random_pose
 from ..objectives.distillation import predictor_scores
 from ..provenance import describe_dataset
+from ..quadratic import slow_second_order
 from .arguments import CanonicalizationArguments
 from .data import NUMBER, Numbered, NumberedCollator, PictureCollator
 from .realignment import Realignment
@@ -165,6 +166,15 @@ class CanonicalizationTrainer(Trainer):
             None if prediction_loss_only else found["logits"],
             None if prediction_loss_only else found["element"],
         )
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Any:
+        """Trainer's own, in which what is of second order has its own learning rate."""
+        given = self.optimizer
+        optimizer = super().create_optimizer(model)
+        if given is None:
+            trained: Any = self.model if model is None else model
+            slow_second_order(optimizer, trained, self.args.quadratic_lr_ratio)
+        return optimizer
 
     def get_train_dataloader(self) -> Any:
         dataset, collator = self.train_dataset, self.data_collator

@@ -12,11 +12,30 @@ from torch import nn
 from hf_canon import check_equivariance, get_group
 from hf_canon.canonicalizers import CANONICALIZERS, Canonicalizer, build_canonicalizer
 from hf_canon.groups import Group, Pictures
+from hf_canon.quadratic import second_order_parameters, slow_second_order
 
 PLANAR = ["c1", "c2", "c3", "c4", "c5", "c8", "d1", "d2", "d3", "d4", "d8"]
 COLORS = ["channels", "negative", "hue4", "hue12", "d4*channels", "d4*negative", "c4*hue12"]
 SOUNDS = ["reverse", "polarity", "time_shift4", "reverse*polarity"]
+# Words behind the name of a canonicalizer, and the settings that they stand for.
+WORDS: dict[str, dict[str, str]] = {
+    "quadratic": {"neuron": "quadratic"},
+    "compact": {"neuron": "compact"},
+    "energies": {"head": "quadratic"},
+}
+QUADRATIC = [
+    *(
+        (f"{name} {word}", group)
+        for name in ("orbit", "equivariant", "shift")
+        for word in ("quadratic", "compact")
+        for group in ("c4", "c8", "d4")
+    ),
+    *(("orbit energies", group) for group in ("c1", "c4", "c8", "d4", "channels", "c4*hue12", "reverse")),
+    *(("orbit quadratic energies", group) for group in ("d4", "d4*negative", "time_shift4")),
+    *(("shift quadratic", group) for group in ("so2", "hue12", "pitch12")),
+]
 ROWS = [
+    *QUADRATIC,
     *((name, group) for name in ("orbit", "equivariant", "shift", "predictor") for group in PLANAR),
     *((name, group) for name in ("orbit", "predictor") for group in COLORS + SOUNDS),
     *(("shift", group) for group in ("so2", "hue4", "hue12", "hue", "pitch12", "speed7")),
@@ -70,7 +89,12 @@ def judge(group: Group) -> Judge:
 
 def build(name: str, group: str) -> Canonicalizer:
     torch.manual_seed(0)
-    canonicalizer = build_canonicalizer(name, get_group(group))
+    name, *words = name.split()
+    settings = {key: value for word in words for key, value in WORDS[word].items()}
+    canonicalizer = build_canonicalizer(name, get_group(group), **settings)
+    with torch.no_grad():  # quadratic neurons begin as linear ones
+        for parameter in second_order_parameters(canonicalizer):
+            parameter.normal_(0, 0.01)
     if name == "predictor":
         canonicalizer.attach(judge(canonicalizer.group))
     return canonicalizer.eval()
@@ -82,7 +106,7 @@ def far(group: Group, found: torch.Tensor, expected: torch.Tensor) -> torch.Tens
 
 
 def test_the_suite_covers_the_table() -> None:
-    assert {name for name, _ in ROWS} == set(CANONICALIZERS)
+    assert {name.partition(" ")[0] for name, _ in ROWS} == set(CANONICALIZERS)
 
 
 @pytest.mark.parametrize(("name", "group_name"), ROWS)
@@ -151,7 +175,7 @@ class TestCanonicalizer:
 
     def test_rebuilt_from_its_settings(self, name: str, group_name: str) -> None:
         canonicalizer = build(name, group_name)
-        again = build_canonicalizer(name, canonicalizer.group, **canonicalizer.settings).eval()
+        again = build_canonicalizer(canonicalizer.name, canonicalizer.group, **canonicalizer.settings).eval()
         again.load_state_dict(canonicalizer.state_dict())
         if name == "predictor":
             again.attach(canonicalizer._predictor[0])
@@ -200,6 +224,7 @@ def test_learns_the_pose(name: str, group_name: str) -> None:
     canonicalizer = build(name, group_name).train()
     group = canonicalizer.group
     optimizer = torch.optim.AdamW(canonicalizer.parameters(), 5e-3)
+    slow_second_order(optimizer, canonicalizer)
     x = inputs(group, 4)
     copies = x.repeat(8, 1, 1, 1) if x.ndim == 4 else x[:, :2000].repeat(4, 1)
     for _ in range(40):
@@ -215,20 +240,39 @@ def test_learns_the_pose(name: str, group_name: str) -> None:
     assert right.float().mean() > 0.7
 
 
-def test_cached_kernels_follow_the_weights() -> None:
-    canonicalizer = build("equivariant", "c8")
+@pytest.mark.parametrize(("name", "group_name"), QUADRATIC)
+def test_quadratic_neurons_start_as_linear_ones(name: str, group_name: str) -> None:
+    """With the weights of the canonicalizer whose place it takes, the logits are the same to the bit."""
+    canonicalizer, linear = (
+        build(name, group_name),
+        build(name.replace("quadratic", "").replace("compact", ""), group_name),
+    )
+    x = inputs(canonicalizer.group, 2)
+    with torch.no_grad():
+        assert sum(p.numel() for p in canonicalizer.parameters()) >= sum(p.numel() for p in linear.parameters())
+        canonicalizer.load_state_dict(linear.state_dict())
+        assert torch.equal(canonicalizer(x), linear(x))
+
+
+@pytest.mark.parametrize("name", ["equivariant", "equivariant quadratic"])
+def test_cached_kernels_follow_the_weights(name: str) -> None:
+    canonicalizer = build(name, "c8")
     x = inputs(canonicalizer.group, 2)
     with torch.no_grad():
         before = canonicalizer(x)
         canonicalizer.layers[0].weight.mul_(-1.5)  # in place, in evaluation mode
         after = canonicalizer(x)
         fresh = copy.deepcopy(canonicalizer)(x)
+        half = canonicalizer.bfloat16()(x)  # each kernel is made anew, in float32, and none taken for another
+        fresh_half = copy.deepcopy(canonicalizer)(x)
     assert not torch.equal(before, after)
     assert torch.equal(after, fresh)
+    assert torch.equal(half, fresh_half)
 
 
-def test_group_convolution_is_equivariant_layer_by_layer() -> None:
-    canonicalizer = build("equivariant", "d4")
+@pytest.mark.parametrize("name", ["equivariant", "equivariant quadratic", "equivariant compact"])
+def test_group_convolution_is_equivariant_layer_by_layer(name: str) -> None:
+    canonicalizer = build(name, "d4")
     group, lift = canonicalizer.group, canonicalizer.layers[0]
     x = pictures(1, 33)
     with torch.no_grad():
@@ -261,6 +305,11 @@ def test_shift_reads_angles_between_its_steps() -> None:
         ("predictor", "c4", {"score": "luck"}, "no score 'luck'. Known scores: confidence, energy, margin"),
         ("equivariant", "c4", {"resolution": 32}, "resolution of 32 .* equivariance is lost. Use 29"),
         ("shift", "c4", {"widht": 3}, "cannot be built from .*widht"),
+        ("shift", "c4", {"neuron": "cubic"}, "no neuron 'cubic'. Known ones: linear, quadratic, compact"),
+        ("equivariant", "c4", {"neuron": "cubic"}, "no neuron 'cubic'"),
+        ("orbit", "c4", {"neuron": "cubic"}, "no neuron 'cubic'"),
+        ("orbit", "c4", {"neuron": "quadratic", "network": nn.Flatten()}, "of the built-in network, and another one"),
+        ("orbit", "c4", {"head": "sine"}, "head 'cosine' or 'quadratic', and not 'sine'"),
     ],
 )
 def test_refusals(name: str, group: str, settings: dict[str, object], sentence: str) -> None:

@@ -1,0 +1,64 @@
+"""Which layers of a frozen checkpoint something is attached to."""
+
+import re
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+Layer = nn.Linear | nn.Conv1d | nn.Conv2d
+
+
+def target_layers(model: nn.Module, target_modules: Sequence[str] | str | None, added: set[str]) -> dict[str, Layer]:
+    """The layers of those names; every layer that can be lifted, if None.
+
+    Args:
+        model: is searched.
+        target_modules: ends of names (`["q_proj", "fc1"]`), or one regular expression that the whole name matches, as
+            in PEFT.
+        added: names of parameters that are not the checkpoint's own, whose layers are passed over.
+
+    Raises:
+        ValueError: there is no such layer, or one that cannot be lifted.
+    """
+    own = {
+        name: module
+        for name, module in model.named_modules()
+        if name and not any(f"{name}.{parameter}" in added for parameter, _ in module.named_parameters())
+    }
+    chosen = {name: module for name, module in own.items() if target_modules is None or matches(name, target_modules)}
+    if target_modules is not None:
+        for name, module in chosen.items():
+            if not is_layer(module):
+                raise ValueError(
+                    f"{name} is a {type(module).__name__}, and what is lifted is a Linear, Conv1d or Conv2d that is "
+                    f"called as one, and not in groups. Leave it out of target_modules={target_modules!r}."
+                )
+    layers = {name: module for name, module in chosen.items() if is_layer(module)}
+    if not layers:
+        known = sorted({name.rpartition(".")[2] for name, module in own.items() if is_layer(module)})
+        raise ValueError(
+            f"No layer of {type(model).__name__} matches target_modules={target_modules!r}. Those that can be lifted "
+            f"end in {', '.join(known[:12]) or 'nothing at all'}."
+        )
+    return layers
+
+
+def matches(name: str, target_modules: Sequence[str] | str) -> bool:
+    if isinstance(target_modules, str):
+        return re.fullmatch(target_modules, name) is not None
+    return any(name == end or name.endswith(f".{end}") for end in target_modules)
+
+
+def is_layer(module: nn.Module) -> TypeGuard[Layer]:
+    """Whether a module is a linear layer that a hook can be put on: one that is called, and computes as its kind does.
+
+    A low rank saves nothing in a convolution in groups, which has few inputs for each output as it is.
+    """
+    if isinstance(module, nn.Linear):
+        return not isinstance(module, NonDynamicallyQuantizableLinear)  # attention reads its weights without a call
+    for kind in (nn.Conv1d, nn.Conv2d):
+        if isinstance(module, kind):
+            return module.groups == 1 and type(module).forward is kind.forward
+    return False

@@ -1,0 +1,44 @@
+"""The second half of ReLinear (arXiv 2110.06081): what is of second order learns more slowly than the rest."""
+
+from torch import nn
+from torch.optim import Optimizer
+
+
+def second_order_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Those of quadratic neurons that linear ones do not have, and those of a quadratic lift."""
+    return [parameter for module in model.modules() for parameter in getattr(module, "second_order", list)()]
+
+
+def slow_second_order(optimizer: Optimizer, model: nn.Module, ratio: float = 0.1) -> None:
+    """Give what is of second order a learning rate of its own, as parameter groups beside those that there are.
+
+    Call it before a scheduler is made, which then scales all of them alike. `CanonicalizationTrainer` does so itself,
+    by `quadratic_lr_ratio`.
+
+    Args:
+        optimizer: of the model; changed in place.
+        model: its quadratic neurons are found.
+        ratio: of the learning rates. Published ones lie between 1e-4 and 2; stacks deeper than four layers without
+            norms need a small one.
+
+    Raises:
+        ValueError: the ratio is negative.
+
+    Example:
+        >>> import torch
+        >>> from hf_canon.quadratic import QuadraticLinear
+        >>> model = nn.Sequential(QuadraticLinear(4, 2), nn.Linear(2, 2))
+        >>> optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+        >>> slow_second_order(optimizer, model, ratio=0.1)
+        >>> [(group["lr"], len(group["params"])) for group in optimizer.param_groups]
+        [(0.01, 4), (0.001, 4)]
+    """
+    if ratio < 0:
+        raise ValueError(f"A learning rate cannot be {ratio} times another. Give ratio=0.1, say, or 0 to freeze it.")
+    slow = {id(parameter) for parameter in second_order_parameters(model)}
+    for group in list(optimizer.param_groups):
+        moved = [parameter for parameter in group["params"] if id(parameter) in slow]
+        if not moved:
+            continue
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) not in slow]
+        optimizer.add_param_group({**group, "params": moved, "lr": group["lr"] * ratio})
