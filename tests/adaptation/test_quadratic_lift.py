@@ -1,0 +1,506 @@
+"""The quadratic lift: nothing at the start, trained alone, saved small, removed without trace."""
+
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig
+from pictures import pictures
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from transformers import (
+    AutoModelForImageClassification,
+    EfficientNetConfig,
+    EfficientNetForImageClassification,
+    PreTrainedModel,
+    ResNetConfig,
+    ResNetForImageClassification,
+    Trainer,
+    TrainingArguments,
+    ViTConfig,
+    ViTForImageClassification,
+    WhisperConfig,
+    WhisperForAudioClassification,
+)
+
+from hf_canon import (
+    CanonicalizationArguments,
+    CanonicalizationTrainer,
+    CanonicalizedModel,
+    calibrate,
+    check_equivariance,
+)
+from hf_canon.adaptation import QuadraticLift, quadratic_lift
+
+VIT = ViTConfig(
+    hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8
+)
+MODELS: dict[str, Callable[[], PreTrainedModel]] = {
+    "vit": lambda: ViTForImageClassification(VIT),
+    "resnet": lambda: ResNetForImageClassification(
+        ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+    ),
+    "efficientnet": lambda: EfficientNetForImageClassification(
+        EfficientNetConfig(width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=128, image_size=32)
+    ),
+    "whisper": lambda: WhisperForAudioClassification(
+        WhisperConfig(
+            d_model=16,
+            encoder_layers=1,
+            encoder_attention_heads=2,
+            encoder_ffn_dim=16,
+            num_mel_bins=8,
+            max_source_positions=20,
+            classifier_proj_size=8,
+        )
+    ),
+}
+
+
+def make(name: str) -> tuple[PreTrainedModel, torch.Tensor]:
+    torch.manual_seed(0)
+    model = MODELS[name]().eval()
+    with torch.no_grad():  # tiny ones say nothing as they are made
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model, torch.randn(2, 8, 40) if name == "whisper" else pictures(2, 32)
+
+
+def logits(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model(x).logits
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A file's tensors lie where they lay in it, and some kernels round otherwise where memory is not aligned."""
+    return model._apply(torch.clone).eval()
+
+
+def shake(lift: QuadraticLift) -> None:
+    """Give every part weights of its own, as if it had been trained."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in lift.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+
+
+def trace(model: nn.Module) -> dict[str, Any]:
+    """All that a removal has to bring back."""
+    return {
+        "state": {name: value.clone() for name, value in model.state_dict().items()},
+        "modules": [(name, type(module), sorted(module.__dict__)) for name, module in model.named_modules()],
+        "hooks": [
+            {kind: len(value) for kind, value in vars(module).items() if "hooks" in kind} for module in model.modules()
+        ],
+        "trained": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
+    }
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one["state"].keys() == other["state"].keys()
+    assert all(torch.equal(value, other["state"][name]) for name, value in one["state"].items())
+    assert {**one, "state": None} == {**other, "state": None}
+
+
+@pytest.mark.parametrize("name", MODELS)
+class TestLift:
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+    def test_starts_as_the_checkpoint_to_the_bit(self, name: str, dtype: torch.dtype) -> None:
+        model, x = make(name)
+        model, x = model.to(dtype), x.to(dtype)
+        before = logits(model, x)
+        lift = quadratic_lift(model)
+        assert torch.equal(logits(model, x), before)
+        shake(lift)
+        assert not torch.equal(logits(model, x), before)
+        with lift.disabled():
+            assert torch.equal(logits(model, x), before)
+        assert not torch.equal(logits(model, x), before)
+
+    def test_starts_as_the_checkpoint_under_autocast(self, name: str) -> None:
+        model, x = make(name)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            before = logits(model, x)
+            quadratic_lift(model)
+            assert torch.equal(logits(model, x), before)
+
+    def test_removed_without_trace(self, name: str) -> None:
+        model, x = make(name)
+        next(model.parameters()).requires_grad_(False)  # what was frozen before stays frozen
+        before, answer = trace(model), logits(model, x)
+        lift = quadratic_lift(model, rank=2)
+        assert all(
+            parameter.requires_grad == name.startswith("quadratic_lift.")
+            for name, parameter in model.named_parameters()
+        )
+        shake(lift)
+        lift.remove()
+        assert_same(trace(model), before)
+        assert torch.equal(logits(model, x), answer)
+        quadratic_lift(model)  # and may come again
+
+    def test_trained_alone_by_any_trainer(self, name: str, tmp_path: Path) -> None:
+        """Running statistics included: ResNet and EfficientNet have some, and Trainer trains in training mode."""
+        model, x = make(name)
+        before, answer = trace(model), logits(model, x)
+        lift = quadratic_lift(model, rank=2)
+        start = {name: value.clone() for name, value in lift.state_dict().items()}
+        key = "input_features" if name == "whisper" else "pixel_values"
+        args = TrainingArguments(
+            str(tmp_path),
+            max_steps=3,
+            learning_rate=1e-2,
+            save_strategy="no",
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+        )
+        data = [{key: one, "labels": index % 2} for index, one in enumerate(x)]
+        Trainer(model=model, args=args, train_dataset=data).train()
+        moved = {name for name, value in lift.state_dict().items() if not torch.equal(value, start[name])}
+        assert moved >= {name for name in start if name.endswith("_up")}  # what they are multiplied with may be slower
+        assert not torch.equal(logits(model.eval(), x), answer)
+        lift.remove()
+        after = trace(model)
+        after["modules"] = before["modules"]  # Trainer leaves marks of its own on them
+        assert_same(after, before)
+        assert torch.equal(logits(model, x), answer)
+
+    def test_saved_small_and_loaded(self, name: str, tmp_path: Path) -> None:
+        model, x = make(name)
+        lift = quadratic_lift(model, rank=2)
+        shake(lift)
+        answer = logits(model, x)
+        (tmp_path / "lift").mkdir()
+        (tmp_path / "lift" / "notes.txt").write_text("mine")
+        lift.save_pretrained(tmp_path / "lift")
+        assert {path.name for path in (tmp_path / "lift").iterdir()} == {
+            "notes.txt",
+            "quadratic_lift.json",
+            "quadratic_lift.safetensors",
+        }
+        saved = load_file(tmp_path / "lift" / "quadratic_lift.safetensors")
+        assert sum(value.numel() for value in saved.values()) == lift.get_nb_trainable_parameters()[0]
+        plain, _ = make(name)
+        loaded = QuadraticLift.from_pretrained(plain, tmp_path / "lift")
+        assert torch.equal(logits(plain, x), answer)
+        assert loaded.layers == lift.layers and loaded.rank == 2 and QuadraticLift.of(plain) is loaded
+
+    def test_copies_and_pickles_are_their_own(self, name: str) -> None:
+        model, x = make(name)
+        plain = logits(model, x)
+        lift = quadratic_lift(model)
+        shake(lift)
+        answer = logits(model, x)
+        for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert torch.equal(logits(twin, x), answer)
+            QuadraticLift.of(twin).remove()
+            assert torch.equal(logits(twin, x), plain)
+        assert torch.equal(logits(model, x), answer)  # and this one keeps its own
+
+    def test_compiles_without_graph_breaks(self, name: str) -> None:
+        model, x = make(name)
+        shake(quadratic_lift(model))
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
+        assert torch.allclose(logits(compiled, x), logits(model, x), atol=1e-5)
+
+    def test_device(self, name: str, device: torch.device) -> None:
+        model, x = make(name)
+        shake(quadratic_lift(model.to(device)))
+        assert logits(model, x.to(device)).device.type == device.type
+
+
+@pytest.mark.parametrize("name", [name for name, build in MODELS.items() if build().supports_gradient_checkpointing])
+def test_gradient_checkpointing(name: str) -> None:
+    model, x = make(name)
+    lift = quadratic_lift(model)
+    shake(lift)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    gradients = []
+    for checkpointing in (False, True):
+        if checkpointing:
+            model.activation_checkpointing_enable()
+        model.train().zero_grad()
+        model(x, labels=torch.tensor([0, 1])).loss.backward()
+        gradients.append([parameter.grad.clone() for parameter in lift.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv1d", "conv2d"])
+def test_formula(kind: str) -> None:
+    """y (1 + G x) + S (x * x), with G and S made whole."""
+    layer, x = {
+        "linear": (nn.Linear(6, 5), torch.randn(3, 6)),
+        "conv1d": (nn.Conv1d(3, 5, 4, stride=2, padding=1), torch.randn(2, 3, 20)),
+        "conv2d": (nn.Conv2d(3, 5, 3, dilation=2, padding=2, padding_mode="reflect"), torch.randn(2, 3, 9, 8)),
+    }[kind]
+    model = nn.Sequential(layer).double()
+    x = x.double()
+    first = model(x)
+    lift = quadratic_lift(model, rank=3)
+    shake(lift.double())
+    (part,) = lift.parts.values()
+
+    def whole(down: torch.Tensor, up: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        one = copy.deepcopy(layer)
+        one._forward_hooks.clear()
+        with torch.no_grad():
+            one.weight.copy_((up @ down.flatten(1)).view_as(layer.weight))
+            one.bias.zero_()
+        return one(value)
+
+    expected = first * (1 + whole(part.gain_down, part.gain_up, x)) + whole(part.square_down, part.square_up, x * x)
+    assert torch.allclose(model(x), expected, atol=1e-12)
+
+
+def test_parameters_are_those_of_lora_with_twice_the_rank(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = []
+    targets = ["q_proj", "fc1"]
+    model, _ = make("vit")
+    total = sum(parameter.numel() for parameter in model.parameters())
+    lift = quadratic_lift(model, rank=2, target_modules=targets)
+    counts.append(lift.get_nb_trainable_parameters()[0])
+    lift.print_trainable_parameters()
+    printed = capsys.readouterr().out
+    assert printed == (
+        f"trainable params: {counts[0]:,} || all params: {total + counts[0]:,} || "
+        f"trainable%: {100 * counts[0] / (total + counts[0]):.4f}\n"
+    )
+    lora, _ = make("vit")
+    lora.add_adapter(LoraConfig(r=4, target_modules=targets))
+    counts.append(sum(parameter.numel() for name, parameter in lora.named_parameters() if "lora_" in name))
+    assert counts[0] == counts[1] == 2 * 4 * (32 + 32 + 32 + 32)
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (["fc1"], ["vit.layers.0.mlp.fc1", "vit.layers.1.mlp.fc1"]),
+        (r".*\.0\..*fc\d", ["vit.layers.0.mlp.fc1", "vit.layers.0.mlp.fc2"]),
+        (["classifier"], ["classifier"]),
+    ],
+)
+def test_target_modules(targets: Any, expected: list[str]) -> None:
+    model, _ = make("vit")
+    assert list(quadratic_lift(model, target_modules=targets).layers) == expected
+
+
+def test_every_layer_by_default() -> None:
+    model, _ = make("efficientnet")
+    expected = {
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+    }
+    assert set(quadratic_lift(model).layers) == expected
+    assert len(expected) > 5
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2)
+        self.depthwise = nn.Conv1d(8, 8, 3, groups=8)
+        self.linear = nn.Linear(8, 8)
+
+
+def test_layers_that_no_hook_reaches_are_left_out() -> None:
+    model = Attention()
+    assert isinstance(model.attention.out_proj, NonDynamicallyQuantizableLinear)
+    assert quadratic_lift(model).layers == ("linear",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"rank": 0}, "rank of 1 or more, and this is 0"),
+        ({"target_modules": ["nothing"]}, "No layer of Attention matches .*'nothing'.*end in linear"),
+        ({"target_modules": []}, "No layer of Attention matches"),
+        (
+            {"target_modules": ["out_proj"]},
+            "attention.out_proj is a NonDynamicallyQuantizableLinear, and what is lifted",
+        ),
+        ({"target_modules": ["depthwise"]}, "depthwise is a Conv1d, and what is lifted .* not in groups"),
+        ({"target_modules": "attention"}, "attention is a MultiheadAttention"),
+    ],
+)
+def test_refusals(changes: dict[str, Any], sentence: str) -> None:
+    model = Attention()
+    before = trace(model)
+    with pytest.raises(ValueError, match=sentence):
+        quadratic_lift(model, **changes)
+    assert_same(trace(model), before)
+
+
+def test_one_lift_at_a_time() -> None:
+    model, _ = make("vit")
+    quadratic_lift(model)
+    with pytest.raises(ValueError, match="carries a quadratic lift already"):
+        quadratic_lift(model)
+    plain, _ = make("vit")
+    with pytest.raises(ValueError, match="carries no quadratic lift"):
+        QuadraticLift.of(plain)
+
+
+def test_what_cannot_be_loaded_leaves_the_model_as_it_is(tmp_path: Path) -> None:
+    model, _ = make("vit")
+    quadratic_lift(model, rank=2).save_pretrained(tmp_path)
+    torch.manual_seed(5)
+    other = ViTForImageClassification(VIT)
+    before = trace(other)
+    with pytest.raises(ValueError, match="was trained on other weights"):
+        QuadraticLift.from_pretrained(other, tmp_path)
+    assert_same(trace(other), before)
+    plain, _ = make("vit")
+    with pytest.raises(OSError, match="no quadratic lift that can be read: there is no such folder"):
+        QuadraticLift.from_pretrained(plain, tmp_path / "nowhere")
+    settings = json.loads((tmp_path / "quadratic_lift.json").read_text())
+    for changed, sentence in (
+        ({**settings, "rank": 3}, "does not fit its quadratic_lift.json"),
+        (
+            {**settings, "layers": ["vit.layers.7"]},
+            "a layer 'vit.layers.7', and this ViTForImageClassification has none",
+        ),
+        ({**settings, "layers": ["vit.layers"]}, "vit.layers is a ModuleList"),
+        ({"rank": 3}, "is damaged"),
+    ):
+        (tmp_path / "quadratic_lift.json").write_text(json.dumps(changed))
+        before = trace(plain)
+        with pytest.raises(ValueError, match=sentence):
+            QuadraticLift.from_pretrained(plain, tmp_path)
+        assert_same(trace(plain), before)
+    (tmp_path / "quadratic_lift.json").write_text(json.dumps(settings))
+    (tmp_path / "quadratic_lift.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="damaged"):
+        QuadraticLift.from_pretrained(plain, tmp_path)
+    assert_same(trace(plain), before)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    make("resnet")[0].save_pretrained(tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+def load(checkpoint: Path) -> PreTrainedModel:
+    return AutoModelForImageClassification.from_pretrained(checkpoint)
+
+
+@pytest.mark.parametrize("lifted_first", [True, False])
+def test_behind_a_canonicalizer(checkpoint: Path, tmp_path: Path, lifted_first: bool) -> None:
+    """Lifted before it is wrapped, or after: exact, saved with the adapter, and loaded with it."""
+    x = pictures(2, 32)
+    predictor = load(checkpoint)
+    bare = logits(copied(predictor), x)
+    if lifted_first:
+        lift = quadratic_lift(predictor, rank=2)
+        model = CanonicalizedModel.wrap(predictor, group="d4")
+    else:
+        model = CanonicalizedModel.wrap(checkpoint, group="d4")
+        lift = quadratic_lift(model, rank=2)
+        assert all(parameter.requires_grad for parameter in model.canonicalizer.parameters())
+    shake(lift)
+    assert check_equivariance(model) == 0.0
+    tuned = logits(copied(model), x)
+    with torch.no_grad():
+        assert torch.equal(model(x, canonicalize=False).logits, logits(model.predictor, x))
+    model.save_pretrained(tmp_path / "adapter")
+    saved = load_file(tmp_path / "adapter" / "model.safetensors")
+    assert {name for name in saved if name.startswith("predictor.")} == {
+        f"predictor.quadratic_lift.{name}" for name in lift.state_dict()
+    }
+    assert "quadratic lift | rank 2" in (tmp_path / "adapter" / "README.md").read_text()
+    for loaded in (
+        CanonicalizedModel.from_pretrained(tmp_path / "adapter"),
+        AutoModelForImageClassification.from_pretrained(tmp_path / "adapter"),
+        CanonicalizedModel.from_pretrained(tmp_path / "adapter", predictor=load(checkpoint)),
+    ):
+        assert torch.equal(logits(copied(loaded), x), tuned)
+        QuadraticLift.of(loaded).remove()
+        with torch.no_grad():
+            assert torch.equal(loaded(x, canonicalize=False).logits, bare)
+        loaded.save_pretrained(tmp_path / "without")
+        assert CanonicalizedModel.from_pretrained(tmp_path / "without").config.predictor_lift is None
+    model.save_pretrained(tmp_path / "full", full=True)
+    (checkpoint / "model.safetensors").unlink()
+    assert torch.equal(logits(copied(CanonicalizedModel.from_pretrained(tmp_path / "full")), x), tuned)
+
+
+def test_an_adapter_moves_without_its_lift(checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = CanonicalizedModel.wrap(checkpoint, group="c4")
+    shake(quadratic_lift(model))
+    model.save_pretrained(tmp_path / "adapter")
+    moved = CanonicalizedModel.wrap(load(checkpoint), adapter=tmp_path / "adapter")
+    assert moved.config.predictor_lift is None
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(moved.canonicalizer.parameters(), model.canonicalizer.parameters(), strict=True)
+    )
+
+
+def test_trained_with_the_canonicalizer_s_trainer(checkpoint: Path, tmp_path: Path) -> None:
+    """By the task loss: it learns at its own rate; the checkpoint and its running statistics stay what they are."""
+    model = CanonicalizedModel.wrap(checkpoint, group="c4")
+    lift = quadratic_lift(model, rank=2)
+    base = {name: value.clone() for name, value in load(checkpoint).state_dict().items()}
+    args = CanonicalizationArguments(
+        str(tmp_path / "out"),
+        max_steps=3,
+        task_weight=1.0,
+        train_predictor=True,
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+    )
+    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(pictures(8, 32))]
+    trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=data)
+    trainer.train()
+    rates = {id(p): group["initial_lr"] for group in trainer.optimizer.param_groups for p in group["params"]}
+    assert {round(rates[id(parameter)], 9) for parameter in lift.parameters()} == {2e-4}
+    assert {rates[id(parameter)] for parameter in model.canonicalizer.parameters()} == {2e-3}
+    assert all(parameter.abs().sum() > 0 for parameter in lift.parameters())
+    state = model.predictor.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in base.items())
+    saved = CanonicalizedModel.from_pretrained(tmp_path / "out" / "checkpoint-3")
+    x = pictures(2, 32)
+    assert torch.equal(logits(copied(saved), x), logits(copied(model), x))
+
+
+def test_a_calibration_does_not_outlive_training_of_the_lift(checkpoint: Path, tmp_path: Path) -> None:
+    model = CanonicalizedModel.wrap(checkpoint, group="c4")
+    lift = quadratic_lift(model)
+    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(pictures(200, 32))]
+    calibrate(model, data)
+    model.save_pretrained(tmp_path / "calibrated")
+    assert CanonicalizedModel.from_pretrained(tmp_path / "calibrated").calibration is not None
+    shake(lift)
+    model.save_pretrained(tmp_path / "trained")
+    assert CanonicalizedModel.from_pretrained(tmp_path / "trained").calibration is None
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_together_with_lora(tmp_path: Path) -> None:
+    make("vit")[0].save_pretrained(tmp_path / "checkpoint")
+    predictor = load(tmp_path / "checkpoint")
+    predictor.add_adapter(LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+    lift = quadratic_lift(predictor)
+    assert {"vit.layers.0.attention.q_proj.base_layer", "vit.layers.0.mlp.fc1"} <= set(lift.layers)
+    assert not any("lora_" in name for name in lift.layers)
+    with torch.no_grad():
+        for name, parameter in predictor.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    shake(lift)
+    model = CanonicalizedModel.wrap(predictor, group="c4")
+    model.save_pretrained(tmp_path / "adapter")
+    x = pictures(2, 32)
+    loaded = CanonicalizedModel.from_pretrained(tmp_path / "adapter")
+    assert torch.equal(logits(copied(loaded), x), logits(copied(model), x))
