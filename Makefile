@@ -9,7 +9,7 @@ ASSETS := digits efficientnet photos
 TEST_ASSETS := $(ASSETS) saliency
 DEMO_ASSETS := $(ASSETS) words whisper
 # The scripts that print the figures of the README; `make bench FIGURES=scripts/figure_cost.py` runs one.
-FIGURES ?= $(sort $(wildcard scripts/figure_*.py))
+FIGURES ?= $(sort $(wildcard scripts/figure_*.py scripts/benchmark_*.py))
 
 export HF_HUB_OFFLINE := 1
 

@@ -16,8 +16,9 @@ def added_names(predictor: nn.Module) -> set[str]:
     return peft_names(predictor) | lifted
 
 
-def freeze_statistics(predictor: nn.Module) -> None:
-    """Keep running statistics as the checkpoint has them: they are the base's, and would not be saved."""
+def freeze_statistics(predictor: nn.Module, frozen: bool = True) -> None:
+    """Keep running statistics as the checkpoint has them: they are the base's, and would not be saved. Or let them run
+    again."""
     for module in predictor.modules():
         if isinstance(module, _BatchNorm):
-            module.eval()
+            module.train(not frozen)

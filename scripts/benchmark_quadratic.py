@@ -4,18 +4,21 @@
     python scripts/prepare_offline_assets.py --only digits small_digits
     python scripts/benchmark_quadratic.py --seeds 0 1 2 3 4 --plot docs/quadratic.png
 
-Learning rates, and their ratio for what is of second order, are chosen for each kind of network by the calibration
-split at one size, with seeds that are not counted. Every run is kept in build/figures/quadratic, and not repeated. The
-tasks are in quadratic_tasks.py; all of them take about two hours of one core.
+Learning rates, and their ratio for what is of second order, are chosen by the calibration split, with seeds that are
+not counted: at every size where that is cheap, and for canonicalizers and the lift at the middle one. Every run is
+kept in build/figures/quadratic, and not repeated. The tasks are in quadratic_tasks.py; all take about two hours
+of one core.
 """
 
 import argparse
 import json
+import math
 import os
 import statistics
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +39,39 @@ NAMES = {
 
 
 @dataclass(frozen=True)
+class Measured:
+    """One kind of network at one size, trained with several seeds."""
+
+    size: dict[str, Any]
+    settings: dict[str, Any]
+    rows: list[Row]
+
+    @property
+    def parameters(self) -> int:
+        return self.rows[0]["parameters"]
+
+    @property
+    def mean(self) -> float:
+        return statistics.mean(row["test"] for row in self.rows)
+
+    @property
+    def deviation(self) -> float:
+        return statistics.stdev(row["test"] for row in self.rows) if len(self.rows) > 1 else 0.0
+
+
+Found = dict[str, list[Measured]]
+"""By kind of network."""
+
+
+@dataclass(frozen=True)
 class Part:
     """One task: the kinds of network that are compared, their sizes, and the size at which settings are chosen."""
 
     task: str
     kinds: list[dict[str, Any]]
-    sizes: list[dict[str, Any]]
-    chosen_at: dict[str, Any]
+    sizes: list[dict[str, Any]] = field(default_factory=list)
+    chosen_at: dict[str, Any] | None = None
+    """None where every size has its own settings."""
     widths: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Sizes of those neurons, where a width means another number of parameters for each."""
 
@@ -72,9 +101,7 @@ PARTS = {
         f"spheres, {dimensions} dimensions": Part(
             "spheres",
             [{"dimensions": dimensions, "neuron": neuron} for neuron in NEURONS],
-            [],
-            {"width": 4},
-            {
+            widths={
                 "linear": widths(3, 6, 12, 24, 128, 512),
                 "quadratic": widths(1, 2, 4, 8),
                 "compact": widths(1, 3, 6, 12),
@@ -85,9 +112,7 @@ PARTS = {
     "small digits": Part(
         "small_digits",
         [{"neuron": neuron} for neuron in NEURONS],
-        [],
-        {"width": 16},
-        {
+        widths={
             "linear": widths(8, 16, 24, 48, 96),
             "quadratic": widths(3, 6, 8, 16, 32),
             "compact": widths(4, 8, 12, 24, 48),
@@ -102,7 +127,6 @@ PARTS = {
             {"start": "ReLinear", "ratio": 0.1},
         ],
         [{"layers": layers} for layers in (1, 2, 4, 6, 8, 10)],
-        {"layers": 4},
     ),
     "orbit": orientation("orbit", "c4", *NEURONS, "energies"),
     "shift": orientation("shift", "c8", *NEURONS),
@@ -142,33 +166,33 @@ def key(arguments: dict[str, Any]) -> str:
     return json.dumps(arguments, sort_keys=True)
 
 
-def results(name: str, seeds: list[int], folder: Path, jobs: int) -> dict[str, list[list[Row]]]:
-    """For each kind of network, and each of its sizes, a row for every seed."""
+def results(name: str, seeds: list[int], folder: Path, jobs: int) -> Found:
+    """For each kind of network, each of its sizes, with the settings that were chosen and a row for every seed."""
     part = PARTS[name]
+    places = [(kind, size) for kind in part.kinds for size in part.sizes_of(kind)]
     tried = [
-        {**kind, **part.chosen_at, **one, "seed": seed}
-        for kind in part.kinds
+        {**kind, **(part.chosen_at or size), **one, "seed": seed}
+        for kind, size in places
         for one in part.settings(kind)
         for seed in SELECTION_SEEDS
     ]
-    kept = run_all(name, tried, folder, jobs)
+    kept = run_all(name, list({key(one): one for one in tried}.values()), folder, jobs)
 
-    def score(kind: dict[str, Any], one: dict[str, Any]) -> float:
-        rows = [kept[key({**kind, **part.chosen_at, **one, "seed": seed})] for seed in SELECTION_SEEDS]
-        return statistics.mean(row["calibration"] for row in rows)
+    def chosen(kind: dict[str, Any], size: dict[str, Any]) -> dict[str, Any]:
+        def score(one: dict[str, Any]) -> float:
+            rows = [kept[key({**kind, **(part.chosen_at or size), **one, "seed": seed})] for seed in SELECTION_SEEDS]
+            return statistics.mean(row["calibration"] for row in rows)
 
-    best = [max(part.settings(kind), key=lambda one, kind=kind: score(kind, one)) for kind in part.kinds]
-    wanted = [
-        [[{**kind, **size, **one, "seed": seed} for seed in seeds] for size in part.sizes_of(kind)]
-        for kind, one in zip(part.kinds, best, strict=True)
-    ]
-    kept = run_all(name, [one for sizes in wanted for seeds_of in sizes for one in seeds_of], folder, jobs)
-    for kind, one in zip(part.kinds, best, strict=True):
-        print(f"  {title(kind):<28} {', '.join(f'{name} {value:g}' for name, value in one.items())}")
-    return {
-        title(kind): [[kept[key(one)] for one in of_seeds] for of_seeds in sizes]
-        for kind, sizes in zip(part.kinds, wanted, strict=True)
-    }
+        return max(part.settings(kind), key=score)
+
+    wanted = [(kind, size, chosen(kind, size)) for kind, size in places]
+    runs = [{**kind, **size, **one, "seed": seed} for kind, size, one in wanted for seed in seeds]
+    kept = run_all(name, runs, folder, jobs)
+    found: Found = {title(kind): [] for kind in part.kinds}
+    for kind, size, one in wanted:
+        rows = [kept[key({**kind, **size, **one, "seed": seed})] for seed in seeds]
+        found[title(kind)].append(Measured(size, one, rows))
+    return found
 
 
 def title(kind: dict[str, Any]) -> str:
@@ -182,41 +206,70 @@ def title(kind: dict[str, Any]) -> str:
     )
 
 
-def summary(rows: list[Row]) -> tuple[float, float]:
-    values = [row["test"] for row in rows]
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def print_table(name: str, found: dict[str, list[list[Row]]]) -> None:
+def print_table(name: str, found: Found) -> None:
     """Mean and deviation over the seeds, beside what the network costs, and what a linear one would need."""
-    part = PARTS[name]
-    against = found["linear"] if "linear" in found and part.task != "depth" else None
+    against = found.get("linear") if PARTS[name].task != "depth" else None
     print(f"\n{name}: test accuracy in %\n")
-    print("| network | size | parameters | multiply-adds | accuracy | worst seed | a linear one needs |")
-    print("|---|---|---|---|---|---|---|")
-    for (kind, sizes), described in zip(found.items(), part.kinds, strict=True):
-        for rows, size in zip(sizes, part.sizes_of(described), strict=True):
-            mean, deviation = summary(rows)
-            needs = "" if against is None or kind == "linear" else linear_needs(mean, rows[0]["parameters"], against)
-            what = ", ".join(f"{word} {value:,}" for word, value in size.items())
+    print(
+        "| network | size | parameters | multiply-adds | accuracy | worst seed | a linear one needs | rate (ratio) |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for kind, sizes in found.items():
+        for one in sizes:
+            needs = "" if against is None or kind == "linear" else linear_needs(one, against)
+            what = ", ".join(f"{word} {value:,}" for word, value in one.size.items())
+            ratio = f" ({one.settings['ratio']:g})" if "ratio" in one.settings else ""
             print(
-                f"| {kind} | {what} | {rows[0]['parameters']:,} | {rows[0]['macs']:,} | {mean:.1f} ± {deviation:.1f} "
-                f"| {min(row['test'] for row in rows):.1f} | {needs} |"
+                f"| {kind} | {what} | {one.parameters:,} | {one.rows[0]['macs']:,} | {one.mean:.1f} ± "
+                f"{one.deviation:.1f} | {min(row['test'] for row in one.rows):.1f} | {needs} "
+                f"| {one.settings['lr']:g}{ratio} |"
             )
 
 
-def linear_needs(mean: float, parameters: int, linear: list[list[Row]]) -> str:
+def linear_needs(one: Measured, linear: list[Measured]) -> str:
     """How many times the parameters the linear curve takes to that accuracy, straight between its sizes."""
-    curve = [(rows[0]["parameters"], summary(rows)[0]) for rows in linear]
-    if mean <= curve[0][1]:
-        return f"at most {curve[0][0] / parameters:.1f} x"
-    for (fewer, low), (more, high) in zip(curve, curve[1:], strict=False):
-        if low < mean <= high:
-            return f"{fewer * (more / fewer) ** ((mean - low) / (high - low)) / parameters:.1f} x"
-    return f"more than {max(size for size, _ in curve) / parameters:.1f} x"
+    if one.mean <= linear[0].mean:
+        return f"at most {linear[0].parameters / one.parameters:.1f} x"
+    for less, more in pairwise(linear):
+        if less.mean < one.mean <= more.mean:
+            share = (one.mean - less.mean) / (more.mean - less.mean)
+            return f"{less.parameters * (more.parameters / less.parameters) ** share / one.parameters:.1f} x"
+    return f"more than {linear[-1].parameters / one.parameters:.1f} x"
 
 
-def plot(found: dict[str, dict[str, list[list[Row]]]], path: Path) -> None:
+def print_comparison(found: dict[str, Found]) -> None:
+    """Wins and losses in one table: every quadratic network against a linear one of as many parameters."""
+    print("\nQuadratic against linear at equal parameters: test accuracy in %\n")
+    print("| task | network | parameters | multiply-adds | accuracy | linear | difference | a linear one needs |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, kinds in found.items():
+        linear = kinds.get("linear", [])
+        for kind, one in ((kind, one) for kind, sizes in kinds.items() if kind != "linear" for one in sizes):
+            expected = None if PARTS[name].task == "depth" else linear_at(one, linear)
+            if expected is not None:
+                size = f"{one.parameters:,} | {one.rows[0]['macs']:,}"
+                print(
+                    f"| {name} | {kind} | {size} | {one.mean:.1f} ± {one.deviation:.1f} | {expected[0]:.1f} "
+                    f"| {one.mean - expected[0]:+.1f}, {expected[1]} | {linear_needs(one, linear)} |"
+                )
+
+
+def linear_at(one: Measured, linear: list[Measured]) -> tuple[float, str] | None:
+    """The accuracy of a linear network of as many parameters, straight between two that were trained, and whether the
+    quadratic one beats it by two standard errors. None beyond those that were trained."""
+    for less, more in pairwise(linear):
+        if less.parameters <= one.parameters < more.parameters:
+            share = math.log(one.parameters / less.parameters) / math.log(more.parameters / less.parameters)
+            expected = less.mean + share * (more.mean - less.mean)
+            noise = max(less.deviation, more.deviation)
+            error = math.sqrt((one.deviation**2 + noise**2) / len(one.rows))
+            if abs(one.mean - expected) < 2 * error:
+                return expected, "level"
+            return expected, "**win**" if one.mean > expected else "loss"
+    return None
+
+
+def plot(found: dict[str, Found], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -239,24 +292,12 @@ def plot(found: dict[str, dict[str, list[list[Row]]]], path: Path) -> None:
             axis.set_axis_off()
             continue
         part = PARTS[name]
-        for index, ((kind, sizes), described) in enumerate(zip(found[name].items(), part.kinds, strict=True)):
+        for index, (kind, sizes) in enumerate(found[name].items()):
             what = {"depth": "layers", "lift": "shots"}.get(part.task)
-            places = (
-                [rows[0]["parameters"] for rows in sizes]
-                if what is None
-                else [size[what] for size in part.sizes_of(described)]
-            )
-            means, deviations = zip(*(summary(rows) for rows in sizes), strict=True)
-            axis.errorbar(
-                places,
-                means,
-                deviations,
-                color=f"C{index}",
-                marker="osD^v"[index],
-                markersize=4,
-                capsize=2,
-                label=kind,
-            )
+            places = [one.parameters if what is None else one.size[what] for one in sizes]
+            means, deviations = [one.mean for one in sizes], [one.deviation for one in sizes]
+            style: dict[str, Any] = {"color": f"C{index}", "marker": "osD^v"[index], "markersize": 4, "capsize": 2}
+            axis.errorbar(places, means, deviations, label=kind, **style)
         if part.task != "depth":
             axis.set_xscale("log")
         axis.set_xlabel(
@@ -287,10 +328,10 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for name in arguments.parts:
-        print(f"\n{name}, chosen by the calibration split:")
         found[name] = results(name, arguments.seeds, arguments.folder, arguments.jobs)
     for name, one in found.items():
         print_table(name, one)
+    print_comparison(found)
     plot(found, arguments.plot)
 
 

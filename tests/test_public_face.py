@@ -13,7 +13,10 @@ PACKAGES = [
     "hf_canon",
     *(
         f"hf_canon.{name}"
-        for name in ("groups", "canonicalizers", "objectives", "training", "evaluation", "prediction", "hub")
+        for name in (
+            *("groups", "quadratic", "canonicalizers", "adaptation", "objectives", "training"),
+            *("evaluation", "prediction", "hub"),
+        )
     ),
 ]
 

@@ -27,20 +27,20 @@ from transformers.utils import cached_file
 from ..added import LIFT, added_names, freeze_statistics
 from ..fingerprint import differ, fingerprint
 from ..loading import UNREADABLE, because
-from .targets import Layer, require_layer, target_layers
+from ..peft import unwrap_peft
+from ..quadratic.neuron import SecondOrder
+from .targets import Layer, layers_of_names, plain_name, target_layers
 
 CONFIG_FILE = f"{LIFT}.json"
 WEIGHTS_FILE = f"{LIFT}.safetensors"
 
 
-class LowRankQuadratic(nn.Module):
+class LowRankQuadratic(SecondOrder):
     """The quadratic part of one layer, to be called as its forward hook: the layer itself stays what it is."""
 
     def __init__(self, layer: Layer, rank: int):
         super().__init__()
         out_features, *inputs = layer.weight.shape
-        if isinstance(layer, nn.Linear):  # quantized weights have other shapes
-            out_features, inputs = layer.out_features, [layer.in_features]
         self.enabled = True
         for name in ("gain", "square"):
             down = nn.Parameter(torch.empty(rank, *inputs, device=layer.weight.device))
@@ -53,6 +53,11 @@ class LowRankQuadratic(nn.Module):
         """What the layer answers once its quadratic part is there, in the layer's own precision; float32 between."""
         if not self.enabled:
             return output
+        if getattr(layer, "_is_replica", False):  # its hook is still that of the layer it was copied from
+            raise RuntimeError(
+                "A quadratic lift cannot be copied to several devices by nn.DataParallel, which Trainer uses where it "
+                "sees many. Start one process for each with torchrun or accelerate launch, or show it one device."
+            )
         x = args[0] if args else kwargs["input"]
         precision = torch.promote_types(output.dtype, torch.float32)
         with torch.autocast(x.device.type, enabled=False):
@@ -62,7 +67,6 @@ class LowRankQuadratic(nn.Module):
             return (output.to(precision) * gain + squares).to(output.dtype)
 
     def second_order(self) -> Iterator[nn.Parameter]:
-        """All that it has: none of it is the linear layer's."""
         return self.parameters(recurse=False)
 
 
@@ -85,21 +89,20 @@ class QuadraticLift(nn.Module):
 
     Attributes:
         rank: of the weights of second order.
-        layers: the names of the layers that are lifted.
+        layers: the names of the layers that are lifted, in the checkpoint.
     """
 
     def __init__(self, model: nn.Module, layers: dict[str, Layer], rank: int):
         super().__init__()
         self.rank = rank
-        self.layers = tuple(layers)
-        # A name has dots, and a child's may not.
-        parts = {name.replace(".", "/"): LowRankQuadratic(layer, rank) for name, layer in layers.items()}
-        self.parts = nn.ModuleDict(parts)
+        self.layers = tuple(map(plain_name, layers))
+        # Numbered: by their layers' names PEFT and transformers would take them for layers.
+        self.parts = nn.ModuleList(LowRankQuadratic(layer, rank) for layer in layers.values())
         self._model = (model,)  # in a tuple: it is the parent, not a child
-        self._frozen = tuple(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+        self._trained_before = {plain_name(name): p.requires_grad for name, p in model.named_parameters()}
         self._handles: list[RemovableHandle] = [
             layer.register_forward_hook(part, with_kwargs=True)
-            for layer, part in zip(layers.values(), self.parts.values(), strict=True)
+            for layer, part in zip(layers.values(), self.parts, strict=True)
         ]
         self._handles.append(model.register_forward_pre_hook(keep_statistics))
         model.requires_grad_(False)
@@ -137,7 +140,7 @@ class QuadraticLift(nn.Module):
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """Within it the model answers as the checkpoint does, to the bit; in every thread."""
-        parts: Any = self.parts.values()
+        parts: Any = self.parts
         before = [part.enabled for part in parts]
         try:
             for part in parts:
@@ -148,17 +151,21 @@ class QuadraticLift(nn.Module):
                 part.enabled = enabled
 
     def remove(self) -> None:
-        """Leave the model as it was: its modules, hooks and state dict, and which of its parameters are trained."""
+        """Leave the model as it was: its modules, hooks and state dict, and which of its parameters are trained. Norms
+        whose statistics were kept follow the model's mode again."""
         model = self._model[0]
+        if getattr(model, LIFT, None) is not self:
+            return
         for handle in self._handles:
             handle.remove()
         delattr(model, LIFT)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name in self._frozen)
+            parameter.requires_grad_(self._trained_before.get(plain_name(name), parameter.requires_grad))
+        freeze_statistics(model, not model.training)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Save the lift alone, as `quadratic_lift.json` and `quadratic_lift.safetensors`. What else is in the folder
-        stays.
+        stays: it may be that of the checkpoint, whose own `from_pretrained` brings back no lift.
 
         Args:
             save_directory: made if it does not exist.
@@ -215,6 +222,7 @@ class QuadraticLift(nn.Module):
                 f"{settings.get('base_name_or_path')}, and means nothing on these. "
                 "Load that checkpoint, or train a lift of this one with quadratic_lift."
             )
+        require_at_hand(model)
         lift = add_lift(model, {"rank": rank, "layers": layers})
         wanted = {name: value.shape for name, value in lift.state_dict().items()}
         if wanted != {name: value.shape for name, value in state.items()}:
@@ -245,8 +253,9 @@ def quadratic_lift(
         The lift, to be saved (`save_pretrained`), switched off (`with lift.disabled():`) or taken off (`remove()`).
 
     Raises:
-        ValueError: the model carries a lift already, there is no such layer or one that cannot be lifted, or the rank
-            is not positive.
+        ValueError: the model carries a lift already or is offloaded, there is no such layer or one that cannot be
+            lifted, or the rank is not positive.
+        RuntimeError: in a forward pass, if the model was copied by `nn.DataParallel`.
 
     Example:
         >>> from transformers import ViTConfig, ViTForImageClassification
@@ -262,9 +271,9 @@ def quadratic_lift(
         True
     """
     model = predictor_of(model)
-    if rank < 1:
-        raise ValueError(f"A quadratic lift has a rank of 1 or more, and this is {rank}. Give rank=4, say.")
+    require_rank(rank)
     require_plain(model)
+    require_at_hand(model)
     return QuadraticLift(model, target_layers(model, target_modules, added_names(model)), rank)
 
 
@@ -275,35 +284,55 @@ def add_lift(model: nn.Module, settings: dict[str, Any]) -> QuadraticLift:
         ValueError: it carries a lift already, or has no such layers.
     """
     require_plain(model)
-    found = dict(model.named_modules())
-    missing = [name for name in settings["layers"] if name not in found]
-    if missing:
-        raise ValueError(
-            f"The quadratic lift belongs to a model with a layer {missing[0]!r}, and this {type(model).__name__} has "
-            "none. Load the checkpoint that it was trained on."
-        )
-    for name in settings["layers"]:
-        require_layer(name, found[name])
-    return QuadraticLift(model, {name: found[name] for name in settings["layers"]}, settings["rank"])
+    require_rank(settings["rank"])
+    return QuadraticLift(model, layers_of_names(model, settings["layers"]), settings["rank"])
 
 
 def lift_settings(model: nn.Module) -> dict[str, Any] | None:
-    """What `add_lift` needs to make the same parts again, in what JSON can hold; None without a lift."""
+    """What `add_lift` needs to make the same parts again, in what JSON can hold; None without a lift.
+
+    Raises:
+        ValueError: a part of the model carries a lift, and not the whole.
+    """
     lift = getattr(model, LIFT, None)
+    for name, module in model.named_modules():
+        if isinstance(module, QuadraticLift) and module is not lift:
+            raise ValueError(
+                f"Only a part of this {type(model).__name__}, {name.rpartition('.')[0]!r}, carries a quadratic lift, "
+                "which an adapter would not find again. Take it off, and lift the whole model: target_modules says "
+                "which layers."
+            )
     return {"rank": lift.rank, "layers": list(lift.layers)} if isinstance(lift, QuadraticLift) else None
 
 
 def predictor_of(model: Any) -> nn.Module:
-    """A `CanonicalizedModel`'s predictor; any other model as it is."""
-    return model.predictor if getattr(getattr(model, "config", None), "model_type", "") == "canonicalized" else model
+    """A `CanonicalizedModel`'s predictor, or the model inside a `PeftModel`; any other model as it is."""
+    wrapped = getattr(getattr(model, "config", None), "model_type", "") == "canonicalized"
+    return unwrap_peft(model.predictor if wrapped else model)
 
 
 def require_plain(model: nn.Module) -> None:
+    """Raise ValueError if a model carries a lift already."""
     if hasattr(model, LIFT):
         raise ValueError(
             f"This {type(model).__name__} carries a quadratic lift already. Take it off with "
             "QuadraticLift.of(model).remove(), or go on with that one."
         )
+
+
+def require_at_hand(model: nn.Module) -> None:
+    """Raise ValueError if weights of a model are elsewhere."""
+    if any(parameter.device.type == "meta" for parameter in model.parameters()):
+        raise ValueError(
+            f"Weights of this {type(model).__name__} are offloaded, and a lift of them could not be trained. Load it "
+            "without device_map, or with one that keeps every layer on a device."
+        )
+
+
+def require_rank(rank: Any) -> None:
+    """Raise ValueError if that is no rank."""
+    if not isinstance(rank, int) or rank < 1:
+        raise ValueError(f"A quadratic lift has a whole rank of 1 or more, and this is {rank!r}. Give rank=4, say.")
 
 
 def keep_statistics(model: nn.Module, args: Any) -> None:

@@ -25,7 +25,9 @@ def target_layers(model: nn.Module, target_modules: Sequence[str] | str | None, 
     own = {
         name: module
         for name, module in model.named_modules()
-        if name and not any(f"{name}.{parameter}" in added for parameter, _ in module.named_parameters())
+        if name
+        and "original_module" not in name.split(".")  # which PEFT keeps, and does not call
+        and not any(f"{name}.{parameter}" in added for parameter, _ in module.named_parameters())
     }
     chosen = {name: module for name, module in own.items() if target_modules is None or matches(name, target_modules)}
     if target_modules is not None:
@@ -41,9 +43,37 @@ def target_layers(model: nn.Module, target_modules: Sequence[str] | str | None, 
     return layers
 
 
+def layers_of_names(model: nn.Module, names: Sequence[str]) -> dict[str, Layer]:
+    """The layers of those plain names, wherever PEFT has moved them meanwhile.
+
+    Raises:
+        ValueError: there is no such layer, or it cannot be lifted.
+    """
+    found = {plain_name(name): module for name, module in model.named_modules()}
+    for name in names:
+        if name not in found:
+            raise ValueError(
+                f"The quadratic lift belongs to a model with a layer {name!r}, and this {type(model).__name__} has "
+                "none. Load the checkpoint that it was trained on."
+            )
+        require_layer(name, found[name])
+    return {name: found[name] for name in names}
+
+
+def plain_name(name: str) -> str:
+    """The name of a module in the checkpoint, before PEFT moved it aside."""
+    return name.replace(".base_layer", "")
+
+
 def matches(name: str, target_modules: Sequence[str] | str) -> bool:
     if isinstance(target_modules, str):
-        return re.fullmatch(target_modules, name) is not None
+        try:
+            return re.fullmatch(target_modules, name) is not None
+        except re.error as error:
+            raise ValueError(
+                f"target_modules={target_modules!r} is no regular expression ({error}). Give one that whole names "
+                r"match, such as r'.*\.fc1', or a list of their ends."
+            ) from error
     return any(name == end or name.endswith(f".{end}") for end in target_modules)
 
 
@@ -51,8 +81,8 @@ def require_layer(name: str, module: nn.Module) -> None:
     """Raise ValueError if that is no layer that can be lifted."""
     if not is_layer(module):
         raise ValueError(
-            f"{name} is a {type(module).__name__}, and what is lifted is a Linear, Conv1d or Conv2d that is called as "
-            "one, and not in groups. Leave it out of target_modules."
+            f"{name} is a {type(module).__name__}, and what can be lifted is a Linear, Conv1d or Conv2d of torch that "
+            "is called as one, computes as one, and is not in groups. Leave it out, or name others."
         )
 
 
@@ -61,9 +91,7 @@ def is_layer(module: nn.Module) -> TypeGuard[Layer]:
 
     A low rank saves nothing in a convolution in groups, which has few inputs for each output as it is.
     """
-    if isinstance(module, nn.Linear):
-        return not isinstance(module, NonDynamicallyQuantizableLinear)  # attention reads its weights without a call
-    for kind in (nn.Conv1d, nn.Conv2d):
-        if isinstance(module, kind):
-            return module.groups == 1 and type(module).forward is kind.forward
-    return False
+    if isinstance(module, NonDynamicallyQuantizableLinear):  # attention reads its weights without a call
+        return False
+    kind = next((kind for kind in (nn.Linear, nn.Conv1d, nn.Conv2d) if isinstance(module, kind)), None)
+    return kind is not None and type(module).forward is kind.forward and getattr(module, "groups", 1) == 1

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..groups import FinitePlanar, Group
 from ..quadratic import linear_of
@@ -116,7 +117,7 @@ class GroupConv2d(nn.Module):
         fan_in = in_channels * over * size * size
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, over, size, size) / math.sqrt(fan_in))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self._cache: dict[int, tuple[tuple[object, ...], Tensor]] = {}
+        self._cache = WeakTensorKeyDictionary()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(x, self.weight, self.bias)
@@ -128,7 +129,7 @@ class GroupConv2d(nn.Module):
         return y.unflatten(1, (-1, self.group.order))
 
     def train(self, mode: bool = True) -> "GroupConv2d":
-        self._cache = {}
+        self._cache = WeakTensorKeyDictionary()
         return super().train(mode)
 
     def kernels(self, weight: Tensor) -> Tensor:
@@ -139,17 +140,18 @@ class GroupConv2d(nn.Module):
         # Not a memory of the input but of the weights: their changes in place have another key, except those through
         # `.data`, after which `eval()` starts anew.
         key = (weight.data_ptr(), weight._version, weight.dtype, weight.device)
-        if id(weight) not in self._cache or self._cache[id(weight)][0] != key:
-            self._cache[id(weight)] = (key, self.move_kernels(weight))
-        return self._cache[id(weight)][1]
+        known, moved = self._cache.get(weight, (None, None))
+        if known != key:
+            moved = self.move_kernels(weight)
+            self._cache[weight] = (key, moved)
+        return moved
 
     def move_kernels(self, weight: Tensor) -> Tensor:
         group, (out_channels, in_channels, over, size, _) = self.group, weight.shape
         elements = group.elements.to(weight.device)
         if not group.is_exact:
-            weight = weight * inscribed_disc(size, weight.device).to(
-                weight.dtype
-            )  # corners have no counterpart after 45 degrees
+            # Corners have no counterpart after 45 degrees.
+            weight = weight * inscribed_disc(size, weight.device).to(weight.dtype)
         moved = group.act(weight.view(1, -1, size, size).expand(group.order, -1, -1, -1), elements)
         moved = moved.view(group.order, out_channels, in_channels, over, size, size)
         if not self.lifting:
@@ -158,7 +160,10 @@ class GroupConv2d(nn.Module):
         return moved.transpose(0, 1).reshape(out_channels * group.order, in_channels * over, size, size)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**super().__getstate__(), "_cache": {}}  # copies and pickles hold the weights alone
+        return {
+            **super().__getstate__(),
+            "_cache": WeakTensorKeyDictionary(),
+        }  # copies and pickles hold the weights alone
 
 
 class QuadraticGroupConv2d(QuadraticNeuron, GroupConv2d):

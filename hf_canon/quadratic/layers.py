@@ -12,6 +12,15 @@ class QuadraticLinear(QuadraticNeuron, nn.Linear):
     It starts as the linear layer to the bit, and loads the state dict of one. Prefer it where the answer is a norm, an
     energy or a product of inputs; elsewhere a linear layer three times as wide is the better use of the parameters.
 
+    transformers' `from_pretrained` fills what a checkpoint does not have by the model's `_init_weights`, which for a
+    checkpoint of linear layers has to zero what is of second order:
+
+        def _init_weights(self, module):
+            super()._init_weights(module)
+            if isinstance(module, QuadraticLinear):
+                for parameter in module.second_order():
+                    transformers.initialization.zeros_(parameter)  # leaves alone what was loaded
+
     Args:
         args: as those of `nn.Linear`.
         form: "product", or "compact" (m (2 n + 1) parameters, and no product of two projections).

@@ -3,17 +3,20 @@
 from torch import nn
 from torch.optim import Optimizer
 
+from .neuron import SecondOrder
+
 
 def second_order_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Those of quadratic neurons that linear ones do not have, and those of a quadratic lift."""
-    return [parameter for module in model.modules() for parameter in getattr(module, "second_order", list)()]
+    found = (module.second_order() for module in model.modules() if isinstance(module, SecondOrder))
+    return [parameter for of_module in found for parameter in of_module]
 
 
 def slow_second_order(optimizer: Optimizer, model: nn.Module, ratio: float = 0.1) -> None:
     """Give what is of second order a learning rate of its own, as parameter groups beside those that there are.
 
-    Call it before a scheduler is made, which then scales all of them alike. `CanonicalizationTrainer` does so itself,
-    by `quadratic_lr_ratio`.
+    Call it once, before a scheduler is made, which then scales all of them alike. `CanonicalizationTrainer` does so
+    itself, by `quadratic_lr_ratio`.
 
     Args:
         optimizer: of the model; changed in place.
@@ -22,7 +25,7 @@ def slow_second_order(optimizer: Optimizer, model: nn.Module, ratio: float = 0.1
             norms need a small one.
 
     Raises:
-        ValueError: the ratio is negative.
+        ValueError: the ratio is negative, or the optimizer has no learning rate.
 
     Example:
         >>> import torch
@@ -40,5 +43,11 @@ def slow_second_order(optimizer: Optimizer, model: nn.Module, ratio: float = 0.1
         moved = [parameter for parameter in group["params"] if id(parameter) in slow]
         if not moved:
             continue
+        if group["lr"] is None:
+            raise ValueError(
+                f"This {type(optimizer).__name__} chooses its learning rates itself, and none can be a share of "
+                "another. Give it lr=1e-3, say."
+            )
         group["params"] = [parameter for parameter in group["params"] if id(parameter) not in slow]
         optimizer.add_param_group({**group, "params": moved, "lr": group["lr"] * ratio})
+    optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]

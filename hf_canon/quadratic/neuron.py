@@ -4,8 +4,8 @@
     compact form:   y =  w.x + b                    + w_s.(x*x)
 
 x*x is taken value by value. All of w_g, b_g, w_s and b_s start at zero, where the neuron *is* the linear one: the
-ReLinear start (2110.06081). Published formulas start b_g at one; written as 1 + b_g, weight decay shrinks all that is
-of second order towards the linear neuron. The rest of ReLinear is that these parts learn more slowly, which
+ReLinear start (2110.06081). Published formulas start b_g at one; written as 1 + b_g, weight decay shrinks all that it
+is applied to towards the linear neuron. The rest of ReLinear is that these parts learn more slowly, which
 `slow_second_order` sees to.
 
 **Parameters** (2303.06316). A linear neuron over n inputs has n + 1, the product form 3 (n + 1), the compact form
@@ -25,7 +25,14 @@ Form = Literal["product", "compact"]
 SECOND_ORDER = ("gain_weight", "gain_bias", "square_weight", "square_bias")
 
 
-class QuadraticNeuron(nn.Module):
+class SecondOrder(nn.Module):
+    """A module with parameters that a linear layer does not have, which learn at a rate of their own."""
+
+    def second_order(self) -> Iterator[nn.Parameter]:
+        raise NotImplementedError
+
+
+class QuadraticNeuron(SecondOrder):
     """Makes a layer with `weight` and `bias` one of quadratic neurons; to be named before that layer as a base class.
 
     The linear part is computed as the layer alone would compute it, in any precision; the rest in float32 at least,
@@ -68,7 +75,6 @@ class QuadraticNeuron(nn.Module):
         return answer if torch.is_autocast_enabled(x.device.type) else answer.to(linear.dtype)
 
     def second_order(self) -> Iterator[nn.Parameter]:
-        """The parameters that a linear layer does not have."""
         for name in SECOND_ORDER:
             parameter = self._parameters.get(name)
             if parameter is not None:
@@ -86,7 +92,8 @@ class QuadraticNeuron(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """The weights of the linear layer that this one replaces are taken as they are, and leave it linear."""
         own = [name for name in SECOND_ORDER if self._parameters.get(name) is not None]
-        if not any(prefix + name in state_dict for name in own):
+        first = state_dict.get(prefix + "weight")
+        if first is not None and not any(prefix + name in state_dict for name in own):
             for name in own:
-                state_dict[prefix + name] = torch.zeros_like(getattr(self, name))
+                state_dict[prefix + name] = first.new_zeros(getattr(self, name).shape)
         super()._load_from_state_dict(state_dict, prefix, *args)

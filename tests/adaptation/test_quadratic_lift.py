@@ -247,7 +247,7 @@ def test_formula(kind: str) -> None:
     first = model(x)
     lift = quadratic_lift(model, rank=3)
     shake(lift.double())
-    (part,) = lift.parts.values()
+    (part,) = lift.parts
 
     def whole(down: torch.Tensor, up: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         one = copy.deepcopy(layer)
@@ -322,13 +322,15 @@ def test_layers_that_no_hook_reaches_are_left_out() -> None:
     ("changes", "sentence"),
     [
         ({"rank": 0}, "rank of 1 or more, and this is 0"),
+        ({"rank": 2.5}, "whole rank of 1 or more, and this is 2.5"),
+        ({"target_modules": "*.fc"}, "'[*].fc' is no regular expression"),
         ({"target_modules": ["nothing"]}, "No layer of Attention matches .*'nothing'.*end in linear"),
         ({"target_modules": []}, "No layer of Attention matches"),
         (
             {"target_modules": ["out_proj"]},
-            "attention.out_proj is a NonDynamicallyQuantizableLinear, and what is lifted",
+            "attention.out_proj is a NonDynamicallyQuantizableLinear, and what can be",
         ),
-        ({"target_modules": ["depthwise"]}, "depthwise is a Conv1d, and what is lifted .* not in groups"),
+        ({"target_modules": ["depthwise"]}, "depthwise is a Conv1d, and what can be lifted .* not in groups"),
         ({"target_modules": "attention"}, "attention is a MultiheadAttention"),
     ],
 )
@@ -370,6 +372,7 @@ def test_what_cannot_be_loaded_leaves_the_model_as_it_is(tmp_path: Path) -> None
             "a layer 'vit.layers.7', and this ViTForImageClassification has none",
         ),
         ({**settings, "layers": ["vit.layers"]}, "vit.layers is a ModuleList"),
+        ({**settings, "rank": "2"}, "whole rank of 1 or more, and this is '2'"),
         ({"rank": 3}, "is damaged"),
     ):
         (tmp_path / "quadratic_lift.json").write_text(json.dumps(changed))
@@ -492,7 +495,7 @@ def test_together_with_lora(tmp_path: Path) -> None:
     predictor = load(tmp_path / "checkpoint")
     predictor.add_adapter(LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
     lift = quadratic_lift(predictor)
-    assert {"vit.layers.0.attention.q_proj.base_layer", "vit.layers.0.mlp.fc1"} <= set(lift.layers)
+    assert {"vit.layers.0.attention.q_proj", "vit.layers.0.mlp.fc1"} <= set(lift.layers)
     assert not any("lora_" in name for name in lift.layers)
     with torch.no_grad():
         for name, parameter in predictor.named_parameters():

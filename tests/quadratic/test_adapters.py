@@ -64,6 +64,21 @@ def test_trained_saved_and_loaded(
     assert f"({count:,} of second order)" in (tmp_path / "adapter" / "README.md").read_text()
 
 
+@pytest.mark.parametrize("name", SETTINGS)
+def test_trained_in_half_precision(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    model = CanonicalizedModel.wrap(checkpoint, "c4", name, canonicalizer_settings=SETTINGS[name])
+    data = [{"pixel_values": one} for one in pictures(8, 32)]
+    args = arguments(tmp_path / "out", bf16=True, eval_strategy="steps", save_strategy="no")
+    trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=data, eval_dataset=data)
+    trainer.train()
+    assert all(
+        parameter.isfinite().all() and parameter.dtype == torch.float32
+        for parameter in model.canonicalizer.parameters()
+    )
+    losses = [one[key] for one in trainer.state.log_history for key in ("loss", "eval_loss") if key in one]
+    assert len(losses) == 8 and all(0 < loss < 20 for loss in losses)
+
+
 def test_a_resumed_training_goes_on_at_both_rates(checkpoint: Path, tmp_path: Path) -> None:
     """Interrupted after two steps and resumed, it has the weights of a training that was not."""
     states = []
