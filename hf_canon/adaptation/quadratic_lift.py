@@ -292,10 +292,16 @@ def lift_settings(model: nn.Module) -> dict[str, Any] | None:
     """What `add_lift` needs to make the same parts again, in what JSON can hold; None without a lift.
 
     Raises:
-        ValueError: a part of the model carries a lift, and not the whole.
+        ValueError: a part of the model carries a lift, and not the whole; or PEFT has replaced a layer that is lifted.
     """
     lift = getattr(model, LIFT, None)
     for name, module in model.named_modules():
+        hooked = any(isinstance(hook, LowRankQuadratic) for hook in module._forward_hooks.values())
+        if hooked and "original_module" in name.split("."):
+            raise ValueError(
+                f"PEFT has put its own copy in the place of {name.partition('.original_module')[0]!r}, which was "
+                "lifted before. Lift the model after PEFT has saved a module, or leave that layer out of target_modules."
+            )
         if isinstance(module, QuadraticLift) and module is not lift:
             raise ValueError(
                 f"Only a part of this {type(model).__name__}, {name.rpartition('.')[0]!r}, carries a quadratic lift, "

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from pictures import pictures
 from safetensors.torch import load_file
 from torch import nn
@@ -98,6 +98,7 @@ def trace(model: nn.Module) -> dict[str, Any]:
         "hooks": [
             {kind: len(value) for kind, value in vars(module).items() if "hooks" in kind} for module in model.modules()
         ],
+        "modes": {name: module.training for name, module in model.named_modules()},
         "trained": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
     }
 
@@ -442,6 +443,7 @@ def test_an_adapter_moves_without_its_lift(checkpoint: Path, tmp_path: Path, cap
     shake(quadratic_lift(model))
     model.save_pretrained(tmp_path / "adapter")
     moved = CanonicalizedModel.wrap(load(checkpoint), adapter=tmp_path / "adapter")
+    assert "also holds a quadratic lift for its own checkpoint, which is left out" in caplog.text
     assert moved.config.predictor_lift is None
     assert all(
         torch.equal(a, b)
@@ -489,21 +491,143 @@ def test_a_calibration_does_not_outlive_training_of_the_lift(checkpoint: Path, t
     assert CanonicalizedModel.from_pretrained(tmp_path / "trained").calibration is None
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-def test_together_with_lora(tmp_path: Path) -> None:
+PEFT_ASKS_FOR_AN_OLD_NAME = pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)
+
+
+@PEFT_ASKS_FOR_AN_OLD_NAME
+@pytest.mark.parametrize(
+    ("order", "saved_head"),
+    [("LoRA first", False), ("LoRA first", True), ("get_peft_model", True), ("LoRA last", False)],
+)
+def test_together_with_lora(tmp_path: Path, order: str, saved_head: bool) -> None:
+    """In any order: the lift is on the checkpoint's own layers, and both come back with the adapter."""
     make("vit")[0].save_pretrained(tmp_path / "checkpoint")
     predictor = load(tmp_path / "checkpoint")
-    predictor.add_adapter(LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
-    lift = quadratic_lift(predictor)
+    lora = LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["classifier"] if saved_head else None)
+    if order == "LoRA last":
+        lift = quadratic_lift(predictor)
+        predictor.add_adapter(lora)
+    else:
+        predictor = get_peft_model(predictor, lora) if order == "get_peft_model" else predictor
+        if order == "LoRA first":
+            predictor.add_adapter(lora)
+        lift = quadratic_lift(predictor)
     assert {"vit.layers.0.attention.q_proj", "vit.layers.0.mlp.fc1"} <= set(lift.layers)
-    assert not any("lora_" in name for name in lift.layers)
+    assert all("lora_" not in name and "original_module" not in name for name in lift.layers)
+    model = CanonicalizedModel.wrap(predictor, group="c4")
     with torch.no_grad():
-        for name, parameter in predictor.named_parameters():
+        for name, parameter in model.predictor.named_parameters():
             if "lora_B" in name:
                 parameter.normal_()
     shake(lift)
-    model = CanonicalizedModel.wrap(predictor, group="c4")
     model.save_pretrained(tmp_path / "adapter")
     x = pictures(2, 32)
+    answer = logits(copied(model), x)
     loaded = CanonicalizedModel.from_pretrained(tmp_path / "adapter")
-    assert torch.equal(logits(copied(loaded), x), logits(copied(model), x))
+    assert torch.equal(logits(copied(loaded), x), answer)
+    assert loaded.config.predictor_lift == model.config.predictor_lift
+    model.train_predictor()
+    assert all(parameter.requires_grad for parameter in lift.parameters())
+    lift.remove()
+    assert not torch.equal(logits(model, x), answer)
+    assert all(parameter.requires_grad for name, parameter in model.named_parameters() if "lora_" in name)
+    lift.remove()  # once is enough, and twice does no harm
+
+
+@PEFT_ASKS_FOR_AN_OLD_NAME
+def test_a_head_that_peft_copies_after_it_was_lifted(checkpoint: Path) -> None:
+    predictor = load(checkpoint)
+    quadratic_lift(predictor)
+    predictor.add_adapter(LoraConfig(r=2, target_modules=["convolution"], modules_to_save=["classifier"]))
+    with pytest.raises(ValueError, match="PEFT has put its own copy in the place of 'classifier.*Lift .* after"):
+        CanonicalizedModel.wrap(predictor, group="c4")
+
+
+@PEFT_ASKS_FOR_AN_OLD_NAME
+def test_saved_beside_lora_it_fits_the_plain_checkpoint(tmp_path: Path) -> None:
+    model, x = make("vit")
+    model.add_adapter(LoraConfig(r=2, target_modules=["q_proj"]))  # which does nothing yet
+    lift = quadratic_lift(model)
+    shake(lift)
+    lift.save_pretrained(tmp_path)
+    plain, _ = make("vit")
+    QuadraticLift.from_pretrained(plain, tmp_path)
+    assert torch.allclose(logits(plain, x), logits(model, x), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["vit", "resnet"])
+def test_a_plain_trainer_resumes_and_keeps_the_best(name: str, tmp_path: Path) -> None:
+    """transformers renames layers as it saves them; a lift comes back whole all the same."""
+    x = pictures(8, 32)
+    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(x)]
+    states = []
+    for resume in (None, str(tmp_path / "checkpoint-2")):
+        model, _ = make(name)
+        lift = quadratic_lift(model, rank=2)
+        if resume is not None:
+            shake(lift)
+        args = TrainingArguments(
+            str(tmp_path),
+            max_steps=2 if resume else 4,
+            learning_rate=1e-2,
+            save_steps=2,
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+        )
+        trainer = Trainer(model=model, args=args, train_dataset=data)
+        if resume is None:
+            trainer.train()
+            saved = load_file(tmp_path / "checkpoint-2" / "model.safetensors")
+            states.append({n: v for n, v in saved.items() if n.startswith("quadratic_lift.")})
+        else:
+            trainer._load_from_checkpoint(resume)
+            states.append({n: v for n, v in model.state_dict().items() if n.startswith("quadratic_lift.")})
+    assert states[0].keys() == states[1].keys() and len(states[0]) == 4 * len(lift.layers)
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_norms_follow_the_model_again() -> None:
+    model, x = make("resnet")
+    before = trace(model.train())
+    lift = quadratic_lift(model)
+    model(x)
+    lift.remove()
+    assert_same(trace(model), before)
+    assert all(module.training for module in model.modules())
+
+
+def test_a_lift_of_a_part_is_no_lift_of_the_whole(checkpoint: Path, tmp_path: Path) -> None:
+    predictor = load(checkpoint)
+    quadratic_lift(predictor.resnet)
+    with pytest.raises(ValueError, match="Only a part of this ResNetForImageClassification, 'resnet', carries"):
+        CanonicalizedModel.wrap(predictor, group="c4")
+
+
+def test_layers_that_compute_something_else_are_left_out() -> None:
+    class Router(nn.Linear):
+        def forward(self, x: torch.Tensor) -> Any:
+            return x, super().forward(x)
+
+    model = nn.Sequential(nn.Linear(3, 3), Router(3, 3))
+    with pytest.raises(ValueError, match="1 is a Router, and what can be lifted is a Linear"):
+        quadratic_lift(model, target_modules=["1"])
+    assert quadratic_lift(model).layers == ("0",)
+
+
+def test_offloaded_weights_are_refused() -> None:
+    with torch.device("meta"):
+        model = nn.Linear(3, 3)
+    with pytest.raises(ValueError, match="are offloaded, and a lift of them could not be trained"):
+        quadratic_lift(nn.Sequential(model))
+
+
+def test_copies_on_other_devices_are_refused() -> None:
+    layer = nn.Linear(3, 3)
+    quadratic_lift(nn.Sequential(layer))
+    replica = layer._replicate_for_data_parallel()
+    replica.weight, replica.bias = layer.weight.detach(), layer.bias.detach()
+    with pytest.raises(RuntimeError, match="nn.DataParallel.*torchrun"):
+        replica(torch.randn(1, 3))

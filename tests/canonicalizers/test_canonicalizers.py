@@ -240,7 +240,7 @@ def test_learns_the_pose(name: str, group_name: str) -> None:
     assert right.float().mean() > 0.7
 
 
-@pytest.mark.parametrize(("name", "group_name"), QUADRATIC)
+@pytest.mark.parametrize(("name", "group_name"), [row for row in QUADRATIC if row[0].split()[1] != "energies"])
 def test_quadratic_neurons_start_as_linear_ones(name: str, group_name: str) -> None:
     """With the weights of the canonicalizer whose place it takes, the logits are the same to the bit."""
     canonicalizer, linear = (
@@ -249,7 +249,7 @@ def test_quadratic_neurons_start_as_linear_ones(name: str, group_name: str) -> N
     )
     x = inputs(canonicalizer.group, 2)
     with torch.no_grad():
-        assert sum(p.numel() for p in canonicalizer.parameters()) >= sum(p.numel() for p in linear.parameters())
+        assert sum(p.numel() for p in canonicalizer.parameters()) > 1.5 * sum(p.numel() for p in linear.parameters())
         canonicalizer.load_state_dict(linear.state_dict())
         assert torch.equal(canonicalizer(x), linear(x))
 
@@ -268,6 +268,20 @@ def test_cached_kernels_follow_the_weights(name: str) -> None:
     assert not torch.equal(before, after)
     assert torch.equal(after, fresh)
     assert torch.equal(half, fresh_half)
+
+
+def test_cached_kernels_are_kept_for_the_weights_there_are() -> None:
+    """Weights that are replaced leave nothing behind, and new ones at their address are not taken for them."""
+    canonicalizer = build("equivariant quadratic", "c4")
+    x = inputs(canonicalizer.group, 1)
+    layer = canonicalizer.layers[0]
+    with torch.no_grad():
+        for seed in range(20):
+            torch.manual_seed(seed)
+            state = {name: torch.randn_like(value) for name, value in layer.state_dict().items()}
+            layer.load_state_dict(state, assign=True)
+            assert torch.equal(layer(x), copy.deepcopy(layer)(x))
+    assert len(layer._cache) == 3
 
 
 @pytest.mark.parametrize("name", ["equivariant", "equivariant quadratic", "equivariant compact"])

@@ -70,7 +70,10 @@ def test_trained_in_half_precision(checkpoint: Path, tmp_path: Path, name: str) 
     data = [{"pixel_values": one} for one in pictures(8, 32)]
     args = arguments(tmp_path / "out", bf16=True, eval_strategy="steps", save_strategy="no")
     trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=data, eval_dataset=data)
+    mixed = []
+    model.canonicalizer.register_forward_hook(lambda *_: mixed.append(torch.is_autocast_enabled("cpu")))
     trainer.train()
+    assert mixed and all(mixed)
     assert all(
         parameter.isfinite().all() and parameter.dtype == torch.float32
         for parameter in model.canonicalizer.parameters()

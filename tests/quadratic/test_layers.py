@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+from transformers import Adafactor, PreTrainedConfig, PreTrainedModel, initialization
 
 from hf_canon.quadratic import (
     QuadraticConv1d,
@@ -144,6 +146,23 @@ class TestLayer:
         layer.load_state_dict(linear.state_dict())
         assert torch.equal(layer(x), linear(x))
 
+    def test_what_is_not_loaded_is_not_forgotten(self, row: str, form: str) -> None:
+        """Neither by a head that is loaded alone, nor by the other shards of a checkpoint."""
+        layer, linear, x = build(row, form)
+        model = nn.Sequential(layer, nn.Linear(2, 2))
+        before = layer(x)
+        model.load_state_dict(nn.Sequential(nn.Identity(), nn.Linear(2, 2)).state_dict(), strict=False)
+        assert torch.equal(layer(x), before)
+
+    def test_linear_weights_that_are_assigned(self, row: str, form: str) -> None:
+        _, linear, x = build(row, form)
+        with torch.device("meta"):
+            layer, *_ = build(row, form, shaken=False)
+        linear, x = linear.bfloat16(), x.bfloat16()
+        layer.load_state_dict(linear.state_dict(), assign=True)
+        assert torch.equal(layer(x), linear(x))
+        assert {parameter.dtype for parameter in layer.parameters()} == {torch.bfloat16}
+
     def test_half_a_state_dict_is_no_linear_layer(self, row: str, form: str) -> None:
         layer, *_ = build(row, "product")
         state = layer.state_dict()
@@ -215,7 +234,50 @@ def test_second_order_learns_at_its_own_rate(optimizer_class: type[torch.optim.O
     assert sorted({round(rate, 6) for rate in scheduler.get_last_lr()}) == [0.01, 0.05]
 
 
+class Config(PreTrainedConfig):
+    model_type = "quadratic_test"
+
+
+class Linears(PreTrainedModel):
+    """A model of somebody's own, which they save with linear layers."""
+
+    config_class = Config
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.hidden = nn.Linear(64, 64)
+        self.post_init()
+
+
+class Quadratics(Linears):
+    """And load with quadratic ones, as the docstring of QuadraticLinear says."""
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.hidden = QuadraticLinear(64, 64)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, QuadraticLinear):
+            for parameter in module.second_order():
+                initialization.zeros_(parameter)
+
+
+def test_from_pretrained_of_transformers(tmp_path: Path) -> None:
+    linear, x = Linears(Config()), torch.randn(2, 64)
+    linear.save_pretrained(tmp_path / "linear")
+    loaded = Quadratics.from_pretrained(tmp_path / "linear")
+    assert torch.equal(loaded.hidden(x), linear.hidden(x))
+    nn.init.normal_(loaded.hidden.square_weight)
+    loaded.save_pretrained(tmp_path / "quadratic")
+    assert torch.equal(Quadratics.from_pretrained(tmp_path / "quadratic").hidden(x), loaded.hidden(x))
+
+
 def test_refusals() -> None:
+    with pytest.raises(ValueError, match="Adafactor chooses its learning rates itself"):
+        layer = QuadraticLinear(2, 2)
+        slow_second_order(Adafactor(layer.parameters()), layer)
     with pytest.raises(ValueError, match="'product' or 'compact', and this is 'cubic'"):
         QuadraticLinear(2, 2, form="cubic")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no neuron 'cubic'. Known ones: linear, quadratic, compact"):
