@@ -24,7 +24,7 @@ from typing import Any
 
 import quadratic_tasks
 import torch
-from quadratic_tasks import TARGETS, Row, grid
+from quadratic_tasks import RATES, TARGETS, Row, grid
 from tqdm import tqdm
 
 SELECTION_SEEDS = (100, 101)
@@ -82,7 +82,7 @@ class Part:
         if self.task == "lift":
             yield from ({"lr": lr} for lr in (LIFT_RATES if kind["method"] != "frozen" else (0.0,)))
         elif self.task == "depth":  # the ratio is what is looked at
-            yield from ({"lr": lr} for lr in (2e-3, 5e-3, 1e-2))
+            yield from ({"lr": lr} for lr in RATES)
         else:
             yield from ({"lr": lr, "ratio": ratio} for lr, ratio in grid(kind["neuron"]))
 

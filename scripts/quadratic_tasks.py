@@ -242,9 +242,12 @@ def size_of(network: nn.Module, x: Tensor) -> dict[str, int]:
     return {"parameters": parameters, "macs": counter.get_total_flops() // 2}
 
 
+RATES = (2e-3, 5e-3, 1e-2, 2e-2)
+
+
 def grid(neuron: str) -> Iterator[tuple[float, float]]:
     """Learning rates, and their ratios where there is something of second order, that the calibration split chooses
     from."""
-    for lr in (2e-3, 5e-3, 1e-2):
+    for lr in RATES:
         for ratio in (1.0,) if neuron == "linear" else (0.1, 1.0):
             yield lr, ratio

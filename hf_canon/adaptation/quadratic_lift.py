@@ -300,7 +300,7 @@ def lift_settings(model: nn.Module) -> dict[str, Any] | None:
         if hooked and "original_module" in name.split("."):
             raise ValueError(
                 f"PEFT has put its own copy in the place of {name.partition('.original_module')[0]!r}, which was "
-                "lifted before. Lift the model after PEFT has saved a module, or leave that layer out of target_modules."
+                "lifted before. Lift the model after add_adapter, or leave that layer out of target_modules."
             )
         if isinstance(module, QuadraticLift) and module is not lift:
             raise ValueError(
