@@ -5,7 +5,9 @@ Settings are chosen by the calibration split; the test split chooses nothing.
 """
 
 import copy
+import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch.nn.functional as F
 from digits import digits, jiggle, jiggled_pictures, processor
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import ViTForImageClassification, set_seed
+from transformers import AutoModelForImageClassification, ViTForImageClassification, set_seed
 
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
 from hf_canon.adaptation import quadratic_lift
@@ -191,6 +193,33 @@ def lift(task: str, shots: int, method: str, seed: int, lr: float) -> Row:
 
 
 STEPS = 200
+
+
+def lift_cost(rounds: int = 15) -> dict[str, dict[str, float]]:
+    """Processor time of a pass, in units of the bare checkpoint's: the median over rounds in which all take turns."""
+    from peft import LoraConfig
+
+    ratios = {}
+    for name, folder, x in (
+        ("digit ViT, batch 64", CHECKPOINT, torch.rand(64, 1, 28, 28)),
+        ("EfficientNet-lite0, batch 4", offline_data.checkpoint("efficientnet"), torch.rand(4, 3, 224, 224)),
+    ):
+        bare, with_lora, lifted = (AutoModelForImageClassification.from_pretrained(folder).eval() for _ in range(3))
+        layers = list(quadratic_lift(lifted, rank=2).layers)
+        with_lora.add_adapter(LoraConfig(r=4, target_modules=layers))
+        models = {"bare": bare, "LoRA, rank 4": with_lora, "quadratic lift, rank 2": lifted}
+        times: dict[str, list[float]] = {kind: [] for kind in models}
+        for _ in range(rounds):
+            for kind, model in models.items():
+                start = time.process_time()
+                with torch.inference_mode():
+                    model(x)
+                times[kind].append(time.process_time() - start)
+        ratios[name] = {
+            kind: statistics.median(taken / base for taken, base in zip(times[kind], times["bare"], strict=True))
+            for kind in models
+        }
+    return ratios
 
 
 def turned() -> dict[str, Data]:
