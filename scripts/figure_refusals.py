@@ -28,6 +28,7 @@ PRELUDE = """
 import sys
 import torch
 from hf_canon import CanonicalizedModel, Monitor, calibrate
+from hf_canon.adaptation import quadratic_lift
 from transformers import BertConfig, BertForSequenceClassification, DetrConfig, DetrForObjectDetection
 from transformers import PerceiverConfig
 from transformers import PerceiverForImageClassificationLearned, ResNetConfig, ResNetForImageClassification
@@ -103,6 +104,12 @@ CASES = {
     "an unknown decision rule": ('vit(pixel_values=torch.rand(1, 3, 32, 32), decision="vote")', None, ""),
     "boxes to be averaged": ('detector(pixel_values=torch.rand(1, 3, 32, 32), decision="orbit")', None, ""),
     "a monitor without a calibration": ("Monitor(vit)", None, ""),
+    "an unknown neuron": (
+        'CanonicalizedModel.wrap("me/vit", canonicalizer_settings={"neuron": "cubic"})',
+        None,
+        "",
+    ),
+    "a layer that cannot be lifted": ('quadratic_lift(vit, target_modules=["layernorm_before"])', None, ""),
     "unknown group": ('CanonicalizedModel.wrap("me/vit", group="e4")', None, ""),
     "no adapter": ('CanonicalizedModel.from_pretrained("me/vit")', None, ""),
     "missing base": ('CanonicalizedModel.from_pretrained("me/orphan")', None, ""),

@@ -217,10 +217,10 @@ class QuadraticLift(nn.Module):
                 f"The quadratic lift {where} is damaged ({error!r}). Save or download it again."
             ) from error
         if differ(fingerprint(model), base):
+            other = settings.get("base_name_or_path") or "another checkpoint"
             raise ValueError(
-                f"The quadratic lift {where} was trained on other weights, those of "
-                f"{settings.get('base_name_or_path')}, and means nothing on these. "
-                "Load that checkpoint, or train a lift of this one with quadratic_lift."
+                f"The quadratic lift {where} was trained on {other}, and means nothing on these weights. Load that one, "
+                "or train a lift of this one with quadratic_lift."
             )
         require_at_hand(model)
         lift = add_lift(model, {"rank": rank, "layers": layers})
