@@ -36,6 +36,7 @@ NAMES = {
     "compact": "quadratic, compact form",
     "energies": "linear, quadratic energies",
 }
+LIFT, LORA = "quadratic lift, rank 2", "LoRA, rank 4"
 
 
 @dataclass(frozen=True)
@@ -202,9 +203,7 @@ def title(kind: dict[str, Any]) -> str:
     if "start" in kind:
         ratio = f", ratio {kind['ratio']:g}" if kind["start"] == "ReLinear" else ""
         return kind["start"] + (" start" if kind["start"] != "linear" else "") + ratio
-    return {"head": "head only", "lift": "quadratic lift, rank 2", "LoRA": "LoRA, rank 4"}.get(
-        kind["method"], kind["method"]
-    )
+    return {"head": "head only", "lift": LIFT, "LoRA": LORA}.get(kind["method"], kind["method"])
 
 
 def print_table(name: str, found: Found) -> None:
@@ -239,34 +238,48 @@ def linear_needs(one: Measured, linear: list[Measured]) -> str:
 
 
 def print_comparison(found: dict[str, Found]) -> None:
-    """Wins and losses in one table: every quadratic network against a linear one of as many parameters."""
+    """Wins and losses in one table: every quadratic network against a linear one of as many parameters, and the lift
+    against LoRA of as many. A difference counts from two standard errors."""
     print("\nQuadratic against linear at equal parameters: test accuracy in %\n")
     print("| task | network | parameters | multiply-adds | accuracy | linear | difference | a linear one needs |")
     print("|---|---|---|---|---|---|---|---|")
+    for task, kind, one, (expected, error), needs in comparisons(found):
+        difference = one.mean - expected
+        verdict = "level" if abs(difference) < 2 * error else "**win**" if difference > 0 else "loss"
+        print(
+            f"| {task} | {kind} | {one.parameters:,} | {one.rows[0]['macs']:,} | {one.mean:.1f} ± {one.deviation:.1f} "
+            f"| {expected:.1f} | {difference:+.1f}, {verdict} | {needs} |"
+        )
+
+
+def comparisons(found: dict[str, Found]) -> Iterator[tuple[str, str, Measured, tuple[float, float], str]]:
+    """Task, network, what it reached, what a linear one does with the standard error of the difference, and how many
+    times its parameters a linear one needs."""
     for name, kinds in found.items():
-        linear = kinds.get("linear", [])
-        for kind, one in ((kind, one) for kind, sizes in kinds.items() if kind != "linear" for one in sizes):
-            expected = None if PARTS[name].task == "depth" else linear_at(one, linear)
-            if expected is not None:
-                size = f"{one.parameters:,} | {one.rows[0]['macs']:,}"
-                print(
-                    f"| {name} | {kind} | {size} | {one.mean:.1f} ± {one.deviation:.1f} | {expected[0]:.1f} "
-                    f"| {one.mean - expected[0]:+.1f}, {expected[1]} | {linear_needs(one, linear)} |"
-                )
+        if PARTS[name].task == "lift":
+            for lifted, lora in zip(kinds[LIFT], kinds[LORA], strict=True):  # from the same shots
+                pairs = zip(lifted.rows, lora.rows, strict=True)
+                error = standard_error([one["test"] - other["test"] for one, other in pairs])
+                yield f"{name}, {lifted.size['shots']} of each class", LIFT, lifted, (lora.mean, error), ""
+        elif PARTS[name].task != "depth":
+            for kind, one in ((kind, one) for kind, sizes in kinds.items() if kind != "linear" for one in sizes):
+                around = linear_around(one, kinds["linear"])
+                if around is not None:
+                    yield name, kind, one, around, linear_needs(one, kinds["linear"])
 
 
-def linear_at(one: Measured, linear: list[Measured]) -> tuple[float, str] | None:
-    """The accuracy of a linear network of as many parameters, straight between two that were trained, and whether the
-    quadratic one beats it by two standard errors. None beyond those that were trained."""
+def standard_error(values: list[float]) -> float:
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.inf
+
+
+def linear_around(one: Measured, linear: list[Measured]) -> tuple[float, float] | None:
+    """The accuracy of a linear network of as many parameters, straight between two that were trained, and the standard
+    error of the difference. None beyond those that were trained."""
     for less, more in pairwise(linear):
         if less.parameters <= one.parameters < more.parameters:
             share = math.log(one.parameters / less.parameters) / math.log(more.parameters / less.parameters)
-            expected = less.mean + share * (more.mean - less.mean)
-            noise = max(less.deviation, more.deviation)
-            error = math.sqrt((one.deviation**2 + noise**2) / len(one.rows))
-            if abs(one.mean - expected) < 2 * error:
-                return expected, "level"
-            return expected, "**win**" if one.mean > expected else "loss"
+            errors = [standard_error([row["test"] for row in measured.rows]) for measured in (one, less, more)]
+            return less.mean + share * (more.mean - less.mean), math.hypot(errors[0], max(errors[1:]))
     return None
 
 

@@ -219,8 +219,8 @@ class QuadraticLift(nn.Module):
         if differ(fingerprint(model), base):
             other = settings.get("base_name_or_path") or "another checkpoint"
             raise ValueError(
-                f"The quadratic lift {where} was trained on {other}, and means nothing on these weights. Load that one, "
-                "or train a lift of this one with quadratic_lift."
+                f"The quadratic lift {where} was trained on {other}, and means nothing on these weights. Load that "
+                "one, or train a lift of this one with quadratic_lift."
             )
         require_at_hand(model)
         lift = add_lift(model, {"rank": rank, "layers": layers})
