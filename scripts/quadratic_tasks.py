@@ -1,14 +1,12 @@
 """The tasks of benchmark_quadratic.py: each trains one network and says how large it is and how often it is right.
 
-Every function returns `parameters`, `macs` (multiply-adds for one input), `calibration` and `test` (accuracy in %).
-Settings are chosen by the calibration split; the test split chooses nothing.
+Each is a function that returns `parameters`, `macs` (multiply-adds for one input), `calibration` and `test` (accuracy
+in %). Settings are chosen by the calibration split; the test split chooses nothing.
 """
 
 import copy
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import torch.nn.functional as F
 from digits import digits, jiggle, jiggled_pictures, processor
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModelForImageClassification, ViTForImageClassification, set_seed
+from transformers import ViTForImageClassification, set_seed
 
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
 from hf_canon.adaptation import quadratic_lift
@@ -195,33 +193,6 @@ def lift(task: str, shots: int, method: str, seed: int, lr: float) -> Row:
 STEPS = 200
 
 
-def lift_cost(rounds: int = 15) -> dict[str, dict[str, float]]:
-    """Processor time of a pass, in units of the bare checkpoint's: the median over rounds in which all take turns."""
-    from peft import LoraConfig
-
-    ratios = {}
-    for name, folder, x in (
-        ("digit ViT, batch 64", CHECKPOINT, torch.rand(64, 1, 28, 28)),
-        ("EfficientNet-lite0, batch 4", offline_data.checkpoint("efficientnet"), torch.rand(4, 3, 224, 224)),
-    ):
-        bare, with_lora, lifted = (AutoModelForImageClassification.from_pretrained(folder).eval() for _ in range(3))
-        layers = list(quadratic_lift(lifted, rank=2).layers)
-        with_lora.add_adapter(LoraConfig(r=4, target_modules=layers))
-        models = {"bare": bare, "LoRA, rank 4": with_lora, "quadratic lift, rank 2": lifted}
-        times: dict[str, list[float]] = {kind: [] for kind in models}
-        for _ in range(rounds):
-            for kind, model in models.items():
-                start = time.process_time()
-                with torch.inference_mode():
-                    model(x)
-                times[kind].append(time.process_time() - start)
-        ratios[name] = {
-            kind: statistics.median(taken / base for taken, base in zip(times[kind], times["bare"], strict=True))
-            for kind in models
-        }
-    return ratios
-
-
 def turned() -> dict[str, Data]:
     """The digits that the checkpoint knows, without 6 and 9, all turned by 90 degrees."""
     data = {}
@@ -264,19 +235,9 @@ def accuracy(network: Callable[[Tensor], Tensor], data: Data) -> float:
 
 
 def size_of(network: nn.Module, x: Tensor) -> dict[str, int]:
-    """Its parameters, and the multiply-adds of its matrix products and convolutions for one input."""
+    """Its parameters, and the multiply-adds of its layers for one input (without the products of queries, keys and
+    values, which are the same for every method)."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         copy.deepcopy(network)(x)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"parameters": parameters, "macs": counter.get_total_flops() // 2}
-
-
-RATES = (2e-3, 5e-3, 1e-2, 2e-2)
-
-
-def grid(neuron: str) -> Iterator[tuple[float, float]]:
-    """Learning rates, and their ratios where there is something of second order, that the calibration split chooses
-    from."""
-    for lr in RATES:
-        for ratio in (1.0,) if neuron == "linear" else (0.1, 1.0):
-            yield lr, ratio

@@ -114,10 +114,15 @@ class GroupConv2d(nn.Module):
         self.padding = size // 2
         self.lifting = lifting
         over = 1 if lifting else group.order
-        fan_in = in_channels * over * size * size
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, over, size, size) / math.sqrt(fan_in))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, over, size, size))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
         self._cache = WeakTensorKeyDictionary()
+
+    def reset_parameters(self) -> None:
+        with torch.no_grad():
+            self.weight.copy_(torch.randn(self.weight.shape) / math.sqrt(self.weight[0].numel()))
+            self.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.project(x, self.weight, self.bias)
@@ -160,10 +165,8 @@ class GroupConv2d(nn.Module):
         return moved.transpose(0, 1).reshape(out_channels * group.order, in_channels * over, size, size)
 
     def __getstate__(self) -> dict[str, object]:
-        return {
-            **super().__getstate__(),
-            "_cache": WeakTensorKeyDictionary(),
-        }  # copies and pickles hold the weights alone
+        # Copies and pickles hold the weights alone.
+        return {**super().__getstate__(), "_cache": WeakTensorKeyDictionary()}
 
 
 class QuadraticGroupConv2d(QuadraticNeuron, GroupConv2d):

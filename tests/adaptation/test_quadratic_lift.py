@@ -213,8 +213,9 @@ class TestLift:
 
     def test_device(self, name: str, device: torch.device) -> None:
         model, x = make(name)
-        shake(quadratic_lift(model.to(device)))
-        assert logits(model, x.to(device)).device.type == device.type
+        shake(quadratic_lift(model))
+        here = logits(model, x)
+        assert torch.allclose(logits(model.to(device), x.to(device)).cpu(), here, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", [name for name, build in MODELS.items() if build().supports_gradient_checkpointing])
@@ -560,35 +561,30 @@ def test_saved_beside_lora_it_fits_the_plain_checkpoint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["vit", "resnet"])
-def test_a_plain_trainer_resumes_and_keeps_the_best(name: str, tmp_path: Path) -> None:
+def test_a_plain_trainer_resumes(name: str, tmp_path: Path) -> None:
     """transformers renames layers as it saves them; a lift comes back whole all the same."""
-    x = pictures(8, 32)
-    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(x)]
+    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(pictures(8, 32))]
     states = []
     for resume in (None, str(tmp_path / "checkpoint-2")):
         model, _ = make(name)
         lift = quadratic_lift(model, rank=2)
         if resume is not None:
-            shake(lift)
+            shake(lift)  # so that what it goes on with has to come from the checkpoint
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
         args = TrainingArguments(
             str(tmp_path),
-            max_steps=2 if resume else 4,
-            learning_rate=1e-2,
+            max_steps=4,
+            learning_rate=1e-3,
             save_steps=2,
             report_to="none",
             use_cpu=True,
             disable_tqdm=True,
         )
-        trainer = Trainer(model=model, args=args, train_dataset=data)
-        if resume is None:
-            trainer.train()
-            saved = load_file(tmp_path / "checkpoint-2" / "model.safetensors")
-            states.append({n: v for n, v in saved.items() if n.startswith("quadratic_lift.")})
-        else:
-            trainer._load_from_checkpoint(resume)
-            states.append({n: v for n, v in model.state_dict().items() if n.startswith("quadratic_lift.")})
-    assert states[0].keys() == states[1].keys() and len(states[0]) == 4 * len(lift.layers)
-    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+        Trainer(model=model, args=args, train_dataset=data).train(resume_from_checkpoint=resume)
+        states.append({key: value.clone() for key, value in lift.state_dict().items()})
+    assert all(torch.allclose(value, states[1][key], atol=1e-6) for key, value in states[0].items())
 
 
 def test_norms_follow_the_model_again() -> None:

@@ -270,6 +270,13 @@ def test_cached_kernels_follow_the_weights(name: str) -> None:
     assert torch.equal(half, fresh_half)
 
 
+def test_group_convolutions_begin_anew() -> None:
+    layer = build("equivariant quadratic", "c4").layers[0]
+    before = layer.weight.clone()
+    layer.reset_parameters()
+    assert not torch.equal(layer.weight, before) and not layer.gain_weight.any() and not layer.square_weight.any()
+
+
 def test_cached_kernels_are_kept_for_the_weights_there_are() -> None:
     """Weights that are replaced leave nothing behind, and new ones at their address are not taken for them."""
     canonicalizer = build("equivariant quadratic", "c4")

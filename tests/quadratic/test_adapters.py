@@ -86,8 +86,8 @@ def test_a_resumed_training_goes_on_at_both_rates(checkpoint: Path, tmp_path: Pa
     """Interrupted after two steps and resumed, it has the weights of a training that was not."""
     states = []
     data = [{"pixel_values": one} for one in pictures(8, 32)]
-    for resume in (None, str(tmp_path / "out" / "checkpoint-2")):
-        torch.manual_seed(0)
+    for seed, resume in enumerate((None, str(tmp_path / "out" / "checkpoint-2"))):
+        torch.manual_seed(seed)  # so that what it begins with has to come from the checkpoint
         model = CanonicalizedModel.wrap(checkpoint, "c4", "shift", canonicalizer_settings={"neuron": "quadratic"})
         args = arguments(tmp_path / "out", save_strategy="steps", save_steps=2)
         trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=data)
