@@ -31,7 +31,7 @@ from tqdm import tqdm
 SELECTION_SEEDS = (100, 101)
 RATES = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2)
 CANONICALIZER_RATES = (2e-3, 5e-3, 1e-2, 2e-2)
-LIFT_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+LIFT_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 NEURONS = ("linear", "quadratic", "compact")
 NAMES = {
     "linear": "linear",
