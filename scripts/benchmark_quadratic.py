@@ -305,6 +305,7 @@ def plot(found: dict[str, Found], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     panels = {
         "spheres, 40 dimensions": "Concentric spheres, 40 dimensions",
@@ -331,6 +332,7 @@ def plot(found: dict[str, Found], path: Path) -> None:
             axis.errorbar(places, means, deviations, label=kind, **style)
         if part.task != "depth":
             axis.set_xscale("log")
+            axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlabel(
             {"depth": "hidden layers", "lift": "labelled digits of each class"}.get(part.task, "parameters")
         )
@@ -338,7 +340,7 @@ def plot(found: dict[str, Found], path: Path) -> None:
             axis.set_xticks([1, 5, 20], ["1", "5", "20"])
             axis.minorticks_off()
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7, loc="lower left" if part.task == "depth" else "lower right")
+        axis.legend(fontsize=7, loc={"depth": "lower left", "lift": "center right"}.get(part.task, "lower right"))
     for axis in axes[:, 0]:
         axis.set_ylabel("test accuracy, %")
     path.parent.mkdir(parents=True, exist_ok=True)
