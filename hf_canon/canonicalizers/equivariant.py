@@ -165,8 +165,12 @@ class GroupConv2d(nn.Module):
         return moved.transpose(0, 1).reshape(out_channels * group.order, in_channels * over, size, size)
 
     def __getstate__(self) -> dict[str, object]:
-        # Copies and pickles hold the weights alone.
-        return {**super().__getstate__(), "_cache": WeakTensorKeyDictionary()}
+        """Of copies and pickles: the weights alone."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_cache"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        super().__setstate__(state)
+        self._cache = WeakTensorKeyDictionary()
 
 
 class QuadraticGroupConv2d(QuadraticNeuron, GroupConv2d):
