@@ -1,5 +1,7 @@
 """What was added to a predictor, PEFT's layers or a quadratic lift. No checkpoint has it, so an adapter saves it."""
 
+from collections.abc import Iterator
+
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -16,9 +18,12 @@ def added_names(predictor: nn.Module) -> set[str]:
     return peft_names(predictor) | lifted
 
 
-def freeze_statistics(predictor: nn.Module, frozen: bool = True) -> None:
-    """Keep running statistics as the checkpoint has them: they are the base's, and would not be saved. Or let them run
-    again."""
-    for module in predictor.modules():
-        if isinstance(module, _BatchNorm):
-            module.train(not frozen)
+def freeze_statistics(predictor: nn.Module) -> None:
+    """Keep running statistics as the checkpoint has them: they are the base's, and would not be saved."""
+    for _, norm in norms_with_statistics(predictor):
+        norm.eval()
+
+
+def norms_with_statistics(predictor: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The norms, with their names, that go by running statistics in evaluation, and change them in training."""
+    return ((name, module) for name, module in predictor.named_modules() if isinstance(module, _BatchNorm))

@@ -8,6 +8,7 @@ import math
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import offline_data
 import torch
@@ -114,18 +115,9 @@ def train_canonicalizer(checkpoint: Path, output: Path, seed: int = 0, epochs: i
     """Wraps the checkpoint and trains a canonicalizer for c8 on the training digits, all ten, without their labels."""
     set_seed(seed)
     model = CanonicalizedModel.wrap(checkpoint, group="c8", canonicalizer="shift", canonicalizer_settings=SETTINGS)
-    args = CanonicalizationArguments(
-        output_dir=str(output),
-        num_train_epochs=epochs,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        use_cpu=True,
-        seed=seed,
-    )
     trainer = CanonicalizationTrainer(
         model=model,
-        args=args,
+        args=arguments_of(output, seed, num_train_epochs=epochs),
         train_dataset=digits("train").remove_columns("label"),
         # Upright digits stay upright: only their size and place vary, and the trainer turns them.
         data_collator=jiggled_pictures,
@@ -135,6 +127,19 @@ def train_canonicalizer(checkpoint: Path, output: Path, seed: int = 0, epochs: i
     model.save_pretrained(output)
     processor().save_pretrained(output)
     return model.eval()
+
+
+def arguments_of(output: Path | str, seed: int, **more: Any) -> CanonicalizationArguments:
+    """Of a training on the CPU, of which nothing is kept but the model that it leaves."""
+    return CanonicalizationArguments(
+        output_dir=str(output),
+        save_strategy="no",
+        logging_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        seed=seed,
+        **more,
+    )
 
 
 def jiggled_pictures(examples: list[dict[str, Tensor]]) -> dict[str, Tensor]:

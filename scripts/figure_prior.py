@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from digits import digits, train_predictor
+from digits import arguments_of, digits, train_predictor
 from torch import Tensor
 from transformers import set_seed
 
-from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
+from hf_canon import CanonicalizationTrainer, CanonicalizedModel, get_group
 
 SCENARIOS = {"c4": ("c4", 1.0), "c4, half": ("c4", 0.5), "c8": ("c8", 1.0)}
 """A group, and the share of the training digits that one of its elements happened to."""
@@ -50,17 +50,8 @@ def trained(
     """A model whose canonicalizer has learned from the data, and what it believes of their poses if it was asked."""
     set_seed(seed)
     model = CanonicalizedModel.wrap(checkpoint, group=group, canonicalizer="shift")
-    args = CanonicalizationArguments(
-        output_dir=str(arguments.folder / "trainer"),
-        num_train_epochs=arguments.epochs,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        use_cpu=True,
-        disable_tqdm=True,
-        seed=seed,
-        **prior,
-    )
+    settings = {"num_train_epochs": arguments.epochs, "disable_tqdm": True, **prior}
+    args = arguments_of(arguments.folder / "trainer", seed, **settings)
     data = [{"pixel_values": one} for one in pixel_values]
     trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=data)
     trainer.train()

@@ -14,12 +14,12 @@ from typing import Any
 import offline_data
 import torch
 import torch.nn.functional as F
-from digits import digits, jiggle, jiggled_pictures, processor
+from digits import arguments_of, digits, jiggle, jiggled_pictures, processor
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import ViTForImageClassification, set_seed
 
-from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
+from hf_canon import CanonicalizationTrainer, CanonicalizedModel, get_group
 from hf_canon.adaptation import quadratic_lift
 from hf_canon.canonicalizers import Canonicalizer, build_canonicalizer
 from hf_canon.quadratic import linear_of, second_order_parameters, slow_second_order
@@ -88,28 +88,15 @@ def scanned(side: int) -> dict[str, Data]:
 def orientation(canonicalizer: str, group: str, neuron: str, target: int, seed: int, lr: float, ratio: float) -> Row:
     """The pose of the quickstart's digits without 6 and 9, by a canonicalizer that is trained as any other, without
     labels; the mean over the elements of the group. "energies" is a quadratic head on linear neurons."""
-    settings = sized(canonicalizer, group, neuron, target)
+    size = sized(canonicalizer, group, neuron, target)
     set_seed(seed)
-    model = CanonicalizedModel.wrap(
-        CHECKPOINT, group=group, canonicalizer=canonicalizer, canonicalizer_settings=settings
-    )
+    model = CanonicalizedModel.wrap(CHECKPOINT, group, canonicalizer, canonicalizer_settings=size)
     with tempfile.TemporaryDirectory() as folder:
-        args = CanonicalizationArguments(
-            output_dir=folder,
-            num_train_epochs=20,
-            learning_rate=lr,
-            quadratic_lr_ratio=ratio,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            use_cpu=True,
-            disable_tqdm=True,
-            seed=seed,
-        )
+        settings = {"num_train_epochs": 20, "learning_rate": lr, "quadratic_lr_ratio": ratio, "disable_tqdm": True}
         examples = [{"pixel_values": picture} for picture in upright("train")]
         CanonicalizationTrainer(
             model=model,
-            args=args,
+            args=arguments_of(folder, seed, **settings),
             train_dataset=examples,
             data_collator=jiggled_pictures,
             processing_class=processor(),

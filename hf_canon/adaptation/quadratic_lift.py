@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers.utils import cached_file
 
-from ..added import LIFT, added_names, freeze_statistics
+from ..added import LIFT, added_names, freeze_statistics, norms_with_statistics
 from ..fingerprint import differ, fingerprint
 from ..loading import UNREADABLE, because
 from ..peft import unwrap_peft
@@ -100,6 +100,8 @@ class QuadraticLift(nn.Module):
         self.parts = nn.ModuleList(LowRankQuadratic(layer, rank) for layer in layers.values())
         self._model = (model,)  # in a tuple: it is the parent, not a child
         self._trained_before = {plain_name(name): p.requires_grad for name, p in model.named_parameters()}
+        norms = norms_with_statistics(model)
+        self._frozen_norms = {name for name, norm in norms if model.training and not norm.training}
         self._handles: list[RemovableHandle] = [
             layer.register_forward_hook(part, with_kwargs=True)
             for layer, part in zip(layers.values(), self.parts, strict=True)
@@ -152,7 +154,7 @@ class QuadraticLift(nn.Module):
 
     def remove(self) -> None:
         """Leave the model as it was: its modules, hooks and state dict, and which of its parameters are trained. Norms
-        whose statistics were kept follow the model's mode again."""
+        follow the model's mode again, but for those that were frozen by themselves before."""
         model = self._model[0]
         if getattr(model, LIFT, None) is not self:
             return
@@ -161,7 +163,8 @@ class QuadraticLift(nn.Module):
         delattr(model, LIFT)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(self._trained_before.get(plain_name(name), parameter.requires_grad))
-        freeze_statistics(model, not model.training)
+        for name, norm in norms_with_statistics(model):
+            norm.train(model.training and name not in self._frozen_norms)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
         """Save the lift alone, as `quadratic_lift.json` and `quadratic_lift.safetensors`. What else is in the folder
@@ -171,12 +174,12 @@ class QuadraticLift(nn.Module):
             save_directory: made if it does not exist.
 
         Raises:
+            ValueError: PEFT has replaced a layer that is lifted.
             OSError: the folder cannot be written.
         """
         folder, model = Path(save_directory), self._model[0]
         settings = {
-            "rank": self.rank,
-            "layers": list(self.layers),
+            **(lift_settings(model) or {}),
             "base_name_or_path": getattr(getattr(model, "config", None), "_name_or_path", None),
             "base_fingerprint": fingerprint(model),
         }

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 from torch import nn
 
 from .layers import QuadraticConv1d, QuadraticConv2d, QuadraticLinear
 from .learning_rate import second_order_parameters, slow_second_order
 
-Neuron = Literal["linear", "quadratic", "compact"]
 LINEAR: dict[str, Callable[..., nn.Linear]] = {
     "linear": nn.Linear,
     "quadratic": QuadraticLinear,
