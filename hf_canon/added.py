@@ -1,4 +1,4 @@
-"""What was added to a predictor, PEFT's layers or a quadratic lift. No checkpoint has it, so an adapter saves it."""
+"""What was added to a predictor, PEFT's layers or an attachment. No checkpoint has it, so an adapter saves it."""
 
 from collections.abc import Iterator
 
@@ -7,15 +7,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .peft import peft_names
 
-LIFT = "quadratic_lift"
-"""The child of a predictor that holds its quadratic lift."""
+LIFT, COMODULATION = "quadratic_lift", "comodulation"
+"""The children of a predictor that hold what is attached to it."""
 
 
 def added_names(predictor: nn.Module) -> set[str]:
     """The names, in the predictor's state dict, of what was added to it."""
-    lift = getattr(predictor, LIFT, None)
-    lifted = set() if lift is None else {f"{LIFT}.{name}" for name in lift.state_dict()}
-    return peft_names(predictor) | lifted
+    attached = {kind: getattr(predictor, kind) for kind in (LIFT, COMODULATION) if hasattr(predictor, kind)}
+    names = {f"{kind}.{name}" for kind, attachment in attached.items() for name in attachment.state_dict()}
+    return peft_names(predictor) | names
 
 
 def freeze_statistics(predictor: nn.Module) -> None:

@@ -24,7 +24,8 @@ class CanonicalizedConfig(PreTrainedConfig):
             those that the canonicalizer was trained on; None where they are the same.
         includes_predictor: whether the saved weights hold the predictor too, so that no base is needed.
         predictor_peft: the PEFT adapters that the predictor carries, and which of them are active.
-        predictor_lift: the quadratic lift that the predictor carries: its rank, and the layers that it lifts.
+        predictor_attachments: by kind, the settings of what else is attached to the predictor: a quadratic lift, a
+            comodulation.
         task: what the predictor is for, as `pipeline` calls it.
         training: what the canonicalizer was trained on and how, as far as it is known.
         calibration: what `hf_canon.calibrate` found, as `Calibration` has it; None for an adapter that was not.
@@ -46,7 +47,7 @@ class CanonicalizedConfig(PreTrainedConfig):
     canonicalizer_input: dict[str, Any] | None = None
     includes_predictor: bool = False
     predictor_peft: dict[str, Any] | None = None
-    predictor_lift: dict[str, Any] | None = None
+    predictor_attachments: dict[str, Any] | None = None
     task: str | None = None
     training: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None

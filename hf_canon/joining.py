@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
-from .adaptation.quadratic_lift import lift_settings
+from .adaptation.attachment import attachment_settings
 from .canonicalizers import Canonicalizer, OrbitCanonicalizer, build_canonicalizer
 from .configuration_canonicalized import CanonicalizedConfig
 from .fingerprint import differ, fingerprint
@@ -166,7 +166,7 @@ def describe_pair(
         canonicalizer=canonicalizer,
         canonicalizer_settings=settings,
         predictor_peft=peft_settings(predictor),
-        predictor_lift=lift_settings(predictor),
+        predictor_attachments=attachment_settings(predictor),
         task=task,
         **more,
     )

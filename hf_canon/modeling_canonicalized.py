@@ -15,7 +15,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, logging
 
-from .adaptation.quadratic_lift import add_lift, lift_settings
+from .adaptation import ATTACHMENTS
+from .adaptation.attachment import attachment_settings, attachments_of
 from .added import added_names, freeze_statistics
 from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer, fitting
 from .canonicalizers.orbit import Backbone
@@ -212,8 +213,8 @@ class CanonicalizedModel(PreTrainedModel):
     ) -> "CanonicalizedModel":
         """A live predictor behind the canonicalizer of an adapter; and, if `added`, with what the adapter adds to its
         own, unless something was added to this one already."""
-        holds = {"PEFT weights": config.predictor_peft, "a quadratic lift": config.predictor_lift}
-        held = " and ".join(what for what, settings in holds.items() if settings is not None)
+        attached = [f"a {ATTACHMENTS[kind].noun}" for kind in config.predictor_attachments or {}]
+        held = " and ".join((["PEFT weights"] if config.predictor_peft is not None else []) + attached)
         added = added and bool(held) and not added_names(predictor)
         if added:
             add_again(predictor, config)
@@ -379,7 +380,8 @@ class CanonicalizedModel(PreTrainedModel):
         if not is_main_process:
             return
         self._forget_stale_calibration()
-        self.config.predictor_lift = lift_settings(self.predictor)  # which may have come or gone since it was wrapped
+        # Which may have come or gone since it was wrapped.
+        self.config.predictor_attachments = attachment_settings(self.predictor)
         from .hub import complete_folder, is_repository, require_ours, staged_folder
 
         require_ours(save_directory)
@@ -453,7 +455,7 @@ class CanonicalizedModel(PreTrainedModel):
         return own + sorted(f"predictor.{name}" for name in added_names(self.predictor))
 
     def train_predictor(self, trained: bool = True) -> None:
-        """Let gradients reach the predictor: what was added to it (PEFT, a quadratic lift), or else all of it. False
+        """Let gradients reach the predictor: what was added to it (PEFT, an attachment), or else all of it. False
         freezes it again.
 
         A predictor that was trained as a whole is saved with the canonicalizer from then on: no base has its weights.
@@ -462,6 +464,8 @@ class CanonicalizedModel(PreTrainedModel):
         self.config.includes_predictor = self.config.includes_predictor or (trained and not added)
         for name, parameter in self.predictor.named_parameters():
             parameter.requires_grad_(trained and (not added or name in added))
+        for attachment in attachments_of(self.predictor).values() if trained else ():
+            attachment.train_again()
 
     @property
     def calibration(self) -> Calibration | None:
@@ -767,8 +771,8 @@ def add_again(predictor: PreTrainedModel, config: CanonicalizedConfig) -> None:
     """Give a plain predictor what was added to it before it was saved, with weights yet to be loaded."""
     if config.predictor_peft is not None:
         add_peft(predictor, config.predictor_peft)
-    if config.predictor_lift is not None:
-        add_lift(predictor, config.predictor_lift)
+    for kind, settings in (config.predictor_attachments or {}).items():
+        ATTACHMENTS[kind].again(predictor, settings)
 
 
 def _given(**arguments: Any) -> dict[str, Any]:

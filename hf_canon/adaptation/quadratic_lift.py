@@ -8,40 +8,25 @@ checkpoint's answers stay its own to the bit until something is learned. A layer
 LoRA is linear and can be merged into the weights; this is not, and never is.
 """
 
-import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
-from transformers.utils import cached_file
 
-from ..added import LIFT, added_names, freeze_statistics, norms_with_statistics
-from ..fingerprint import differ, fingerprint
-from ..loading import UNREADABLE, because
-from ..peft import unwrap_peft
+from ..added import LIFT, added_names
 from ..quadratic.neuron import SecondOrder
+from .attachment import Attachment, Part, predictor_of
 from .targets import Layer, layers_of_names, plain_name, target_layers
 
-CONFIG_FILE = f"{LIFT}.json"
-WEIGHTS_FILE = f"{LIFT}.safetensors"
 
-
-class LowRankQuadratic(SecondOrder):
+class LowRankQuadratic(SecondOrder, Part):
     """The quadratic part of one layer, to be called as its forward hook: the layer itself stays what it is."""
 
     def __init__(self, layer: Layer, rank: int):
         super().__init__()
         out_features, *inputs = layer.weight.shape
-        self.enabled = True
         for name in ("gain", "square"):
             down = nn.Parameter(torch.empty(rank, *inputs, device=layer.weight.device))
             nn.init.kaiming_uniform_(down, a=5**0.5)  # as LoRA begins
@@ -81,158 +66,37 @@ def project(layer: Any, x: Tensor, down: Any, up: Any) -> Tensor:
     return F.conv2d(narrow, up[:, :, None, None])
 
 
-class QuadraticLift(nn.Module):
-    """What `quadratic_lift` has attached to a model: to be trained, looked at, switched off, saved, and taken off.
-
-    It is a child of the model, whose own modules and their names stay what they are. The quadratic parts are hooks on
-    the layers that are lifted.
+class QuadraticLift(Attachment):
+    """What `quadratic_lift` has attached to a model.
 
     Attributes:
         rank: of the weights of second order.
         layers: the names of the layers that are lifted, in the checkpoint.
     """
 
+    kind, noun, made_by = LIFT, "quadratic lift", "quadratic_lift(model)"
+
     def __init__(self, model: nn.Module, layers: dict[str, Layer], rank: int):
         super().__init__()
         self.rank = rank
         self.layers = tuple(map(plain_name, layers))
-        # Numbered: by their layers' names PEFT and transformers would take them for layers.
         self.parts = nn.ModuleList(LowRankQuadratic(layer, rank) for layer in layers.values())
-        self._model = (model,)  # in a tuple: it is the parent, not a child
-        self._trained_before = {plain_name(name): p.requires_grad for name, p in model.named_parameters()}
-        norms = norms_with_statistics(model)
-        self._frozen_norms = {name for name, norm in norms if model.training and not norm.training}
-        self._handles: list[RemovableHandle] = [
-            layer.register_forward_hook(part, with_kwargs=True)
-            for layer, part in zip(layers.values(), self.parts, strict=True)
-        ]
-        self._handles.append(model.register_forward_pre_hook(keep_statistics))
-        model.requires_grad_(False)
-        model.add_module(LIFT, self)
+        pairs = zip(layers.values(), self.parts, strict=True)
+        self._attach(model, [layer.register_forward_hook(part, with_kwargs=True) for layer, part in pairs])
 
-    def forward(self, x: Any) -> Any:
-        """Nothing: in a `Sequential` it is one of the modules that are called in turn."""
-        return x
+    def settings(self) -> dict[str, Any]:
+        return {"rank": self.rank, "layers": list(self.layers)}
 
     @classmethod
-    def of(cls, model: nn.Module) -> "QuadraticLift":
-        """The lift that a model carries; of a `CanonicalizedModel`, its predictor's.
+    def again(cls, model: nn.Module, settings: dict[str, Any]) -> "QuadraticLift":
+        rank, layers = settings["rank"], settings["layers"]
+        cls.require_none(model)
+        require_rank(rank)
+        return cls(model, layers_of_names(model, layers), rank)
 
-        Raises:
-            ValueError: it carries none.
-        """
-        model = predictor_of(model)
-        lift = getattr(model, LIFT, None)
-        if lift is None:
-            raise ValueError(
-                f"This {type(model).__name__} carries no quadratic lift. Call quadratic_lift(model) first."
-            )
-        return lift
-
-    def get_nb_trainable_parameters(self) -> tuple[int, int]:
-        """How many parameters of the model are trained, and how many it has, the lift's included."""
-        numbers = [(p.numel(), p.requires_grad) for p in self._model[0].parameters()]
-        return sum(number for number, trained in numbers if trained), sum(number for number, _ in numbers)
-
-    def print_trainable_parameters(self) -> None:
-        """Print how many parameters are trained, as PEFT does."""
-        trained, total = self.get_nb_trainable_parameters()
-        print(f"trainable params: {trained:,d} || all params: {total:,d} || trainable%: {100 * trained / total:.4f}")
-
-    @contextmanager
-    def disabled(self) -> Iterator[None]:
-        """Within it the model answers as the checkpoint does, to the bit; in every thread."""
-        parts: Any = self.parts
-        before = [part.enabled for part in parts]
-        try:
-            for part in parts:
-                part.enabled = False
-            yield
-        finally:
-            for part, enabled in zip(parts, before, strict=True):
-                part.enabled = enabled
-
-    def remove(self) -> None:
-        """Leave the model as it was: its modules, hooks and state dict, and which of its parameters are trained. Norms
-        follow the model's mode again, but for those that were frozen by themselves before."""
-        model = self._model[0]
-        if getattr(model, LIFT, None) is not self:
-            return
-        for handle in self._handles:
-            handle.remove()
-        delattr(model, LIFT)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(self._trained_before.get(plain_name(name), parameter.requires_grad))
-        for name, norm in norms_with_statistics(model):
-            norm.train(model.training and name not in self._frozen_norms)
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Save the lift alone, as `quadratic_lift.json` and `quadratic_lift.safetensors`. What else is in the folder
-        stays: it may be that of the checkpoint, whose own `from_pretrained` brings back no lift.
-
-        Args:
-            save_directory: made if it does not exist.
-
-        Raises:
-            ValueError: PEFT has replaced a layer that is lifted.
-            OSError: the folder cannot be written.
-        """
-        folder, model = Path(save_directory), self._model[0]
-        settings = {
-            **(lift_settings(model) or {}),
-            "base_name_or_path": getattr(getattr(model, "config", None), "_name_or_path", None),
-            "base_fingerprint": fingerprint(model),
-        }
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder, prefix=".saving-") as staging:  # a full disk leaves what was there
-            state = {name: value.contiguous() for name, value in self.state_dict().items()}
-            save_file(state, Path(staging) / WEIGHTS_FILE, metadata={"format": "pt"})
-            (Path(staging) / CONFIG_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-            for name in (CONFIG_FILE, WEIGHTS_FILE):
-                os.replace(Path(staging) / name, folder / name)
-
-    @classmethod
-    def from_pretrained(
-        cls, model: nn.Module, name_or_path: str | os.PathLike[str], **hub_kwargs: Any
-    ) -> "QuadraticLift":
-        """Attach a saved lift to the checkpoint that it was trained on.
-
-        Args:
-            model: a transformers model, or a `CanonicalizedModel`, whose predictor is lifted.
-            name_or_path: a folder, or the id of a repository.
-            hub_kwargs: `revision`, `token`, `cache_dir`, `local_files_only`, as in `from_pretrained` of transformers.
-
-        Raises:
-            ValueError: it was trained on other weights, or the model carries a lift already.
-            OSError: there is no lift.
-        """
-        model, where = predictor_of(model), os.fspath(name_or_path)
-        try:
-            config, weights = (str(cached_file(where, name, **hub_kwargs)) for name in (CONFIG_FILE, WEIGHTS_FILE))
-        except UNREADABLE as error:
-            raise OSError(f"{where!r} holds no quadratic lift that can be read: {because(error, where)}") from error
-        try:
-            settings = json.loads(Path(config).read_text(encoding="utf-8"))
-            rank, layers, base = settings["rank"], settings["layers"], settings["base_fingerprint"]
-            state = load_file(weights)
-        except (ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise ValueError(
-                f"The quadratic lift {where} is damaged ({error!r}). Save or download it again."
-            ) from error
-        if differ(fingerprint(model), base):
-            other = settings.get("base_name_or_path") or "another checkpoint"
-            raise ValueError(
-                f"The quadratic lift {where} was trained on {other}, and means nothing on these weights. Load that "
-                "one, or train a lift of this one with quadratic_lift."
-            )
-        require_at_hand(model)
-        lift = add_lift(model, {"rank": rank, "layers": layers})
-        wanted = {name: value.shape for name, value in lift.state_dict().items()}
-        if wanted != {name: value.shape for name, value in state.items()}:
-            lift.remove()
-            raise ValueError(f"{WEIGHTS_FILE} of {where} does not fit its {CONFIG_FILE}. Save or download both again.")
-        lift.load_state_dict(state)
-        return lift
+    @staticmethod
+    def describe(settings: dict[str, Any]) -> str:
+        return f"rank {settings['rank']} on {len(settings['layers'])} layers of the predictor"
 
 
 def quadratic_lift(
@@ -275,75 +139,12 @@ def quadratic_lift(
     """
     model = predictor_of(model)
     require_rank(rank)
-    require_plain(model)
-    require_at_hand(model)
+    QuadraticLift.require_none(model)
+    QuadraticLift.require_at_hand(model)
     return QuadraticLift(model, target_layers(model, target_modules, added_names(model)), rank)
-
-
-def add_lift(model: nn.Module, settings: dict[str, Any]) -> QuadraticLift:
-    """Give a plain model the lift that `lift_settings` described, with weights yet to be loaded.
-
-    Raises:
-        ValueError: it carries a lift already, or has no such layers.
-    """
-    require_plain(model)
-    require_rank(settings["rank"])
-    return QuadraticLift(model, layers_of_names(model, settings["layers"]), settings["rank"])
-
-
-def lift_settings(model: nn.Module) -> dict[str, Any] | None:
-    """What `add_lift` needs to make the same parts again, in what JSON can hold; None without a lift.
-
-    Raises:
-        ValueError: a part of the model carries a lift, and not the whole; or PEFT has replaced a layer that is lifted.
-    """
-    lift = getattr(model, LIFT, None)
-    for name, module in model.named_modules():
-        hooked = any(isinstance(hook, LowRankQuadratic) for hook in module._forward_hooks.values())
-        if hooked and "original_module" in name.split("."):
-            raise ValueError(
-                f"PEFT has put its own copy in the place of {name.partition('.original_module')[0]!r}, which was "
-                "lifted before. Lift the model after add_adapter, or leave that layer out of target_modules."
-            )
-        if isinstance(module, QuadraticLift) and module is not lift:
-            raise ValueError(
-                f"Only a part of this {type(model).__name__}, {name.rpartition('.')[0]!r}, carries a quadratic lift, "
-                "which an adapter would not find again. Take it off, and lift the whole model: target_modules says "
-                "which layers."
-            )
-    return {"rank": lift.rank, "layers": list(lift.layers)} if isinstance(lift, QuadraticLift) else None
-
-
-def predictor_of(model: Any) -> nn.Module:
-    """A `CanonicalizedModel`'s predictor, or the model inside a `PeftModel`; any other model as it is."""
-    wrapped = getattr(getattr(model, "config", None), "model_type", "") == "canonicalized"
-    return unwrap_peft(model.predictor if wrapped else model)
-
-
-def require_plain(model: nn.Module) -> None:
-    """Raise ValueError if a model carries a lift already."""
-    if hasattr(model, LIFT):
-        raise ValueError(
-            f"This {type(model).__name__} carries a quadratic lift already. Take it off with "
-            "QuadraticLift.of(model).remove(), or go on with that one."
-        )
-
-
-def require_at_hand(model: nn.Module) -> None:
-    """Raise ValueError if weights of a model are elsewhere."""
-    if any(parameter.device.type == "meta" for parameter in model.parameters()):
-        raise ValueError(
-            f"Weights of this {type(model).__name__} are offloaded, and a lift of them could not be trained. Load it "
-            "without device_map, or with one that keeps every layer on a device."
-        )
 
 
 def require_rank(rank: Any) -> None:
     """Raise ValueError if that is no rank."""
     if not isinstance(rank, int) or rank < 1:
         raise ValueError(f"A quadratic lift has a whole rank of 1 or more, and this is {rank!r}. Give rank=4, say.")
-
-
-def keep_statistics(model: nn.Module, args: Any) -> None:
-    """Before a forward pass: training must not move what would not be saved."""
-    freeze_statistics(model)

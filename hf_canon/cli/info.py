@@ -84,8 +84,7 @@ def describe_adapter(repository: str, config: "CanonicalizedConfig") -> dict[str
         rows |= {"parameters": f"{facts.parameters:,}{second}", "size on disk": f"{facts.size / 1e3:,.1f} kB"}
     if facts.peft:
         rows["PEFT"] = f"{', '.join(facts.peft)} on the predictor"
-    if facts.lift:
-        rows["quadratic lift"] = f"rank {facts.lift[0]} on {facts.lift[1]} layers of the predictor"
+    rows |= facts.attachments
     for name, value in (facts.training or {}).get("data", {}).items():
         rows[f"trained on, {name}"] = str(value)
     if config.calibration is not None:

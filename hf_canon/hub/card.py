@@ -5,7 +5,7 @@ What is not known is left out. A card ends with a mark by which it is known agai
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class AdapterFacts:
         second_order: how many of its numbers are of second order: what quadratic neurons and a quadratic lift have in
             addition to linear ones.
         peft: the kinds of PEFT adapter that the predictor carries.
-        lift: the rank of the quadratic lift that the predictor carries, and how many of its layers are lifted.
+        attachments: what else is attached to the predictor (a quadratic lift, a comodulation), each in a few words.
         classes: how many the checkpoint knows.
         training: what the canonicalizer was trained on and how: `data` and `arguments`.
         report: what `evaluate_robustness` found.
@@ -64,7 +64,7 @@ class AdapterFacts:
     sound: bool = False
     second_order: int = 0
     peft: tuple[str, ...] = ()
-    lift: tuple[int, int] | None = None
+    attachments: dict[str, str] = field(default_factory=dict)
     classes: int | None = None
     training: dict[str, Any] | None = None
     report: RobustnessReport | None = None

@@ -14,6 +14,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from ..adaptation import ATTACHMENTS
 from ..added import LIFT
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..groups import Pictures, get_group
@@ -220,9 +221,10 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         includes_predictor=config.includes_predictor,
         sound=not isinstance(group.kind, Pictures),
         peft=tuple(str(one["peft_type"]) for one in peft),
-        lift=None
-        if config.predictor_lift is None
-        else (config.predictor_lift["rank"], len(config.predictor_lift["layers"])),
+        attachments={
+            ATTACHMENTS[kind].noun: ATTACHMENTS[kind].describe(settings)
+            for kind, settings in (config.predictor_attachments or {}).items()
+        },
         classes=config.num_labels,
         training=config.training,
         report=report,

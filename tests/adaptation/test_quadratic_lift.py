@@ -433,7 +433,7 @@ def test_behind_a_canonicalizer(checkpoint: Path, tmp_path: Path, lifted_first: 
         with torch.no_grad():
             assert torch.equal(loaded(x, canonicalize=False).logits, bare)
         loaded.save_pretrained(tmp_path / "without")
-        assert CanonicalizedModel.from_pretrained(tmp_path / "without").config.predictor_lift is None
+        assert CanonicalizedModel.from_pretrained(tmp_path / "without").config.predictor_attachments is None
     model.save_pretrained(tmp_path / "full", full=True)
     (checkpoint / "model.safetensors").unlink()
     assert torch.equal(logits(copied(CanonicalizedModel.from_pretrained(tmp_path / "full")), x), tuned)
@@ -445,7 +445,7 @@ def test_an_adapter_moves_without_its_lift(checkpoint: Path, tmp_path: Path, cap
     model.save_pretrained(tmp_path / "adapter")
     moved = CanonicalizedModel.wrap(load(checkpoint), adapter=tmp_path / "adapter")
     assert "also holds a quadratic lift for its own checkpoint, which is left out" in caplog.text
-    assert moved.config.predictor_lift is None
+    assert moved.config.predictor_attachments is None
     assert all(
         torch.equal(a, b)
         for a, b in zip(moved.canonicalizer.parameters(), model.canonicalizer.parameters(), strict=True)
@@ -528,7 +528,7 @@ def test_together_with_lora(tmp_path: Path, order: str, saved_head: bool) -> Non
     answer = logits(copied(model), x)
     loaded = CanonicalizedModel.from_pretrained(tmp_path / "adapter")
     assert torch.equal(logits(copied(loaded), x), answer)
-    assert loaded.config.predictor_lift == model.config.predictor_lift
+    assert loaded.config.predictor_attachments == model.config.predictor_attachments
     model.train_predictor()
     assert all(parameter.requires_grad for parameter in lift.parameters())
     lift.remove()
@@ -543,7 +543,7 @@ def test_a_head_that_peft_copies_after_it_was_lifted(checkpoint: Path) -> None:
     quadratic_lift(predictor)
     predictor.add_adapter(LoraConfig(r=2, target_modules=["convolution"], modules_to_save=["classifier"]))
     with pytest.raises(
-        ValueError, match="PEFT has put its own copy in the place of .classifier.*Lift .* after add_adapter"
+        ValueError, match="PEFT has put its own copy in the place of .classifier.*Attach .* after add_adapter"
     ):
         CanonicalizedModel.wrap(predictor, group="c4")
 
@@ -623,7 +623,7 @@ def test_layers_that_compute_something_else_are_left_out() -> None:
 def test_offloaded_weights_are_refused() -> None:
     with torch.device("meta"):
         model = nn.Linear(3, 3)
-    with pytest.raises(ValueError, match="are offloaded, and a lift of them could not be trained"):
+    with pytest.raises(ValueError, match="are offloaded, and a quadratic lift of it could not be trained"):
         quadratic_lift(nn.Sequential(model))
 
 
