@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .groups.kinds import Kind, Pictures, Spectrograms, Waveforms
 
@@ -111,6 +112,31 @@ def mel_bins(config: Any) -> int | None:
             if isinstance(bins, int):
                 return bins
     return None
+
+
+def expected_size(config: Any) -> tuple[int, ...]:
+    """What a predictor was made for, as far as it says: height and width of pictures, frames of a spectrogram."""
+    if hasattr(config, "max_source_positions"):
+        return (2 * config.max_source_positions,)  # Whisper, which hears two frames at a time
+    if getattr(config, "model_type", None) == "audio-spectrogram-transformer":
+        return (config.max_length,)
+    if hasattr(config, "conv_kernel"):
+        return ()
+    size = getattr(config, "image_size", None) or 64
+    return tuple(size) if isinstance(size, list | tuple) else (size, size)
+
+
+def example_input(predictor: Any) -> dict[str, Tensor]:
+    """One random input of the size that a predictor was made for, as it takes it; a second of a waveform."""
+    config, name = predictor.config, input_name(predictor)
+    size, bins = expected_size(config), mel_bins(config)
+    if name == "pixel_values":
+        shape: tuple[int, ...] = (input_channels(config), *size)
+    elif bins is None:
+        shape = (16_000,)
+    else:
+        shape = (bins, *size) if config.model_type == "whisper" else (*(size or (100,)), bins)
+    return {name: torch.rand(1, *shape).to(predictor.device, predictor.dtype)}
 
 
 NEPER = math.log(10) / 10

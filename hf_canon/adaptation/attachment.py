@@ -27,6 +27,16 @@ class Part(nn.Module):
 
     enabled = True
 
+    @staticmethod
+    def require_original(layer: nn.Module) -> None:
+        """Raise RuntimeError in a copy of a model on another device, whose hooks are those of the original."""
+        if getattr(layer, "_is_replica", False):
+            raise RuntimeError(
+                "What is attached to a model cannot be copied to several devices by nn.DataParallel, which Trainer "
+                "uses where it sees many. Start one process for each with torchrun or accelerate launch, or show it "
+                "one device."
+            )
+
 
 class Attachment(nn.Module):
     """Something small that is attached to a model: trained, looked at, switched off, saved, and taken off.
@@ -49,7 +59,8 @@ class Attachment(nn.Module):
         self._trained_before = {plain_name(name): p.requires_grad for name, p in model.named_parameters()}
         norms = norms_with_statistics(model)
         self._frozen_norms = {name for name, norm in norms if model.training and not norm.training}
-        self._handles = [*handles, model.register_forward_pre_hook(keep_statistics)]
+        # First of all: other hooks may run the model themselves.
+        self._handles = [*handles, model.register_forward_pre_hook(keep_statistics, prepend=True)]
         model.requires_grad_(False)
         model.add_module(self.kind, self)
 

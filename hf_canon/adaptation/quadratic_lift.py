@@ -38,11 +38,7 @@ class LowRankQuadratic(SecondOrder, Part):
         """What the layer answers once its quadratic part is there, in the layer's own precision; float32 between."""
         if not self.enabled:
             return output
-        if getattr(layer, "_is_replica", False):  # its hook is still that of the layer it was copied from
-            raise RuntimeError(
-                "A quadratic lift cannot be copied to several devices by nn.DataParallel, which Trainer uses where it "
-                "sees many. Start one process for each with torchrun or accelerate launch, or show it one device."
-            )
+        self.require_original(layer)
         x = args[0] if args else kwargs["input"]
         precision = torch.promote_types(output.dtype, torch.float32)
         with torch.autocast(x.device.type, enabled=False):

@@ -49,14 +49,25 @@ def layers_of_names(model: nn.Module, names: Sequence[str]) -> dict[str, Layer]:
     Raises:
         ValueError: there is no such layer, or it cannot be lifted.
     """
+    found = modules_of_names(model, names, "quadratic lift")
+    for name, module in found.items():
+        require_layer(name, module)
+    return found  # type: ignore[return-value]
+
+
+def modules_of_names(model: nn.Module, names: Sequence[str], noun: str) -> dict[str, nn.Module]:
+    """The modules of those plain names, wherever PEFT has moved them meanwhile.
+
+    Raises:
+        ValueError: there is no such module.
+    """
     found = {plain_name(name): module for name, module in model.named_modules()}
     for name in names:
         if name not in found:
             raise ValueError(
-                f"The quadratic lift belongs to a model with a layer {name!r}, and this {type(model).__name__} has "
+                f"The {noun} belongs to a model with a layer {name!r}, and this {type(model).__name__} has "
                 "none. Load the checkpoint that it was trained on."
             )
-        require_layer(name, found[name])
     return {name: found[name] for name in names}
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..canonicalizers import Canonicalizer
 from ..groups import Group, Pictures, Waveforms
+from ..inputs import expected_size
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, moved
 from .robustness import evaluating
@@ -162,15 +163,3 @@ def noise(group: Group, channels: int = 3, *size: int) -> list[Tensor]:
         frames, bins = size[0] if size else 24 * (group.order or 1), len(kind.frequencies)
         shapes = [(frames, bins) if kind.frequency_axis == -1 else (bins, frames)]
     return [torch.rand(2, *shape, generator=generator) for shape in shapes]
-
-
-def expected_size(config: Any) -> tuple[int, ...]:
-    """What a predictor was made for, as far as it says: height and width of pictures, frames of a spectrogram."""
-    if hasattr(config, "max_source_positions"):
-        return (2 * config.max_source_positions,)  # Whisper, which hears two frames at a time
-    if getattr(config, "model_type", None) == "audio-spectrogram-transformer":
-        return (config.max_length,)
-    if hasattr(config, "conv_kernel"):
-        return ()
-    size = getattr(config, "image_size", None) or 64
-    return tuple(size) if isinstance(size, list | tuple) else (size, size)
