@@ -3,8 +3,9 @@
 from .attachment import Attachment
 from .comodulation import Comodulation, comodulate
 from .quadratic_lift import QuadraticLift, quadratic_lift
+from .selectivity import Selectivity, selectivity
 
-__all__ = ["Comodulation", "QuadraticLift", "comodulate", "quadratic_lift"]
+__all__ = ["Comodulation", "QuadraticLift", "Selectivity", "comodulate", "quadratic_lift", "selectivity"]
 
 ATTACHMENTS: dict[str, type[Attachment]] = {one.kind: one for one in (QuadraticLift, Comodulation)}
 """By kind."""

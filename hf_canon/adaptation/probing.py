@@ -109,7 +109,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def blocks_of(found: Probe, model: nn.Module) -> list[str]:
-    """The blocks that a model is stacked from, in the order in which they are called: the outermost lists of modules."""
+    """The blocks that a model is stacked from (members of its outermost lists of modules), in the order of calls."""
     lists = [name for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
     outermost = [one for one in lists if not any(one.startswith(f"{other}.") for other in lists)]
     blocks = [name for name in found.outputs if name.rpartition(".")[0] in outermost]

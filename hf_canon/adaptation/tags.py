@@ -39,9 +39,9 @@ def sampled_tags(read: Read, batch: int, samples: int, noise: float, like: Tenso
     draws = draws - draws.mean(0)  # then the mean of the products is the covariance
     total: Any = 0
     for m in draws:
-        h = read(m, noise**2).to(torch.promote_types(torch.float32, like.dtype))
-        total = total + h * m.reshape(-1, *[1] * (h.ndim - 1))
-    return total / (max(samples - 1, 1) * noise**2)
+        h = read(m, noise**2)
+        total = total + h.to(torch.promote_types(h.dtype, torch.float32)) * m.reshape(-1, *[1] * (h.ndim - 1))
+    return above_rounding(total / ((samples - 1) * noise**2), h)
 
 
 def product_tags(read: Read, batch: int, like: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ def product_tags(read: Read, batch: int, like: Tensor) -> Tensor:
     try:
         with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):  # fused kernels have no forward derivative
             warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)  # torch's own, at the first use
-            tags = jvp(lambda m: read(m, 0.0), (m,), (torch.ones_like(m),))[1]
+            h, tags = jvp(lambda m: read(m, 0.0), (m,), (torch.ones_like(m),))  # type: ignore[misc]
     except (NotImplementedError, RuntimeError) as error:
         if "forward AD" not in str(error) and "transform" not in str(error):
             raise
@@ -75,4 +75,11 @@ def product_tags(read: Read, batch: int, like: Tensor) -> Tensor:
             f"Something in this model has no forward derivative ({str(error).splitlines()[0]}). Attach with "
             "estimator='sampling', or load the model with attn_implementation='eager'."
         ) from error
-    return tags.to(torch.promote_types(torch.float32, tags.dtype))
+    return above_rounding(tags.to(torch.promote_types(torch.float32, tags.dtype)), h)
+
+
+def above_rounding(tags: Tensor, activity: Tensor) -> Tensor:
+    """Tags, but for those that are nothing beside the activity: behind a norm, what scales everything changes nothing,
+    and gains would be made of rounding errors."""
+    level = activity.detach().abs().mean() * 8 * torch.finfo(activity.dtype).eps
+    return tags * (tags.abs() > level)
