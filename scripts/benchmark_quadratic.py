@@ -11,22 +11,19 @@ of one core.
 """
 
 import argparse
-import json
 import math
 import os
 import statistics
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import quadratic_tasks
-import torch
-from quadratic_tasks import TARGETS, Row
+from kept_runs import Row, key, run_all
+from quadratic_tasks import TARGETS
 from scipy import stats
-from tqdm import tqdm
 
 SELECTION_SEEDS = (100, 101)
 RATES = (5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2)
@@ -154,29 +151,6 @@ PARTS = {
 }
 
 
-def run(task: str, arguments: dict[str, Any]) -> Row:
-    torch.set_num_threads(1)
-    return getattr(quadratic_tasks, task)(**arguments)
-
-
-def run_all(name: str, wanted: list[dict[str, Any]], folder: Path, jobs: int) -> dict[str, Row]:
-    """The results of those runs, by their arguments; those that are kept are not repeated."""
-    path = folder / f"{name.replace(', ', '-').replace(' ', '-')}.json"
-    kept: dict[str, Row] = json.loads(path.read_text()) if path.is_file() else {}
-    missing = [arguments for arguments in wanted if key(arguments) not in kept]
-    with ProcessPoolExecutor(jobs) as pool:
-        runs = {pool.submit(run, PARTS[name].task, arguments): arguments for arguments in missing}
-        for done in tqdm(as_completed(runs), name, total=len(runs), disable=not runs):
-            kept[key(runs[done])] = done.result()
-            path.with_suffix(".partial").write_text(json.dumps(kept, indent=1) + "\n")
-            path.with_suffix(".partial").replace(path)
-    return kept
-
-
-def key(arguments: dict[str, Any]) -> str:
-    return json.dumps(arguments, sort_keys=True)
-
-
 def results(name: str, seeds: list[int], folder: Path, jobs: int) -> Found:
     """For each kind of network, each of its sizes, with the settings that were chosen and a row for every seed."""
     part = PARTS[name]
@@ -187,7 +161,8 @@ def results(name: str, seeds: list[int], folder: Path, jobs: int) -> Found:
         for one in part.settings(kind)
         for seed in SELECTION_SEEDS
     ]
-    kept = run_all(name, list({key(one): one for one in tried}.values()), folder, jobs)
+    task = getattr(quadratic_tasks, part.task)
+    kept = run_all(name, task, tried, folder, jobs)
 
     def chosen(kind: dict[str, Any], size: dict[str, Any]) -> dict[str, Any]:
         def score(one: dict[str, Any]) -> float:
@@ -198,7 +173,7 @@ def results(name: str, seeds: list[int], folder: Path, jobs: int) -> Found:
 
     wanted = [(kind, size, chosen(kind, size)) for kind, size in places]
     runs = [{**kind, **size, **one, "seed": seed} for kind, size, one in wanted for seed in seeds]
-    kept = run_all(name, runs, folder, jobs)
+    kept = run_all(name, task, runs, folder, jobs)
     found: Found = {title(kind): [] for kind in part.kinds}
     for kind, size, one in wanted:
         rows = [kept[key({**kind, **size, **one, "seed": seed})] for seed in seeds]
@@ -358,7 +333,6 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=Path("build/figures/quadratic.png"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes, of one thread each")
     arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
     found = {}
     for name in arguments.parts:
         found[name] = results(name, arguments.seeds, arguments.folder, arguments.jobs)

@@ -15,6 +15,7 @@ import offline_data
 import torch
 import torch.nn.functional as F
 from digits import arguments_of, digits, jiggle, jiggled_pictures, processor
+from kept_runs import Row
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import ViTForImageClassification, set_seed
@@ -24,7 +25,6 @@ from hf_canon.adaptation import quadratic_lift
 from hf_canon.canonicalizers import Canonicalizer, build_canonicalizer
 from hf_canon.quadratic import linear_of, second_order_parameters, slow_second_order
 
-Row = dict[str, Any]
 Data = tuple[Tensor, Tensor]
 CHECKPOINT = Path("build/quickstart/checkpoint")
 TARGETS = (1_000, 3_000, 10_000, 30_000, 100_000)
