@@ -83,7 +83,8 @@ class ReadOut(Part):
 
 
 def normalized(tags: Tensor) -> Tensor:
-    """Gains `(units,)` with the mean 1, from how much each unit follows the modulator; 1 where none does.
+    """Gains `(units,)` with the mean 1, from how much each unit follows the modulator; 1 where none does, as at first
+    behind a norm, and then gradients go on to the tags as they are, so that something may come to follow.
 
     Example:
         >>> normalized(torch.tensor([3.0, 1.0, -2.0, 0.0]))
@@ -91,4 +92,4 @@ def normalized(tags: Tensor) -> Tensor:
     """
     rectified = tags.relu()
     mean = rectified.mean()
-    return torch.where(mean > 0, rectified / mean.clamp(min=torch.finfo(tags.dtype).tiny), 1.0)
+    return torch.where(mean > 0, rectified / torch.where(mean > 0, mean, 1.0), 1.0 + tags - tags.detach())

@@ -2,13 +2,12 @@
 
 import copy
 import json
-import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from adaptation.models import MODELS, VIT, assert_same, copied, logits, make, shake, trace
 from peft import LoraConfig, get_peft_model
 from pictures import pictures
 from safetensors.torch import load_file
@@ -16,17 +15,10 @@ from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from transformers import (
     AutoModelForImageClassification,
-    EfficientNetConfig,
-    EfficientNetForImageClassification,
     PreTrainedModel,
-    ResNetConfig,
-    ResNetForImageClassification,
     Trainer,
     TrainingArguments,
-    ViTConfig,
     ViTForImageClassification,
-    WhisperConfig,
-    WhisperForAudioClassification,
 )
 
 from hf_canon import (
@@ -37,185 +29,6 @@ from hf_canon import (
     check_equivariance,
 )
 from hf_canon.adaptation import QuadraticLift, quadratic_lift
-
-VIT = ViTConfig(
-    hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8
-)
-MODELS: dict[str, Callable[[], PreTrainedModel]] = {
-    "vit": lambda: ViTForImageClassification(VIT),
-    "resnet": lambda: ResNetForImageClassification(
-        ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
-    ),
-    "efficientnet": lambda: EfficientNetForImageClassification(
-        EfficientNetConfig(width_coefficient=0.1, depth_coefficient=0.1, hidden_dim=128, image_size=32)
-    ),
-    "whisper": lambda: WhisperForAudioClassification(
-        WhisperConfig(
-            d_model=16,
-            encoder_layers=1,
-            encoder_attention_heads=2,
-            encoder_ffn_dim=16,
-            num_mel_bins=8,
-            max_source_positions=20,
-            classifier_proj_size=8,
-        )
-    ),
-}
-
-
-def make(name: str) -> tuple[PreTrainedModel, torch.Tensor]:
-    torch.manual_seed(0)
-    model = MODELS[name]().eval()
-    with torch.no_grad():  # tiny ones say nothing as they are made
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model, torch.randn(2, 8, 40) if name == "whisper" else pictures(2, 32)
-
-
-def logits(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return model(x).logits
-
-
-def copied(model: nn.Module) -> nn.Module:
-    """A file's tensors lie where they lay in it, and some kernels round otherwise where memory is not aligned."""
-    return model._apply(torch.clone).eval()
-
-
-def shake(lift: QuadraticLift) -> None:
-    """Give every part weights of its own, as if it had been trained."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in lift.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-
-
-def trace(model: nn.Module) -> dict[str, Any]:
-    """All that a removal has to bring back."""
-    return {
-        "state": {name: value.clone() for name, value in model.state_dict().items()},
-        "modules": [(name, type(module), sorted(module.__dict__)) for name, module in model.named_modules()],
-        "hooks": [
-            {kind: len(value) for kind, value in vars(module).items() if "hooks" in kind} for module in model.modules()
-        ],
-        "modes": {name: module.training for name, module in model.named_modules()},
-        "trained": {name: parameter.requires_grad for name, parameter in model.named_parameters()},
-    }
-
-
-def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert one["state"].keys() == other["state"].keys()
-    assert all(torch.equal(value, other["state"][name]) for name, value in one["state"].items())
-    assert {**one, "state": None} == {**other, "state": None}
-
-
-@pytest.mark.parametrize("name", MODELS)
-class TestLift:
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-    def test_starts_as_the_checkpoint_to_the_bit(self, name: str, dtype: torch.dtype) -> None:
-        model, x = make(name)
-        model, x = model.to(dtype), x.to(dtype)
-        before = logits(model, x)
-        lift = quadratic_lift(model)
-        assert torch.equal(logits(model, x), before)
-        shake(lift)
-        assert not torch.equal(logits(model, x), before)
-        with lift.disabled():
-            assert torch.equal(logits(model, x), before)
-        assert not torch.equal(logits(model, x), before)
-
-    def test_starts_as_the_checkpoint_under_autocast(self, name: str) -> None:
-        model, x = make(name)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            before = logits(model, x)
-            quadratic_lift(model)
-            assert torch.equal(logits(model, x), before)
-
-    def test_removed_without_trace(self, name: str) -> None:
-        model, x = make(name)
-        next(model.parameters()).requires_grad_(False)  # what was frozen before stays frozen
-        before, answer = trace(model), logits(model, x)
-        lift = quadratic_lift(model, rank=2)
-        assert all(
-            parameter.requires_grad == name.startswith("quadratic_lift.")
-            for name, parameter in model.named_parameters()
-        )
-        shake(lift)
-        lift.remove()
-        assert_same(trace(model), before)
-        assert torch.equal(logits(model, x), answer)
-        quadratic_lift(model)  # and may come again
-
-    def test_trained_alone_by_any_trainer(self, name: str, tmp_path: Path) -> None:
-        """Running statistics included: ResNet and EfficientNet have some, and Trainer trains in training mode."""
-        model, x = make(name)
-        before, answer = trace(model), logits(model, x)
-        lift = quadratic_lift(model, rank=2)
-        start = {name: value.clone() for name, value in lift.state_dict().items()}
-        key = "input_features" if name == "whisper" else "pixel_values"
-        args = TrainingArguments(
-            str(tmp_path),
-            max_steps=3,
-            learning_rate=1e-2,
-            save_strategy="no",
-            report_to="none",
-            use_cpu=True,
-            disable_tqdm=True,
-        )
-        data = [{key: one, "labels": index % 2} for index, one in enumerate(x)]
-        Trainer(model=model, args=args, train_dataset=data).train()
-        moved = {name for name, value in lift.state_dict().items() if not torch.equal(value, start[name])}
-        assert moved >= {name for name in start if name.endswith("_up")}  # what they are multiplied with may be slower
-        assert not torch.equal(logits(model.eval(), x), answer)
-        lift.remove()
-        after = trace(model)
-        after["modules"] = before["modules"]  # Trainer leaves marks of its own on them
-        assert_same(after, before)
-        assert torch.equal(logits(model, x), answer)
-
-    def test_saved_small_and_loaded(self, name: str, tmp_path: Path) -> None:
-        model, x = make(name)
-        lift = quadratic_lift(model, rank=2)
-        shake(lift)
-        answer = logits(model, x)
-        (tmp_path / "lift").mkdir()
-        (tmp_path / "lift" / "notes.txt").write_text("mine")
-        lift.save_pretrained(tmp_path / "lift")
-        assert {path.name for path in (tmp_path / "lift").iterdir()} == {
-            "notes.txt",
-            "quadratic_lift.json",
-            "quadratic_lift.safetensors",
-        }
-        saved = load_file(tmp_path / "lift" / "quadratic_lift.safetensors")
-        assert sum(value.numel() for value in saved.values()) == lift.get_nb_trainable_parameters()[0]
-        plain, _ = make(name)
-        loaded = QuadraticLift.from_pretrained(plain, tmp_path / "lift")
-        assert torch.equal(logits(plain, x), answer)
-        assert loaded.layers == lift.layers and loaded.rank == 2 and QuadraticLift.of(plain) is loaded
-
-    def test_copies_and_pickles_are_their_own(self, name: str) -> None:
-        model, x = make(name)
-        plain = logits(model, x)
-        lift = quadratic_lift(model)
-        shake(lift)
-        answer = logits(model, x)
-        for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-            assert torch.equal(logits(twin, x), answer)
-            QuadraticLift.of(twin).remove()
-            assert torch.equal(logits(twin, x), plain)
-        assert torch.equal(logits(model, x), answer)  # and this one keeps its own
-
-    def test_compiles_without_graph_breaks(self, name: str) -> None:
-        model, x = make(name)
-        shake(quadratic_lift(model))
-        compiled = torch.compile(model, fullgraph=True, backend="eager")
-        assert torch.allclose(logits(compiled, x), logits(model, x), atol=1e-5)
-
-    def test_device(self, name: str, device: torch.device) -> None:
-        model, x = make(name)
-        shake(quadratic_lift(model))
-        here = logits(model, x)
-        assert torch.allclose(logits(model.to(device), x.to(device)).cpu(), here, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", [name for name, build in MODELS.items() if build().supports_gradient_checkpointing])
