@@ -113,8 +113,8 @@ class Comodulation(Attachment):
             for name, one in settings["layers"].items()
         }
         name, width, axis = settings["read_out"]
-        tasks, fixed, task = settings["tasks"], settings["fixed"], settings["task"]
-        rest = (settings[one] for one in ("gain", "estimator", "noise", "samples"))
+        tasks, fixed, task = list(settings["tasks"]), list(settings["fixed"]), settings["task"]
+        rest = [settings[one] for one in ("gain", "estimator", "noise", "samples")]
         comodulation = cls(model, layers, (name, width, axis), *rest)
         for one in tasks:
             comodulation._add(one, None, one in fixed)
@@ -309,6 +309,11 @@ class Comodulation(Attachment):
         model: Any = self._model[0]
         name = next((name for name in INPUT_NAMES if name in kwargs), None)
         like = kwargs[name] if name is not None else args[0] if args else next(iter(kwargs.values()))
+        if torch.is_autocast_enabled(like.device.type):  # a tangent has the precision of what it is a tangent of
+            with torch.autocast(like.device.type, enabled=False):
+                dtype = next(model.parameters()).dtype
+                args = tuple(in_precision(one, dtype) for one in args)
+                return self.tags(*args, **{key: in_precision(one, dtype) for key, one in kwargs.items()})
 
         def read(m: Tensor, variance: float) -> Tensor:
             given, named = args, kwargs
@@ -431,6 +436,11 @@ def comodulate(
     if task is not None:
         comodulation.add_task(task)
     return comodulation
+
+
+def in_precision(argument: Any, dtype: torch.dtype) -> Any:
+    """A tensor of fractions in another precision; anything else as it is."""
+    return argument.to(dtype) if isinstance(argument, Tensor) and argument.is_floating_point() else argument
 
 
 def target_names(found: Probe, model: nn.Module, target_modules: Sequence[str] | str | None) -> list[str]:
