@@ -28,7 +28,7 @@ PRELUDE = """
 import sys
 import torch
 from hf_canon import CanonicalizedModel, Monitor, calibrate
-from hf_canon.adaptation import quadratic_lift
+from hf_canon.adaptation import comodulate, quadratic_lift
 from transformers import BertConfig, BertForSequenceClassification, DetrConfig, DetrForObjectDetection
 from transformers import PerceiverConfig
 from transformers import PerceiverForImageClassificationLearned, ResNetConfig, ResNetForImageClassification
@@ -110,6 +110,7 @@ CASES = {
         "",
     ),
     "a layer that cannot be lifted": ('quadratic_lift(vit, target_modules=["layernorm_before"])', None, ""),
+    "a task that is not there": ('comodulate(vit, task="birds").set_task("fish")', None, ""),
     "unknown group": ('CanonicalizedModel.wrap("me/vit", group="e4")', None, ""),
     "no adapter": ('CanonicalizedModel.from_pretrained("me/vit")', None, ""),
     "missing base": ('CanonicalizedModel.from_pretrained("me/orphan")', None, ""),
