@@ -1,6 +1,7 @@
 """What was added to a predictor, PEFT's layers or an attachment. No checkpoint has it, so an adapter saves it."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -16,6 +17,20 @@ def added_names(predictor: nn.Module) -> set[str]:
     attached = {kind: getattr(predictor, kind) for kind in (LIFT, COMODULATION) if hasattr(predictor, kind)}
     names = {f"{kind}.{name}" for kind, attachment in attached.items() for name in attachment.state_dict()}
     return peft_names(predictor) | names
+
+
+@contextmanager
+def asked_about_poses(predictor: nn.Module) -> Iterator[None]:
+    """Within it the predictor sees inputs in every pose, and what is estimated from canonical ones is not."""
+    comodulation = getattr(predictor, COMODULATION, None)
+    if comodulation is None:
+        yield
+        return
+    before, comodulation.paused = comodulation.paused, True
+    try:
+        yield
+    finally:
+        comodulation.paused = before
 
 
 def freeze_statistics(predictor: nn.Module) -> None:

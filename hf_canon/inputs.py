@@ -122,7 +122,8 @@ def expected_size(config: Any) -> tuple[int, ...]:
         return (config.max_length,)
     if hasattr(config, "conv_kernel"):
         return ()
-    size = getattr(config, "image_size", None) or 64
+    holders = (config, getattr(config, "vision_config", None))
+    size: Any = next(filter(None, (getattr(one, "image_size", None) for one in holders)), 64)
     return tuple(size) if isinstance(size, list | tuple) else (size, size)
 
 
@@ -136,7 +137,8 @@ def example_input(predictor: Any) -> dict[str, Tensor]:
         shape = (16_000,)
     else:
         shape = (bins, *size) if config.model_type == "whisper" else (*(size or (100,)), bins)
-    return {name: torch.rand(1, *shape).to(predictor.device, predictor.dtype)}
+    noise = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
+    return {name: noise.to(predictor.device, predictor.dtype)}
 
 
 NEPER = math.log(10) / 10

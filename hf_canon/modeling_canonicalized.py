@@ -464,8 +464,8 @@ class CanonicalizedModel(PreTrainedModel):
         self.config.includes_predictor = self.config.includes_predictor or (trained and not added)
         for name, parameter in self.predictor.named_parameters():
             parameter.requires_grad_(trained and (not added or name in added))
-        for attachment in attachments_of(self.predictor).values() if trained else ():
-            attachment.train_again()
+        for attachment in attachments_of(self.predictor).values():
+            attachment.train_again(trained)
 
     @property
     def calibration(self) -> Calibration | None:

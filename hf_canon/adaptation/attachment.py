@@ -26,6 +26,8 @@ class Part(nn.Module):
     """What an attachment does at one layer, called as that layer's hook: the layer itself stays what it is."""
 
     enabled = True
+    reads = False
+    """Whether it changes what the layer reads, which PEFT would read beside it."""
 
     @staticmethod
     def require_original(layer: nn.Module) -> None:
@@ -110,9 +112,9 @@ class Attachment(nn.Module):
         trained, total = self.get_nb_trainable_parameters()
         print(f"trainable params: {trained:,d} || all params: {total:,d} || trainable%: {100 * trained / total:.4f}")
 
-    def train_again(self) -> None:
-        """Let gradients reach what is to be trained of it."""
-        self.requires_grad_(True)
+    def train_again(self, trained: bool = True) -> None:
+        """Let gradients reach what is to be trained of it, or nothing."""
+        self.requires_grad_(trained)
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
@@ -143,7 +145,10 @@ class Attachment(nn.Module):
             later[0]._frozen_norms = self._frozen_norms
             return
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(self._trained_before.get(plain_name(name), parameter.requires_grad))
+            if name.partition(".")[0] not in attachments_of(model):
+                parameter.requires_grad_(self._trained_before.get(plain_name(name), parameter.requires_grad))
+        for attachment in attachments_of(model).values():
+            attachment.train_again()
         if len(children) == 1:  # the others keep statistics too
             for name, norm in norms_with_statistics(model):
                 norm.train(model.training and name not in self._frozen_norms)
@@ -267,6 +272,11 @@ def require_whole(model: nn.Module) -> None:
                 f"PEFT has put its own copy in the place of {name.partition('.original_module')[0]!r}, to which "
                 "something was attached before. Attach to the model after add_adapter, or leave that layer out of "
                 "target_modules."
+            )
+        if "base_layer" in name.split(".") and any(isinstance(hook, Part) and hook.reads for hook in hooks):
+            raise ValueError(
+                f"PEFT has wrapped {name.partition('.base_layer')[0]!r}, whose input is multiplied with gains, and "
+                "would read it without them. Leave that layer out of PEFT's target_modules."
             )
         if isinstance(module, Attachment) and id(module) not in own:
             raise ValueError(

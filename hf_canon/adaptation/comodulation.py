@@ -59,6 +59,7 @@ class Comodulation(Attachment):
         self._active: int | None = None
         self._trained = True
         self._estimating = False
+        self.paused = False
         modules = modules_of_names(model, [self.read_out, *(name for name in layers if name != INPUT)], self.noun)
         self.parts = nn.ModuleList(
             InputCoupling(coupled, gain, input_name(model)) if name == INPUT else Coupling(coupled, gain)
@@ -74,7 +75,8 @@ class Comodulation(Attachment):
             if name == INPUT:
                 handles.append(model.register_forward_pre_hook(part, with_kwargs=True))
             else:
-                handles.append(modules[name].register_forward_hook(part))
+                # First of all: what else looks at this layer sees what the next one does.
+                handles.append(modules[name].register_forward_hook(part, prepend=True))
         self._attach(model, handles)
 
     @property
@@ -116,9 +118,13 @@ class Comodulation(Attachment):
         tasks, fixed, task = list(settings["tasks"]), list(settings["fixed"]), settings["task"]
         rest = [settings[one] for one in ("gain", "estimator", "noise", "samples")]
         comodulation = cls(model, layers, (name, width, axis), *rest)
-        for one in tasks:
-            comodulation._add(one, None, one in fixed)
-        comodulation.set_task(task if task in tasks else None)
+        try:
+            for one in tasks:
+                comodulation._add(one, None, one in fixed)
+            comodulation.set_task(task if task in tasks else None)
+        except Exception:
+            comodulation.remove()
+            raise
         return comodulation
 
     @staticmethod
@@ -145,10 +151,9 @@ class Comodulation(Attachment):
         Raises:
             ValueError: there is such a task, or a region cannot be laid over the units.
         """
+        require_name(name)
         if name in self.tasks:
             raise ValueError(f"There is a task {name!r} already. Take another name, or remove_task({name!r}) first.")
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"A task is known by its name, and this is {name!r}. Give a string.")
         if region is not None and (not torch.isfinite(region).all() or region.min() < 0 or region.max() <= 0):
             raise ValueError(
                 "A region says which share of each place it takes, from 0 to 1, and this one has other values or is "
@@ -201,11 +206,11 @@ class Comodulation(Attachment):
         if self._trained:
             self.train_again()
 
-    def train_again(self) -> None:
-        """Let gradients reach the couplings of the active task, if they are learned."""
-        self._trained = True
+    def train_again(self, trained: bool = True) -> None:
+        """Let gradients reach the couplings of the active task, if they are learned; or none."""
+        self._trained = trained
         self.requires_grad_(False)
-        if self._active is not None and self.task not in self.fixed:
+        if trained and self._active is not None and self.task not in self.fixed:
             for part in self._couplings:
                 part.tasks[self._active].requires_grad_(True)
 
@@ -306,6 +311,8 @@ class Comodulation(Attachment):
             RuntimeError: the model has no forward derivative, and the estimator is the product.
         """
         self._require_active()
+        if not self._output.enabled:
+            raise ValueError("A comodulation that is disabled has no tags. Ask outside of disabled().")
         model: Any = self._model[0]
         name = next((name for name in INPUT_NAMES if name in kwargs), None)
         like = kwargs[name] if name is not None else args[0] if args else next(iter(kwargs.values()))
@@ -350,10 +357,12 @@ class Comodulation(Attachment):
         index, learning = self._active, model.training and torch.is_grad_enabled()
         if self.gain != "comodulated" or index is None or not self._output.enabled:
             return
+        self._output.require_original(model)
         if learning and self._couplings[0].tasks[index].requires_grad:
-            self._output.batch_gain = normalized(self.tags(*args, **kwargs))
-            self._output.running(index).update(self._output.batch_gain)
-        elif self._estimating:
+            gain = normalized(self.tags(*args, **kwargs))
+            self._output.running(index).update(gain)
+            self._output.batch_gain = gain
+        elif self._estimating and not self.paused:
             with torch.no_grad():
                 self._output.running(index).update(normalized(self.tags(*args, **kwargs)))
 
@@ -423,19 +432,24 @@ def comodulate(
     Comodulation.require_none(model)
     Comodulation.require_at_hand(model)
     require_known(gain, estimator, noise, samples)
+    if task is not None:
+        require_name(task)
     found = probe(model, inputs)
-    names = target_names(found, model, target_modules)
-    layers = {plain_name(name): units_of(found, model, name, units) for name in names}
     output = output_layer(found, read_out)
-    layer: Any = found.modules[output]
-    linear = isinstance(layer, nn.Linear)
-    width = layer.in_features if linear else layer.in_channels
-    comodulation = Comodulation(
-        model, layers, (plain_name(output), width, -1 if linear else 1), gain, estimator, noise, samples
-    )
+    names = target_names(found, model, target_modules, output)
+    layers = {plain_name(name): units_of(found, model, name, units) for name in names}
+    comodulation = Comodulation(model, layers, described(found, output), gain, estimator, noise, samples)
     if task is not None:
         comodulation.add_task(task)
     return comodulation
+
+
+def described(found: Probe, output: str) -> tuple[str, int, int]:
+    """The output layer's name in the checkpoint, how many units it reads, and along which axis."""
+    layer: Any = found.modules[output]
+    if isinstance(layer, nn.Linear):
+        return plain_name(output), layer.in_features, -1
+    return plain_name(output), layer.in_channels, 1
 
 
 def in_precision(argument: Any, dtype: torch.dtype) -> Any:
@@ -443,24 +457,28 @@ def in_precision(argument: Any, dtype: torch.dtype) -> Any:
     return argument.to(dtype) if isinstance(argument, Tensor) and argument.is_floating_point() else argument
 
 
-def target_names(found: Probe, model: nn.Module, target_modules: Sequence[str] | str | None) -> list[str]:
+def target_names(found: Probe, model: nn.Module, target_modules: Sequence[str] | str | None, output: str) -> list[str]:
     """The names of the modules that are chosen.
 
     Raises:
         ValueError: there are none.
     """
     if target_modules is None:
-        return [last_block(found, model)]
-    if target_modules in (INPUT, [INPUT]):
-        return [INPUT]
-    names = [name for name in found.modules if matches(name, target_modules)]
+        return [last_block(found, model, output)]
+    names = [name for name in (INPUT, *found.modules) if matches(name, target_modules)]
     if not names:
-        known = blocks_of(found, model) or list(found.outputs)
+        known = blocks_of(found, model, output) or list(found.outputs)
         raise ValueError(
             f"No module that is called in a pass matches target_modules={target_modules!r}. There are "
             f"{', '.join(known[-12:])}, and {INPUT!r}."
         )
     return names
+
+
+def require_name(name: Any) -> None:
+    """Raise ValueError if that is no name of a task."""
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"A task is known by its name, and this is {name!r}. Give a string.")
 
 
 def require_known(gain: Any, estimator: Any, noise: Any, samples: Any) -> None:

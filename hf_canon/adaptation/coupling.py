@@ -130,7 +130,10 @@ class Coupling(Part):
         k = self.coupled.spread(self.couplings(self.active).to(precision), h)
         if self.modulator is None:
             return (h.to(precision) * k.exp()).to(h.dtype)
-        m = self.modulator.to(precision).reshape(-1, *[1] * (h.ndim - 1))
+        m = self.modulator.to(precision)
+        if len(h) % len(m) == 0:  # windows of a picture follow each other in the batch
+            m = m.repeat_interleave(len(h) // len(m))
+        m = m.reshape(-1, *[1] * (h.ndim - 1))
         return (h.to(precision) * (m * k - self.variance * k**2 / 2).exp()).to(h.dtype)
 
 

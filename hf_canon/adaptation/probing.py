@@ -56,8 +56,10 @@ def probe(model: Any, inputs: Any = None) -> Probe:
         except (AttributeError, ValueError) as error:
             raise unanswered(model, error) from error
     arguments: dict[str, Any] = dict(inputs) if not isinstance(inputs, Tensor) else {}
-    first = inputs if isinstance(inputs, Tensor) else next(v for v in arguments.values() if isinstance(v, Tensor))
-    found.input = first
+    given = [inputs] if isinstance(inputs, Tensor) else [v for v in arguments.values() if isinstance(v, Tensor)]
+    if not given:
+        raise ValueError("Nothing in inputs= is a tensor. Pass what the processor gives with return_tensors='pt'.")
+    found.input = given[0]
 
     def look(name: str) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
@@ -79,6 +81,7 @@ def probe(model: Any, inputs: Any = None) -> Probe:
     finally:
         for handle in handles:
             handle.remove()
+    answer = answer[0] if isinstance(answer, tuple) else answer
     found.logits = answer if isinstance(answer, Tensor) else getattr(answer, "logits", None)
     return found
 
@@ -108,25 +111,40 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def blocks_of(found: Probe, model: nn.Module) -> list[str]:
-    """The blocks that a model is stacked from (members of its outermost lists of modules), in the order of calls."""
-    lists = [name for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    outermost = [one for one in lists if not any(one.startswith(f"{other}.") for other in lists)]
-    blocks = [name for name in found.outputs if name.rpartition(".")[0] in outermost]
-    return [name for name in blocks if found.calls[name] == 1 and found.outputs[name].ndim > 2]
+def blocks_of(found: Probe, model: nn.Module, output: str) -> list[str]:
+    """The blocks that a model is stacked from, in the order in which they are done: members of lists of modules that
+    answer with a tensor, the outermost of them.
+
+    Args:
+        found: what a pass has shown.
+        model: that was asked.
+        output: its output layer; what comes after it has no part in its answer.
+    """
+    lists = {name for name, module in model.named_modules() if type(module) is nn.ModuleList}
+    lists = {name for name in lists if not output.startswith(f"{name}.")}
+    before = list(found.modules)[: list(found.modules).index(output)]
+    members = [
+        name
+        for name in before
+        if name.rpartition(".")[0] in lists
+        and found.calls[name] == 1
+        and name in found.outputs
+        and found.outputs[name].ndim > 2
+    ]
+    return [one for one in members if not any(one.startswith(f"{other}.") for other in members)]
 
 
-def last_block(found: Probe, model: nn.Module) -> str:
-    """The last of the blocks that a model is stacked from: its encoder's, where a decoder has none.
+def last_block(found: Probe, model: nn.Module, output: str) -> str:
+    """The last of the blocks that a model is stacked from.
 
     Raises:
-        ValueError: it has no blocks.
+        ValueError: it has none.
     """
-    blocks = blocks_of(found, model)
+    blocks = blocks_of(found, model, output)
     if not blocks:
         raise ValueError(
-            "This model is not stacked from blocks. Name the layers to be coupled: target_modules=[...], "
-            f"some of {', '.join(list(found.outputs)[:12])}."
+            f"This {type(model).__name__} is not stacked from blocks. Name the layers to be coupled: "
+            f"target_modules=[...], some of {', '.join(list(found.outputs)[:12])}."
         )
     return blocks[-1]
 
@@ -146,11 +164,18 @@ def output_layer(found: Probe, read_out: str | None) -> str:
         chosen = [name for name in layers if found.outputs[name] is found.logits]
     else:
         chosen = [name for name in layers if name == read_out or name.endswith(f".{read_out}")]
-    if len(chosen) != 1 or found.calls[chosen[0]] != 1:
-        given = "answers with" if read_out is None else f"fits read_out={read_out!r}, and is called once, as"
+    answering = [name for name, h in found.outputs.items() if h is found.logits]
+    wrapped = [name for name in answering if hasattr(found.modules[name], "base_layer")]
+    if wrapped or any("base_layer" in name.split(".") for name in chosen):
         raise ValueError(
-            f"Not one layer {given} the output layer of this model. Name it: read_out=, one of "
-            f"{', '.join(layers[-8:]) or 'none'}."
+            f"PEFT has wrapped the output layer, {', '.join(wrapped or chosen)}, and would read its input without the "
+            "gains. Leave that layer out of PEFT's target_modules."
+        )
+    if len(chosen) != 1 or found.calls[chosen[0]] != 1:
+        what = "No layer gives the logits as they are" if read_out is None else f"{len(chosen)} fit {read_out!r}"
+        raise ValueError(
+            f"The output layer of this model, which is called once in a pass, is not known ({what}). Name it: "
+            f"read_out=, one of {', '.join(layers[-8:]) or 'none'}."
         )
     return chosen[0]
 
@@ -169,11 +194,8 @@ def units_of(found: Probe, model: Any, name: str, units: Units) -> Coupled:
             f"units have no couplings of their own then. Choose from {', '.join(list(found.outputs)[:12])}."
         )
     shape, module = found.outputs[name].shape, found.modules[name]
-    inside = list(module.modules())
-    linear = any(isinstance(one, nn.Linear | nn.LayerNorm) for one in inside)
-    convolution = any(isinstance(one, nn.Conv1d | nn.BatchNorm1d) for one in inside) and not linear
-    last = isinstance(module, nn.Linear | nn.LayerNorm) or (len(shape) == 3 and not convolution)
-    axis = -1 if last or len(shape) == 2 else 1
+    axis = channel_axis(module, shape)
+    last = axis == -1
     if units == "channels":
         return Coupled(units, axis, (shape[axis],))
     if units == "heads":
@@ -193,8 +215,29 @@ def units_of(found: Probe, model: Any, name: str, units: Units) -> Coupled:
         return Coupled(units, first, (shape[first], shape[first + 1]))
     first = 1 if last else 2
     layout = layout_of(model.config) if found.input.ndim == 4 else None
+    if layout is not None and layout.window is not None:  # not in the order of places
+        layout = None
     grid = None if layout is None else grid_of(layout, shape[first], (found.input.shape[2], found.input.shape[3]))
     return Coupled(units, first, (shape[first],), None if grid is None else (grid[0], *grid[1]))
+
+
+def channel_axis(module: nn.Module, shape: torch.Size) -> int:
+    """Where the channels of a module's output are: 1 as after a convolution, or -1 as after a linear layer."""
+    first: set[Any] = set()
+    last: set[Any] = set()
+    for one in module.modules():
+        names = ("out_channels", "num_channels") + (("num_features",) if hasattr(one, "running_mean") else ())
+        first |= {getattr(one, name, None) for name in names}
+        if isinstance(one, nn.Linear):
+            last.add(one.out_features)
+        if isinstance(one, nn.LayerNorm):
+            channels_first = getattr(one, "data_format", "") == "channels_first"
+            (first if channels_first else last).add(one.normalized_shape[-1])
+    if len(shape) == 2:
+        return -1
+    if (shape[1] in first) != (shape[-1] in last):
+        return 1 if shape[1] in first else -1
+    return 1 if len(shape) == 4 else -1  # maps, and sequences
 
 
 def input_units(inputs: Tensor, units: Units) -> Coupled:

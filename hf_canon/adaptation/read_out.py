@@ -30,7 +30,17 @@ class RunningGain(nn.Module):
 
     @torch.no_grad()
     def update(self, gain: Tensor) -> None:
-        """Take a batch's gains into the mean."""
+        """Take a batch's gains into the mean.
+
+        Raises:
+            ValueError: some are not finite. The mean is then what it was.
+        """
+        if not torch.isfinite(gain).all():
+            raise ValueError(
+                "The gains of this batch are not finite: its inputs are not, or a tangent is too large for this "
+                "precision. Look at the inputs; load the model with dtype='bfloat16' or 'float32'; or attach with "
+                "estimator='sampling'."
+            )
         self.batches += 1
         self.value.lerp_(gain.to(self.value.dtype), max(MOMENTUM, 1 / int(self.batches)))
 
@@ -53,6 +63,8 @@ class ReadOut(Part):
         catching: whether a pass ends here.
     """
 
+    reads = True
+
     def __init__(self, width: int, axis: int):
         super().__init__()
         self.width, self.axis = width, axis
@@ -74,6 +86,7 @@ class ReadOut(Part):
         """The output layer's arguments, its input multiplied. A hook's answer None leaves them as they are."""
         if not self.enabled or self.active is None:
             return None
+        self.require_original(layer)
         h = args[0] if args else kwargs["input"]
         if self.catching:
             raise Caught(h)

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from .attachment import predictor_of
-from .comodulation import Comodulation, comodulate, target_names
+from .comodulation import Comodulation, described, target_names
 from .coupling import Units
-from .probing import blocks_of, evaluating, probe
+from .probing import blocks_of, evaluating, output_layer, probe, units_of
 from .read_out import Caught
 from .tags import above_rounding
+from .targets import plain_name
 
 SELECTIVE = 0.3
 """From here on the verdict is "comodulated": see docs/comodulation.md for what was gained at which value."""
@@ -79,9 +80,15 @@ def selectivity(
         1 4 1.0 comodulated
     """
     model = predictor_of(model)
+    Comodulation.require_none(model)
+    Comodulation.require_at_hand(model)
     found = probe(model, inputs)
-    names = blocks_of(found, model) if target_modules is None else target_names(found, model, target_modules)
-    comodulation = comodulate(model, names, units, "deterministic", read_out=read_out, inputs=inputs, task="all")
+    output = output_layer(found, read_out)
+    blocks = blocks_of(found, model, output) if target_modules is None else []
+    names = blocks or target_names(found, model, target_modules, output)
+    layers = {plain_name(name): units_of(found, model, name, units) for name in names}
+    comodulation = Comodulation(model, layers, described(found, output), "deterministic", "product", 0.1, 2)
+    comodulation.add_task("all")
     try:
         tables = tag_tables(comodulation, inputs)
     finally:

@@ -41,7 +41,7 @@ def sampled_tags(read: Read, batch: int, samples: int, noise: float, like: Tenso
     for m in draws:
         h = read(m, noise**2)
         total = total + h.to(torch.promote_types(h.dtype, torch.float32)) * m.reshape(-1, *[1] * (h.ndim - 1))
-    return above_rounding(total / ((samples - 1) * noise**2), h)
+    return above_nothing(total / ((samples - 1) * noise**2), h)
 
 
 def product_tags(read: Read, batch: int, like: Tensor) -> Tensor:
@@ -75,7 +75,19 @@ def product_tags(read: Read, batch: int, like: Tensor) -> Tensor:
             f"Something in this model has no forward derivative ({str(error).splitlines()[0]}). Attach with "
             "estimator='sampling', or load the model with attn_implementation='eager'."
         ) from error
-    return above_rounding(tags.to(torch.promote_types(torch.float32, tags.dtype)), h)
+    return above_nothing(tags.to(torch.promote_types(torch.float32, tags.dtype)), h)
+
+
+NOTHING = 1e-4
+"""Tags that are as small as this beside the activity are no tags."""
+
+
+def above_nothing(tags: Tensor, activity: Tensor) -> Tensor:
+    """Tags, unless all of them are nothing beside the activity: equal couplings in front of a norm scale what it
+    undoes, and what is left, by its epsilon or by rounding, says nothing. Gradients reach them all the same."""
+    activity = activity.detach()
+    following = tags.detach().abs().mean() > NOTHING * activity.abs().mean()
+    return torch.where(following, above_rounding(tags, activity), tags - tags.detach())
 
 
 def above_rounding(tags: Tensor, activity: Tensor) -> Tensor:

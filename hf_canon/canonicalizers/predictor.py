@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..added import asked_about_poses
 from ..groups import Group
 from ..inputs import input_name
 from .base import Canonicalizer, channels_of, fitting
@@ -90,7 +91,7 @@ class PredictorCanonicalizer(Canonicalizer):
         members = orbit.flatten(0, 1)
         if lengths is not None:
             lengths = lengths.repeat_interleave(orbit.shape[1])
-        with torch.no_grad():
+        with torch.no_grad(), asked_about_poses(predictor):
             if self._arguments is None:
                 arguments = {input_name(predictor): members}
             else:

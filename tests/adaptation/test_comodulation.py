@@ -19,11 +19,16 @@ from transformers import (
     TrainingArguments,
     Wav2Vec2Config,
     Wav2Vec2ForSequenceClassification,
+    YolosConfig,
+    YolosForObjectDetection,
 )
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, calibrate
-from hf_canon.adaptation import Comodulation, comodulate
+from hf_canon.adaptation import Comodulation, comodulate, quadratic_lift, selectivity
+from hf_canon.adaptation.coupling import Coupled, Coupling
+from hf_canon.adaptation.probing import channel_axis
+from hf_canon.adaptation.read_out import normalized
 
 
 @pytest.mark.parametrize(
@@ -40,7 +45,7 @@ from hf_canon.adaptation import Comodulation, comodulate
         ("resnet", "input", "places", (32, 32)),
         ("whisper", ["conv1"], "channels", (16,)),
         ("whisper", ["conv1"], "places", (40,)),
-        ("whisper", ["encoder.layers.0"], "places", (20,)),
+        ("whisper", ["conv2"], "places", (20,)),
         ("whisper", ["v_proj"], "heads", (2,)),
         ("whisper", "input", "places", (8, 32)),
     ],
@@ -364,6 +369,127 @@ def test_dense_outputs_and_sound() -> None:
     assert one.parts[0].tasks[0].grad.abs().sum() > 0
 
 
+def test_a_detector_is_coupled_before_it_answers() -> None:
+    """Its box head is a list of layers too, and has no part in what it says of classes."""
+    config = YolosConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=[32, 32],
+        patch_size=8,
+    )
+    detector = YolosForObjectDetection(config).eval()
+    one = comodulate(detector)
+    assert one.read_out == "class_labels_classifier.layers.2" and list(one.layers) == ["vit.encoder.layer.1"]
+    one.remove()
+    assert [found.layer for found in selectivity(detector, torch.rand(2, 3, 32, 32))] == [
+        f"vit.encoder.layer.{index}" for index in range(2)
+    ]
+
+
+class ChannelsFirst(nn.LayerNorm):
+    data_format = "channels_first"
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "axis"),
+    [
+        (nn.Sequential(nn.Conv1d(3, 8, 3), nn.LayerNorm(8)), (2, 8, 50), 1),
+        (nn.Sequential(nn.Linear(3, 8), nn.LayerNorm(8)), (2, 50, 8), -1),
+        (nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 32), nn.Linear(32, 8)), (2, 8, 5, 6), 1),
+        (nn.Sequential(nn.Linear(3, 8)), (2, 5, 6, 8), -1),
+        (nn.GroupNorm(2, 8), (2, 8, 50), 1),
+        (nn.BatchNorm1d(8), (2, 8, 50), 1),
+        (ChannelsFirst(8), (2, 8, 5, 6), 1),
+        (nn.LayerNorm(8), (2, 5, 6, 8), -1),
+        (nn.ReLU(), (2, 8, 5, 6), 1),
+        (nn.ReLU(), (2, 50, 8), -1),
+        (nn.ReLU(), (2, 8), -1),
+    ],
+)
+def test_where_channels_are(module: nn.Module, shape: tuple[int, ...], axis: int) -> None:
+    assert channel_axis(module, torch.Size(shape)) == axis
+
+
+def test_windows_in_the_batch_follow_their_own_picture() -> None:
+    """As Swin has them: a modulator for each picture, and so many windows of it one after the other."""
+    part = Coupling(Coupled("channels", -1, (3,)), "comodulated")
+    part.add(torch.zeros(1), torch.ones(3))
+    part.active, part.modulator = 0, torch.tensor([1.0, 2.0])
+    h = torch.rand(8, 5, 3)
+    expected = torch.cat([h[:4] * torch.tensor(1.0).exp(), h[4:] * torch.tensor(2.0).exp()])
+    assert torch.allclose(part.modulated(h), expected)
+
+
+def test_poses_that_are_asked_about_are_no_inputs(tmp_path: Path) -> None:
+    """The predictor canonicalizer shows the predictor every pose: gains are estimated from the canonical one alone."""
+    model, x = make("resnet")
+    model.save_pretrained(tmp_path)
+    wrapped = CanonicalizedModel.wrap(tmp_path, group="c4", canonicalizer="predictor")
+    one = comodulate(wrapped, ["stages.0"], inputs=x)
+    with one.estimating(), torch.no_grad():
+        canonical = wrapped(x).canonicalization.canonical
+    assert one._output.running(0).batches == 1
+    with torch.no_grad():
+        assert torch.allclose(one.read_out_gain(), normalized(one.tags(canonical)), atol=1e-5)
+
+
+def test_gains_that_are_not_finite_are_refused_and_forgotten() -> None:
+    model, x = make("resnet")
+    one = comodulate(model, ["stages.0"])
+    model.train()
+    with pytest.raises(ValueError, match="The gains of this batch are not finite.*estimator='sampling'"):
+        model(x * torch.nan, labels=torch.tensor([0, 1]))
+    assert (one.read_out_gain() == 1).all() and one._output.batch_gain is None
+
+
+def test_what_is_frozen_stays_frozen_when_tasks_are_switched(tmp_path: Path) -> None:
+    model, _ = make("resnet")
+    model.save_pretrained(tmp_path)
+    wrapped = CanonicalizedModel.wrap(tmp_path, group="c4")
+    one = comodulate(wrapped, task="a")
+    one.set_task(None)
+    wrapped.train_predictor(False)
+    one.set_task("a")
+    assert not any(parameter.requires_grad for parameter in one.parameters())
+    wrapped.train_predictor()
+    assert [parameter.requires_grad for parameter in one.parameters()] == [True]
+    one.add_task("b")
+    lift = quadratic_lift(wrapped)
+    one.train_again()
+    one.set_task("a")
+    lift.remove()
+    assert [name for name, p in one.named_parameters() if p.requires_grad] == ["parts.0.tasks.0"]
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.parametrize("lora_first", [True, False])
+def test_lora_on_the_output_layer_would_read_past_the_gains(lora_first: bool, tmp_path: Path) -> None:
+    model, _ = make("vit")
+    model.save_pretrained(tmp_path)
+    predictor = AutoModelForImageClassification.from_pretrained(tmp_path)
+    lora = LoraConfig(r=2, target_modules=["classifier"])
+    if lora_first:
+        predictor.add_adapter(lora)
+        with pytest.raises(ValueError, match="PEFT has wrapped the output layer, classifier.*Leave that layer out"):
+            comodulate(predictor, ["layers.0"])
+        return
+    one = comodulate(predictor, ["layers.0"])
+    predictor.add_adapter(lora)
+    with pytest.raises(ValueError, match="PEFT has wrapped 'classifier', whose input is multiplied with gains"):
+        one.save_pretrained(tmp_path / "saved")
+
+
+def test_the_input_among_others() -> None:
+    model, x = make("resnet")
+    one = comodulate(model, ["input", "stages.0"], "places", inputs=x)
+    assert list(one.layers) == ["input", "resnet.encoder.stages.0"]
+    with one.estimating(), torch.no_grad():
+        model(x)
+    assert (one.read_out_gain() != 1).any()
+
+
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize("lora_first", [True, False])
 def test_together_with_lora(lora_first: bool, tmp_path: Path) -> None:
@@ -429,8 +555,10 @@ def test_in_evaluation_nothing_is_estimated_or_learned() -> None:
         ({"estimator": "guess"}, "estimator='guess' is not known"),
         ({"noise": 0.0}, "noise above 0 and two samples or more"),
         ({"samples": 1}, "noise above 0 and two samples or more"),
-        ({"read_out": "fc9"}, "read_out='fc9'.*Name it: read_out=, one of .*classifier"),
-        ({"read_out": "fc1"}, "Not one layer fits read_out='fc1'"),
+        ({"read_out": "fc9"}, "0 fit 'fc9'.*Name it: read_out=, one of .*classifier"),
+        ({"read_out": "fc1"}, "2 fit 'fc1'"),
+        ({"task": ""}, "A task is known by its name"),
+        ({"inputs": {"pixel_values": [1]}}, "Nothing in inputs= is a tensor"),
         ({"inputs": torch.rand(1, 3, 7, 7)}, "could not be asked.*Pass inputs="),
     ],
 )
