@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from transformers.utils import logging
 
 from ..added import COMODULATION
 from ..inputs import INPUT_NAMES, input_name
@@ -21,6 +22,8 @@ from .probing import INPUT, Probe, blocks_of, last_block, output_layer, probe, u
 from .read_out import Caught, ReadOut, normalized
 from .tags import product_tags, sampled_tags
 from .targets import matches, modules_of_names, plain_name
+
+logger = logging.get_logger(__name__)
 
 Estimator = Literal["product", "sampling"]
 
@@ -296,6 +299,13 @@ class Comodulation(Attachment):
             yield
         finally:
             self._estimating = False
+        gain = self._output.running(index)
+        if gain.batches and bool((gain.value == 1).all()):
+            logger.warning(
+                f"No unit of the last hidden layer follows the task {self.tasks[index]!r}, and its gains change "
+                "nothing: a norm behind the coupled units undoes what they are scaled with, or none of them is active. "
+                "Couple others: target_modules='input' or ['v_proj'], say."
+            )
 
     def tags(self, *args: Any, **kwargs: Any) -> Tensor:
         """How much each unit of the last hidden layer follows the modulator of the active task, in a batch.

@@ -96,7 +96,7 @@ def test_the_running_mean_is_a_mean_at_first_and_forgets_later() -> None:
     assert gain.value == pytest.approx(5.5 + 0.1 * 100, rel=1e-5)
 
 
-def test_what_a_norm_undoes_is_not_taken_for_a_tag() -> None:
+def test_what_a_norm_undoes_is_not_taken_for_a_tag(caplog: pytest.LogCaptureFixture) -> None:
     """The whole class token made larger, in front of the last norm of a ViT: rounding errors, and no gain of them."""
     model, x = make("vit")
     model.config.layer_norm_eps = 0.0
@@ -105,6 +105,7 @@ def test_what_a_norm_undoes_is_not_taken_for_a_tag() -> None:
     with torch.no_grad(), one.estimating():
         model(x)
     assert (one.read_out_gain() == 1).all()
+    assert "No unit of the last hidden layer follows the task 'default'" in caplog.text
 
 
 def test_couplings_learn_from_where_nothing_follows() -> None:
