@@ -303,8 +303,8 @@ class Comodulation(Attachment):
         if gain.batches and bool((gain.value == 1).all()):
             logger.warning(
                 f"No unit of the last hidden layer follows the task {self.tasks[index]!r}, and its gains change "
-                "nothing: a norm behind the coupled units undoes what they are scaled with, or none of them is active. "
-                "Couple others: target_modules='input' or ['v_proj'], say."
+                "nothing: a norm behind the coupled units undoes what scales them, or none of them is active. Couple "
+                "others: target_modules='input' or ['v_proj'], say."
             )
 
     def tags(self, *args: Any, **kwargs: Any) -> Tensor:
