@@ -114,12 +114,12 @@ class Measured:
         return [statistics.mean(row["test"][measure] for row in seed) for seed in self.rows]
 
     def curve(self) -> list[tuple[int, float]]:
-        """Steps, and the mean accuracy on the calibration split by then."""
+        """Steps, and the mean average precision on the calibration split by then."""
         curves = [row["curve"] for seed in self.rows for row in seed]
         return [(points[0][0], statistics.mean(value for _, value in points)) for points in zip(*curves, strict=True)]
 
-    def steps_to(self, accuracy: float) -> int | None:
-        return next((step for step, value in self.curve() if value >= accuracy), None)
+    def steps_to(self, precision: float) -> int | None:
+        return next((step for step, value in self.curve() if value >= precision), None)
 
 
 Found = dict[tuple[str, int], Measured]
@@ -155,7 +155,7 @@ def print_adaptation(name: str, found: Found) -> None:
     """What every method reached, and whether comodulation is above or below the others by more than chance."""
     print(f"\n{name}: on the test split, mean over the tasks, ± deviation over the seeds\n")
     print(
-        "| labelled | method | trained | accuracy, % | AP, % | NLL | calibration error, % | steps | "
+        "| labelled | method | trained | accuracy, % | AP, % | NLL | calibration error, % | steps to the head's AP | "
         "comodulation's AP against it | rate |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")

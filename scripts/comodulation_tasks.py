@@ -1,6 +1,6 @@
 """The tasks of benchmark_comodulation.py: each adapts one frozen network to one task, and measures what comes of it.
 
-Each is a function that returns the `trained` parameters, a `curve` (steps, and accuracy on the calibration split by
+Each is a function that returns the `trained` parameters, a `curve` (steps, and average precision on the calibration split by
 then), and for the splits `calibration` and `test`: `accuracy`, `ap` (average precision, mean over classes), `nll`, and
 `ece` (calibration error), all but `nll` in %. The test split chooses nothing.
 """
@@ -381,7 +381,7 @@ def adapt(network: Any, ask: Ask, drawn: Any, data: dict[str, Data], lr: float, 
         x, y = drawn
         for step in range(STEPS):
             if step % EVERY == 0:
-                curve.append([step, measured(ask, data["calibration"], network)["accuracy"]])
+                curve.append([step, measured(ask, data["calibration"], network)["ap"]])
             network.train(method in ("comodulated", "noise"))  # no other has anything that differs in training
             chosen = torch.randperm(len(y))[:BATCH]
             loss = loss_of(ask(x[chosen]), y[chosen])
@@ -389,7 +389,7 @@ def adapt(network: Any, ask: Ask, drawn: Any, data: dict[str, Data], lr: float, 
             loss.backward()
             optimizer.step()
             schedule.step()
-        curve.append([STEPS, measured(ask, data["calibration"], network)["accuracy"]])
+        curve.append([STEPS, measured(ask, data["calibration"], network)["ap"]])
     found = {split: measured(ask, data[split], network) for split in ("calibration", "test")}
     return {"curve": curve, **found}
 
