@@ -1,8 +1,8 @@
 """The tasks of benchmark_comodulation.py: each adapts one frozen network to one task, and measures what comes of it.
 
-Each is a function that returns the `trained` parameters, a `curve` (steps, and average precision on the calibration split by
-then), and for the splits `calibration` and `test`: `accuracy`, `ap` (average precision, mean over classes), `nll`, and
-`ece` (calibration error), all but `nll` in %. The test split chooses nothing.
+Each is a function that returns the `trained` parameters, a `curve` (steps, and average precision on the calibration
+split by then), and for the splits `calibration` and `test`: `accuracy`, `ap` (average precision, mean over classes),
+`nll`, and `ece` (calibration error), all but `nll` in %. The test split chooses nothing.
 """
 
 import math
