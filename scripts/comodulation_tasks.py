@@ -5,7 +5,9 @@ split by then), and for the splits `calibration` and `test`: `accuracy`, `ap` (a
 `nll`, and `ece` (calibration error), all but `nll` in %. The test split chooses nothing.
 """
 
+import hashlib
 import math
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
@@ -23,10 +25,14 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor, EfficientNetForImageClassification, set_seed
 from transformers.modeling_outputs import ImageClassifierOutput
 
+from hf_canon import adaptation
 from hf_canon.adaptation import comodulate, selectivity
 from hf_canon.adaptation.read_out import normalized
 
-FOLDER = Path("build/figures/comodulation")
+SOURCES = [Path(__file__), *sorted(Path(adaptation.__file__).parent.glob("*.py"))]
+CODE = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:12]
+FOLDER = Path("build/figures/comodulation") / CODE
+"""Of this code alone: nothing that older code has left is taken for its own."""
 STEPS, BATCH, EVERY = 60, 16, 5
 Data = tuple[Tensor, Tensor]
 Ask = Callable[[Tensor], Tensor]
@@ -46,7 +52,8 @@ BLOCKS = 16
 
 
 def drawings(kind: str, shots: int, method: str, seed: int, lr: float, layer: str | None = None) -> Row:
-    """Is it one of that kind? Told from so many labelled emoji, half of which are.
+    """Is it one of that kind? Told from so many labelled emoji, half of which are, as far as there are as many; where
+    it is measured, the logits are moved to how frequent the kind is on the calibration split.
 
     Args:
         kind: one of `KINDS`.
@@ -77,14 +84,23 @@ def drawings(kind: str, shots: int, method: str, seed: int, lr: float, layer: st
     if method == "head":  # the others' rows get no gradient
         trained //= len(KINDS)
     drawn = balanced(data["train"], shots, seed)
-    return {"trained": trained, **adapt(model, lambda x: model(x).logits[:, column], drawn, data, lr, method)}
+    offset = 0.0 if method == "frozen" else log_odds(data["calibration"][1]) - log_odds(drawn[1])
+    ask: Ask = lambda x: model(x).logits[:, column]  # noqa: E731
+    return {"trained": trained, **adapt(model, ask, drawn, data, lr, method, offset)}
+
+
+def log_odds(labels: Tensor) -> float:
+    share = labels.mean().item()
+    return math.log(share / (1 - share))
 
 
 def diagnosed_drawings(layer: str) -> Row:
     """What the diagnostic says of a layer, from unlabelled emoji to train on."""
     first = int(layer.rpartition(".")[2]) if layer.startswith("blocks.") else BLOCKS - 1
     name = "encoder.top_activation" if layer == "top_activation" else "encoder.blocks.0"
-    (found,) = selectivity(tail(first), activities(first)["train"][0][:32], [name])
+    x = activities(first)["train"][0]
+    x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:32]]  # which are sorted by kind
+    (found,) = selectivity(tail(first), x, [name])
     return {"selectivity": found.value, "verdict": found.verdict, "units": found.units}
 
 
@@ -123,7 +139,9 @@ def checkpoint() -> Path:
         with torch.no_grad():
             model.classifier.weight[index] = torch.from_numpy(best.coef_[0])
             model.classifier.bias[index] = float(best.intercept_[0])
-    model.save_pretrained(folder)
+    partial = folder.with_suffix(f".{os.getpid()}")
+    model.save_pretrained(partial)
+    partial.rename(folder)
     return folder
 
 
@@ -149,7 +167,7 @@ def activities(first: int) -> dict[str, Data]:
         fractions = torch.tensor([hash_fraction(name) for name in rows["name"]])
         bounds = {"train": (0.0, 0.35), "calibration": (0.35, 0.55), "test": (0.55, 1.0)}
         inside = {split: (fractions >= low) & (fractions < high) for split, (low, high) in bounds.items()}
-        partial = path.with_suffix(f".{torch.initial_seed()}.partial")
+        partial = path.with_suffix(f".{os.getpid()}.partial")
         torch.save({split: (activity[chosen], labels[chosen]) for split, chosen in inside.items()}, partial)
         partial.replace(path)
     return torch.load(path)
@@ -246,8 +264,9 @@ class NoisyLearning(nn.Module):
 
 
 def regions(read_out: str, method: str, seed: int) -> Row:
-    """The same, where the quadrant is given and nothing is labelled: `method` is "frozen", "deterministic",
-    "comodulated" (by the product), "sampled", or "masked", which removes the rest of the map."""
+    """The same, where the quadrant is given and nothing is labelled: `method` is "frozen", "deterministic", "strong"
+    (deterministic, with k = 3), "comodulated" (by the product), "sampled", or "masked", which removes the rest of the
+    map. Comodulated gains are the same for every k."""
     model = trained_on_mosaics(read_out, seed)
     data = quadrants(seed)
     quadrant = torch.zeros(2, 2)
@@ -257,10 +276,12 @@ def regions(read_out: str, method: str, seed: int) -> Row:
         model.encoder.append(Masked(inside))
     elif method != "frozen":
         estimator: Any = "sampling" if method == "sampled" else "product"
-        gain: Any = "deterministic" if method == "deterministic" else "comodulated"
+        gain: Any = "deterministic" if method in ("deterministic", "strong") else "comodulated"
         example = data["train"][0][:1]
         one = comodulate(model, ["encoder.3"], "places", gain, estimator, inputs=example, task=None)
         one.add_task("quadrant", region=quadrant)
+        if method == "strong":
+            one._couplings[0].tasks[0].mul_(3)
         with nullcontext() if gain == "deterministic" else one.estimating(), torch.no_grad():
             for unlabelled in data["train"][0].split(50):
                 model(unlabelled)
@@ -277,9 +298,9 @@ class Masked(nn.Module):
         return h * self.inside
 
 
-def diagnosed_mosaics(read_out: str, units: str) -> Row:
+def diagnosed_mosaics(read_out: str, units: str, seed: int) -> Row:
     """What the diagnostic says of the encoder's maps, from unlabelled mosaics to train on."""
-    (found,) = selectivity(trained_on_mosaics(read_out, 0), quadrants(0)["train"][0][:32], ["encoder.3"], units)  # type: ignore[arg-type]
+    (found,) = selectivity(trained_on_mosaics(read_out, seed), quadrants(seed)["train"][0][:32], ["encoder.3"], units)  # type: ignore[arg-type]
     return {"selectivity": found.value, "verdict": found.verdict, "units": found.units}
 
 
@@ -297,7 +318,7 @@ def trained_on_mosaics(read_out: str, seed: int) -> Mosaic:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        partial = path.with_suffix(f".{id(model)}.partial")
+        partial = path.with_suffix(f".{os.getpid()}.partial")
         torch.save(model.state_dict(), partial)
         partial.replace(path)
     model.load_state_dict(torch.load(path))
@@ -334,9 +355,10 @@ def single_digits(split: Any) -> Data:
 def decoding(method: str, seed: int, trials: int = 30, lr: float = 0.0) -> Row:
     """Which of two stimuli 500 Poisson units have seen, 25 of which tell them apart, from `trials` labelled trials.
 
-    A shared modulator reaches the 25; each trial has 20 bins. `method`: "logistic" (L2, chosen by cross-validation),
-    "modulator-guided" (each unit by the sign of its difference times its gain), "sign alone", or "oracle" (that knows
-    which units tell).
+    A shared modulator reaches just the 25; each trial has 20 bins. `method`: "logistic" (L2, chosen by
+    cross-validation, on the means of trials), "modulator-guided" (each unit by the sign of its difference times its
+    gain, which is estimated from the bins and the modulator, that this decoder is told), "sign alone", or "oracle"
+    (that knows which units tell).
     """
     generator = torch.Generator().manual_seed(seed)
     units, telling, bins = 500, 25, 20
@@ -371,8 +393,11 @@ def decoding(method: str, seed: int, trials: int = 30, lr: float = 0.0) -> Row:
 # What they share: a short training, and its measures.
 
 
-def adapt(network: Any, ask: Ask, drawn: Any, data: dict[str, Data], lr: float, method: str) -> Row:
-    """Train what is to be trained, and measure what comes of it."""
+def adapt(
+    network: Any, ask: Ask, drawn: Any, data: dict[str, Data], lr: float, method: str, offset: float = 0.0
+) -> Row:
+    """Train what is to be trained, and measure what comes of it, with an offset of the logits."""
+    asked: Ask = lambda x: ask(x) + offset  # noqa: E731
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     curve = []
     if parameters:
@@ -381,7 +406,7 @@ def adapt(network: Any, ask: Ask, drawn: Any, data: dict[str, Data], lr: float, 
         x, y = drawn
         for step in range(STEPS):
             if step % EVERY == 0:
-                curve.append([step, measured(ask, data["calibration"], network)["ap"]])
+                curve.append([step, measured(asked, data["calibration"], network)["ap"]])
             network.train(method in ("comodulated", "noise"))  # no other has anything that differs in training
             chosen = torch.randperm(len(y))[:BATCH]
             loss = loss_of(ask(x[chosen]), y[chosen])
@@ -389,8 +414,8 @@ def adapt(network: Any, ask: Ask, drawn: Any, data: dict[str, Data], lr: float, 
             loss.backward()
             optimizer.step()
             schedule.step()
-        curve.append([STEPS, measured(ask, data["calibration"], network)["ap"]])
-    found = {split: measured(ask, data[split], network) for split in ("calibration", "test")}
+        curve.append([STEPS, measured(asked, data["calibration"], network)["ap"]])
+    found = {split: measured(asked, data[split], network) for split in ("calibration", "test")}
     return {"curve": curve, **found}
 
 

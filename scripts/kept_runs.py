@@ -1,6 +1,7 @@
 """Runs of a benchmark, in as many processes as there are cores; each is kept by its arguments and not repeated."""
 
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -31,8 +32,8 @@ def run_all(name: str, task: Callable[..., Row], wanted: list[Arguments], folder
         runs = {pool.submit(run, task, arguments): arguments for arguments in missing}
         for done in tqdm(as_completed(runs), name, total=len(runs), disable=not runs):
             kept[key(runs[done])] = done.result()
-            path.with_suffix(".partial").write_text(json.dumps(kept, indent=1) + "\n")
-            path.with_suffix(".partial").replace(path)
+            path.with_suffix(f".{os.getpid()}.partial").write_text(json.dumps(kept, indent=1) + "\n")
+            path.with_suffix(f".{os.getpid()}.partial").replace(path)
     return kept
 
 

@@ -31,7 +31,7 @@ def stamps(split: Literal["train", "calibration", "test", "excluded"]) -> Datase
 
 
 def emoji() -> Dataset:
-    """Emoji on white, for training without labels: `image` (224x224, RGB), `name`, `group`."""
+    """Emoji on white: `image` (224x224, RGB), `name`, `group`."""
     return _dataset("emoji", "train")
 
 

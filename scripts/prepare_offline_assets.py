@@ -419,7 +419,7 @@ def build_stamps(folder: Path, downloads: Path) -> None:
 
 
 def build_emoji(folder: Path, downloads: Path) -> None:
-    """Colour bitmaps of 845 things, on white like the stamps; for training without labels only."""
+    """Colour bitmaps of 845 things, on white like the stamps."""
     fonts = debian_package("fonts-noto-color-emoji", downloads) / "usr/share/fonts/truetype/noto"
     unicode_data = debian_package("unicode-data", downloads) / "usr/share/unicode/emoji"
     # 109 is the one size at which the font holds bitmaps (136 x 128).
