@@ -247,7 +247,9 @@ def test_trained_with_the_canonicalizer_s_trainer(tmp_path: Path) -> None:
     wrapped = CanonicalizedModel.wrap(tmp_path / "checkpoint", group="c4")
     one = comodulate(wrapped, ["stages.0"], task="first")
     one.add_task("second")
+    wrapped.canonicalizer.requires_grad_(False)
     base = {name: value.clone() for name, value in model.state_dict().items()}
+    learned = {name: value.clone() for name, value in wrapped.canonicalizer.state_dict().items()}
     args = CanonicalizationArguments(
         str(tmp_path / "out"),
         max_steps=3,
@@ -265,6 +267,7 @@ def test_trained_with_the_canonicalizer_s_trainer(tmp_path: Path) -> None:
         assert (one.couplings()["resnet.encoder.stages.0"] == 1).all() and (one.read_out_gain() == 1).all()
     state = wrapped.predictor.state_dict()
     assert all(torch.equal(state[name], value) for name, value in base.items())
+    assert all(torch.equal(wrapped.canonicalizer.state_dict()[name], value) for name, value in learned.items())
     saved = CanonicalizedModel.from_pretrained(tmp_path / "out" / "checkpoint-3")
     assert torch.equal(logits(copied(saved), x), logits(copied(wrapped), x))
     assert Comodulation.of(saved).tasks == ["first", "second"] and Comodulation.of(saved).task == "second"
