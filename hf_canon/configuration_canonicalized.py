@@ -54,6 +54,9 @@ class CanonicalizedConfig(PreTrainedConfig):
     decision: str = "argmax"
 
     def __post_init__(self, **kwargs: Any) -> None:
+        lift = kwargs.pop("predictor_lift", None)  # as adapters were saved before there were other attachments
+        if lift is not None:
+            self.predictor_attachments = {"quadratic_lift": lift}
         if isinstance(self.base_config, dict):
             # A sub-configuration given as a dict keeps its labels only if its own class reads it.
             model_type = str(self.base_config.get("model_type"))

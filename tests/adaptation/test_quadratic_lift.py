@@ -252,6 +252,20 @@ def test_behind_a_canonicalizer(checkpoint: Path, tmp_path: Path, lifted_first: 
     assert torch.equal(logits(copied(CanonicalizedModel.from_pretrained(tmp_path / "full")), x), tuned)
 
 
+def test_an_adapter_of_before_there_were_other_attachments(checkpoint: Path, tmp_path: Path) -> None:
+    """Its lift is not lost without a word."""
+    model = CanonicalizedModel.wrap(checkpoint, group="c4")
+    shake(quadratic_lift(model, rank=2))
+    model.save_pretrained(tmp_path / "adapter")
+    config = json.loads((tmp_path / "adapter" / "config.json").read_text())
+    config["predictor_lift"] = config.pop("predictor_attachments")["quadratic_lift"]
+    (tmp_path / "adapter" / "config.json").write_text(json.dumps(config))
+    x = pictures(2, 32)
+    loaded = CanonicalizedModel.from_pretrained(tmp_path / "adapter")
+    assert torch.equal(logits(copied(loaded), x), logits(copied(model), x))
+    assert QuadraticLift.of(loaded).rank == 2
+
+
 def test_an_adapter_moves_without_its_lift(checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = CanonicalizedModel.wrap(checkpoint, group="c4")
     shake(quadratic_lift(model))
