@@ -224,6 +224,18 @@ class Attachment(nn.Module):
         return attachment
 
     @classmethod
+    def ready(cls, model: nn.Module) -> nn.Module:
+        """What one is to be attached to, when a user names a model.
+
+        Raises:
+            ValueError: it carries one already, or is offloaded.
+        """
+        model = predictor_of(model)
+        cls.require_none(model)
+        cls.require_at_hand(model)
+        return model
+
+    @classmethod
     def require_none(cls, model: nn.Module) -> None:
         """Raise ValueError if a model carries one already."""
         if hasattr(model, cls.kind):

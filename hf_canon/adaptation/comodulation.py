@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from ..added import COMODULATION
 from ..inputs import INPUT_NAMES, input_name
-from .attachment import Attachment, predictor_of
+from .attachment import Attachment
 from .coupling import Coupled, Coupling, Gain, InputCoupling, Units
 from .probing import INPUT, Probe, blocks_of, last_block, output_layer, probe, units_of
 from .read_out import Caught, ReadOut, normalized
@@ -438,9 +438,7 @@ def comodulate(
         ...     torch.equal(vit(x).logits, before)
         True
     """
-    model = predictor_of(model)
-    Comodulation.require_none(model)
-    Comodulation.require_at_hand(model)
+    model = Comodulation.ready(model)
     require_known(gain, estimator, noise, samples)
     if task is not None:
         require_name(task)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..added import LIFT, added_names
 from ..quadratic.neuron import SecondOrder
-from .attachment import Attachment, Part, predictor_of
+from .attachment import Attachment, Part
 from .targets import Layer, layers_of_names, plain_name, target_layers
 
 
@@ -133,10 +133,8 @@ def quadratic_lift(
         >>> torch.equal(vit(x).logits, before)
         True
     """
-    model = predictor_of(model)
     require_rank(rank)
-    QuadraticLift.require_none(model)
-    QuadraticLift.require_at_hand(model)
+    model = QuadraticLift.ready(model)
     return QuadraticLift(model, target_layers(model, target_modules, added_names(model)), rank)
 
 

@@ -17,7 +17,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .attachment import predictor_of
 from .comodulation import Comodulation, described, target_names
 from .coupling import Units
 from .probing import blocks_of, evaluating, output_layer, probe, units_of
@@ -80,9 +79,7 @@ def selectivity(
         0 4 1.0 comodulated
         1 4 1.0 comodulated
     """
-    model = predictor_of(model)
-    Comodulation.require_none(model)
-    Comodulation.require_at_hand(model)
+    model = Comodulation.ready(model)
     found = probe(model, inputs)
     output = output_layer(found, read_out)
     blocks = blocks_of(found, model, output) if target_modules is None else []
