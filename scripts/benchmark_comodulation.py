@@ -33,8 +33,8 @@ RATES = {
     "head": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
     "LoRA": (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
     "deterministic": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0),
-    "comodulated": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0),
-    "noise": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
+    "comodulated": (1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0),
+    "noise": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0),
     "frozen": (0.0,),
 }
 NAMES = {
@@ -101,7 +101,7 @@ BY_LAYER = {
         ("frozen", "deterministic", "comodulated"),
         (30,),
         (("layer", layer),),
-        (3e-2, 1e-1, 3e-1, 1.0, 3.0),
+        (3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0),
     )
     for layer in LAYERS
 }
@@ -288,10 +288,13 @@ def print_diagnosis(
         differences = [a - b for a, b in zip(como.values("ap"), gain.values("ap"), strict=True)]
         value = statistics.mean(row["selectivity"] for row in said)
         verdicts = statistics.multimode(row["verdict"] for row in said)
-        right = (verdicts == ["comodulated"]) == (statistics.mean(differences) > 0)
+        told = difference(como, gain)
+        right = (
+            "cannot tell" if "level" in told else "yes" if (verdicts == ["comodulated"]) == ("win" in told) else "no"
+        )
         print(
             f"| {name} | {said[0]['units']} | {value:.2f} | {' or '.join(verdicts)} | {cells} "
-            f"| {difference(como, one['frozen', 30])} | {difference(como, gain)} | {'yes' if right else 'no'} |"
+            f"| {difference(como, one['frozen', 30])} | {told} | {right} |"
         )
         points.append((name, value, differences))
     return points
