@@ -15,7 +15,7 @@ PACKAGES = [
         f"hf_canon.{name}"
         for name in (
             *("groups", "quadratic", "canonicalizers", "adaptation", "objectives", "training"),
-            *("evaluation", "prediction", "hub"),
+            *("evaluation", "prediction", "hub", "generative"),
         )
     ),
 ]

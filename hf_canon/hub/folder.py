@@ -34,12 +34,14 @@ OWN = (*WEIGHTS, REPORT_FILE, PLOT_FILE, RESULTS_FILE, CODE_FILE)
 """What belongs to one state of an adapter: of an earlier state, nothing may stay beside a later one."""
 
 
-def require_ours(folder: str | os.PathLike[str]) -> None:
-    """Raise ValueError if that is the folder of another checkpoint, which saving would destroy."""
+def require_ours(
+    folder: str | os.PathLike[str], ours: str = CanonicalizedConfig.model_type, noun: str = "an adapter"
+) -> None:
+    """Raise ValueError if that is the folder of a checkpoint that is not of our type, which saving would destroy."""
     config = Path(folder) / "config.json"
-    if config.is_file() and model_type(config) != CanonicalizedConfig.model_type:
+    if config.is_file() and model_type(config) != ours:
         raise ValueError(
-            f"{os.fspath(folder)!r} holds a {model_type(config)} checkpoint, which an adapter would overwrite. "
+            f"{os.fspath(folder)!r} holds a {model_type(config)} checkpoint, which {noun} would overwrite. "
             "Name another folder."
         )
 

@@ -122,12 +122,18 @@ def require_base_on_hub(config: Any, remedy: str) -> None:
         )
 
 
-def require_ours_remotely(api: HfApi, repo_id: str, revision: str | None) -> None:
-    """Raise ValueError if the repository holds another checkpoint, which an adapter would replace."""
+def require_ours_remotely(
+    api: HfApi,
+    repo_id: str,
+    revision: str | None,
+    ours: str = CanonicalizedConfig.model_type,
+    noun: str = "an adapter",
+) -> None:
+    """Raise ValueError if the repository holds a checkpoint that is not of our type, which this would replace."""
     config = download(api, repo_id, "config.json", revision)
-    if config is not None and model_type(config) != CanonicalizedConfig.model_type:
+    if config is not None and model_type(config) != ours:
         raise ValueError(
-            f"The repository {repo_id!r} holds a {model_type(config)} checkpoint, which an adapter would replace. "
+            f"The repository {repo_id!r} holds a {model_type(config)} checkpoint, which {noun} would replace. "
             "Name another repository, or another branch with revision=."
         )
 

@@ -1,0 +1,35 @@
+"""Laws that a group leaves as they are, learned from |G| times fewer samples (arXiv 2305.13517, 2202.01129)."""
+
+from .arguments import GANArguments
+from .configuration_generator import GeneratorConfig
+from .critic import CanonicalCritic, OrbitCritic, critic_of
+from .divergences import LipschitzAlpha, Relativistic, Wasserstein, gradient_penalty
+from .generator import EquivariantGenerator, SymmetrizedGenerator
+from .grids import draw_samples
+from .health import orbit_diversity, orbit_uniformity
+from .modeling_generator import GeneratorOutput, InvariantGenerator
+from .networks import Decoder, Encoder
+from .trainer import GANTrainer, TrainingResult
+
+__all__ = [
+    "CanonicalCritic",
+    "Decoder",
+    "Encoder",
+    "EquivariantGenerator",
+    "GANArguments",
+    "GANTrainer",
+    "GeneratorConfig",
+    "GeneratorOutput",
+    "InvariantGenerator",
+    "LipschitzAlpha",
+    "OrbitCritic",
+    "Relativistic",
+    "SymmetrizedGenerator",
+    "TrainingResult",
+    "Wasserstein",
+    "critic_of",
+    "draw_samples",
+    "gradient_penalty",
+    "orbit_diversity",
+    "orbit_uniformity",
+]

@@ -1,0 +1,75 @@
+"""What is saved of a generator."""
+
+import math
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from ..groups import Kind, Pictures, Waveforms, get_group
+from ..groups.kinds import describe_kind, kind_from
+
+
+class GeneratorConfig(PreTrainedConfig):
+    """Of an `InvariantGenerator`.
+
+    Args:
+        group: name of the group that leaves the law as it is.
+        symmetry: "output", "features" or "none": where the group element acts.
+        shape: of one sample: (channels, height, width) of pictures, (samples,) of waveforms, (frames, bins) of
+            spectrograms.
+        latent_size: numbers of noise.
+        width: channels of the layer at full size.
+        training: what a training knows of itself, for the card.
+        kind: what the numbers of a sample mean, as `hf_canon.groups.kinds.describe_kind` has it; by default pictures
+            from 0 for black to 1 for white, or waveforms of 16 kHz.
+
+    Raises:
+        ValueError: the group does not act on such samples.
+    """
+
+    model_type = "hf_canon_generator"
+
+    def __init__(
+        self,
+        group: str = "c4",
+        symmetry: str = "output",
+        shape: list[int] | tuple[int, ...] = (1, 28, 28),
+        latent_size: int = 64,
+        width: int = 16,
+        kind: dict[str, Any] | None = None,
+        training: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        self.group = group
+        self.symmetry = symmetry
+        self.shape = list(shape)
+        self.latent_size = latent_size
+        self.width = width
+        self.kind = describe_kind(usual_kind(self.shape)) if kind is None else kind
+        self.training = training
+        get_group(group).on(self.sample_kind).check_shape((1, *self.shape))
+        super().__init__(**kwargs)
+
+    @property
+    def sample_kind(self) -> Kind:
+        return kind_from(self.kind)
+
+    @property
+    def numbers(self) -> int:
+        """Of one sample."""
+        return math.prod(self.shape)
+
+
+def usual_kind(shape: list[int]) -> Kind:
+    """
+    Raises:
+        ValueError: nobody knows what such numbers mean.
+    """
+    if len(shape) == 3:
+        return Pictures((1.0,) * shape[0], (0.0,) * shape[0])
+    if len(shape) == 1:
+        return Waveforms()
+    raise ValueError(
+        f"What the numbers of a sample of shape {tuple(shape)} mean is not known. Give "
+        "kind=describe_kind(model.group.kind) for spectrograms, or the shape of a picture, (channels, height, width)."
+    )

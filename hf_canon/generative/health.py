@@ -1,0 +1,153 @@
+"""Whether a training is still one: divergence, collapse, and samples that leave out part of the orbit."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..groups import Group, OneParameter
+
+TEMPLATES = 4
+BINS = 16
+"""Elements of a continuous group that poses are counted in."""
+PATIENCE = 5
+"""In how many looks, one after the other, something has to be wrong."""
+WARM_UP = 0.1
+"""Share of the training in which nothing is expected of it."""
+STEEP, FAR, NARROW, ONE_SIDED = 3.0, 10.0, 0.15, 0.6
+
+
+def orbit_uniformity(samples: Tensor, group: Group, templates: int = TEMPLATES) -> float:
+    """The p-value of a test that the orbits of these samples are uniform: a chi-squared test of their poses.
+
+    The pose of x under a template w is the element g for which g^-1 x is most like w, and it moves with x: pose(h x) =
+    h pose(x). So the poses of a law that the group leaves as it is are uniform, under every template. Templates are
+    noise; the least p-value is multiplied by how many they are (Bonferroni).
+
+    Args:
+        samples: `(n, ...)`, of the group's kind, independent of each other.
+        group: finite.
+        templates: how many.
+
+    Raises:
+        ValueError: there are too few samples to expect five of each element, or the group is continuous.
+
+    Example:
+        >>> from hf_canon import get_group
+        >>> c4 = get_group("c4")
+        >>> x = torch.rand(200, 1, 8, 8) + torch.linspace(0, 2, 8)
+        >>> turned = c4.act(x, c4.sample(200))
+        >>> orbit_uniformity(x, c4) < 1e-6 < orbit_uniformity(turned, c4)
+        True
+    """
+    if not group.finite:
+        raise ValueError(f"{group.name} is continuous, and its poses have no counts. Test a finite part, such as c8.")
+    order = len(group.elements)
+    if len(samples) < 5 * order:
+        raise ValueError(
+            f"{len(samples)} samples are too few for {order} elements, of each of which five have to be expected. "
+            f"Give {5 * order} or more."
+        )
+    counts = pose_counts(samples, group, templates).double()
+    expected = len(samples) / order
+    statistic = ((counts - expected).square() / expected).sum(1)
+    p = torch.special.gammaincc(torch.tensor((order - 1) / 2, dtype=torch.float64), statistic / 2)
+    return min(1.0, templates * float(p.min()))
+
+
+def pose_counts(samples: Tensor, group: Group, templates: int = TEMPLATES) -> Tensor:
+    """How many samples have each pose, `(templates, elements)`."""
+    elements = (group.parameters(BINS) if isinstance(group, OneParameter) else group.elements).to(samples.device)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(templates, samples[0].numel(), generator=generator).to(samples)
+    likeness = torch.stack(
+        [group.act(samples, group.inverse(one).expand(len(samples))).flatten(1) @ noise.T for one in elements], -1
+    )
+    poses = likeness.argmax(-1)  # samples, templates
+    return torch.stack([torch.bincount(one, minlength=len(elements)) for one in poses.T])
+
+
+def orbit_diversity(samples: Tensor, group: Group) -> Tensor:
+    """How many elements of the orbit there effectively are, as a share of all: 1 for an invariant law, 1 / |G| for a
+    single pose. The exponential of the entropy of poses, under the template that sees it least."""
+    counts = pose_counts(samples, group).float()
+    share = counts / counts.sum(1, keepdim=True)
+    entropy = torch.special.entr(share).sum(1)
+    return (entropy.exp() / counts.shape[1]).min()
+
+
+def mean_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Between the samples of two batches; of a batch and itself, between different ones."""
+    distances = torch.cdist(a.flatten(1).float(), b.flatten(1).float())
+    return distances.sum() / (len(a) * (len(a) - 1)) if a is b else distances.mean()
+
+
+def vital_signs(real: Tensor, fake: Tensor, gap: Tensor, group: Group) -> Tensor:
+    """What `Health` looks at, `(5,)`, so that processes can average it: see its attributes."""
+    between, within, made = mean_distance(real, fake), mean_distance(real, real), mean_distance(fake, fake)
+    tiny = torch.finfo(torch.float32).tiny
+    signs = [gap / between.clamp(min=tiny), between / within.clamp(min=tiny), made / within.clamp(min=tiny)]
+    return torch.stack([*signs, orbit_diversity(fake, group), orbit_diversity(real, group)])
+
+
+@dataclass
+class Health:
+    """Looks at the signs of a training, and says in one sentence what is wrong with it.
+
+    A critic whose slopes are 1 at most cannot tell two laws apart by more than the mean distance of their samples, for
+    that bounds W1: `steepness`, the gap between its scores of real and generated samples over that distance, is at
+    most 1, and a training that stays far above has diverged. So has one whose samples leave (`distance`, from the
+    data, over that between data). `spread`, the mean distance between samples over that between data, falls to 0 as
+    they become one. `diversity` is `orbit_diversity`, to be compared with 1 where the critic cannot see poses, and
+    with that of the data where it can.
+
+    Args:
+        steps: of the whole training.
+        invariant: whether the critic is blind to poses.
+    """
+
+    steps: int
+    invariant: bool
+    seen: dict[str, deque[bool]] = field(default_factory=dict)
+
+    def __call__(self, step: int, signs: Tensor) -> tuple[str, str] | None:
+        """What is wrong, "divergence" or "collapse", and the sentence; None while nothing is, or not for long enough.
+
+        Args:
+            step: of the generator.
+            signs: what `vital_signs` returned.
+        """
+        steepness, distance, spread, diversity, of_data = signs.tolist()
+        target = 1.0 if self.invariant else of_data
+        wrong = {
+            "steep": steepness > STEEP,
+            "far": distance > FAR,
+            "narrow": spread < NARROW,
+            "one-sided": diversity < ONE_SIDED * target,
+        }
+        for name, one in wrong.items():
+            self.seen.setdefault(name, deque(maxlen=PATIENCE)).append(one and step > WARM_UP * self.steps)
+        found = next((name for name, last in self.seen.items() if len(last) == PATIENCE and all(last)), None)
+        if found is None:
+            return None
+        advice = "the critic cannot see poses, so symmetrize the generator too" if self.invariant else "train longer"
+        sentence = {
+            "steep": f"the critic tells the samples apart by {steepness:.1f} times the distance between them, and is "
+            "no longer held by its penalty; lower critic_learning_rate, or raise the penalty.",
+            "far": f"the samples are {distance:.0f} times as far from the data as those from each other; lower the "
+            "learning rates.",
+            "narrow": f"the samples differ by {100 * spread:.0f} % of what the data do; train the critic more, or "
+            "lower generator_learning_rate.",
+            "one-sided": f"the samples have {100 * diversity:.0f} % of the poses, and should have "
+            f"{100 * target:.0f} %; {advice}.",
+        }[found]
+        kind = "divergence" if found in ("steep", "far") else "collapse"
+        return kind, f"The training shows {kind} at step {step}: {sentence}"
+
+
+def non_finite(step: int, what: str, value: float) -> str:
+    return (
+        f"The training stopped at step {step}, because {what} is {value}: nothing was updated with it, and what is "
+        "saved is the state before; lower the learning rates, or train without mixed precision."
+    )

@@ -1,0 +1,257 @@
+"""Trainings of a generator: resumed, in mixed precision, on two processes, and ended when they go wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from PIL import Image
+from torch import Tensor, nn
+
+from hf_canon import get_group
+from hf_canon.generative import (
+    GANArguments,
+    GANTrainer,
+    GeneratorConfig,
+    InvariantGenerator,
+    SymmetrizedGenerator,
+    critic_of,
+)
+
+SHAPE = (1, 8, 8)
+C4 = get_group("c4")
+
+
+def data(n: int = 40) -> Tensor:
+    generator = torch.Generator().manual_seed(5)
+    upright = 0.3 * torch.rand(n, *SHAPE, generator=generator) + torch.linspace(0, 0.7, 8)
+    return C4.act(upright, C4.sample(n, generator))
+
+
+def trainer(folder: Path, symmetry: str = "output", invariance: str = "orbit", **settings: Any) -> GANTrainer:
+    torch.manual_seed(0)
+    generator = InvariantGenerator(GeneratorConfig("c4", symmetry, SHAPE, latent_size=4, width=4))
+    critic = critic_of(invariance, generator.group, SHAPE, 4)
+    usual = {"steps": 6, "batch_size": 8, "logging_steps": 2, "save_steps": 100, "sample_steps": 100}
+    return GANTrainer(generator, critic, data(), GANArguments(str(folder), **{**usual, **settings}))
+
+
+def weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole")
+    whole.train()
+    first = trainer(tmp_path / "parts")
+    first.args.steps = 3
+    first.train()
+    second = trainer(tmp_path / "parts")
+    result = second.train(resume_from_checkpoint=True)
+    assert result.steps == 6
+    assert same(weights(second.generator), weights(whole.generator))
+    assert same(weights(second.critic), weights(whole.critic))
+    assert same(weights(second.average), weights(whole.average))
+    assert not same(weights(second.average.module), weights(second.generator))
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "parts")]
+    rows = [[json.loads(line) for line in log.splitlines()] for log in logs]
+    assert rows[0] == [row for row in rows[1] if row["step"] != 3]
+
+
+def test_it_leaves_checkpoints_a_log_grids_and_a_generator_with_a_card(tmp_path: Path) -> None:
+    trainer(tmp_path, sample_steps=3, save_steps=2).train()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "README.md",
+        "checkpoint-4",
+        "checkpoint-6",
+        "config.json",
+        "log.jsonl",
+        "model.safetensors",
+        "samples-3.png",
+        "samples-6.png",
+        "samples.png",
+    ]
+    for folder in (tmp_path, tmp_path / "checkpoint-4"):
+        assert InvariantGenerator.from_pretrained(folder).sample(2).isfinite().all()
+    with Image.open(tmp_path / "samples-6.png") as grid:
+        assert len(grid.convert("L").getcolors() or range(999)) > 50
+    card = (tmp_path / "README.md").read_text()
+    assert "Learned from 40 samples" in card and "| critic | OrbitCritic |" in card and "| steps | 6 |" in card
+
+
+def test_the_loss_goes_down_and_the_samples_come_near(tmp_path: Path) -> None:
+    one = trainer(
+        tmp_path, steps=150, generator_learning_rate=2e-3, critic_learning_rate=4e-3, ema_decay=0.9, logging_steps=10
+    )
+    before = one.generator.sample(200)
+    result = one.train()
+    after = one.average.module.sample(200)
+    real = data(200)
+    distances = [float(torch.cdist(x.flatten(1), real.flatten(1)).amin(0).mean()) for x in (before, after)]
+    assert distances[1] < 0.7 * distances[0]
+    assert result.log[-1]["diversity"] > 0.9 and result.trouble is None
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_mixed_precision(tmp_path: Path, precision: str) -> None:
+    result = trainer(tmp_path, mixed_precision=precision).train()
+    assert result.steps == 6 and result.trouble is None
+    assert InvariantGenerator.from_pretrained(tmp_path).dtype == torch.float32
+
+
+@pytest.mark.parametrize("divergence", ["lipschitz", "wasserstein", "relativistic"])
+@pytest.mark.parametrize(("symmetry", "invariance"), [("features", "convolution"), ("none", "none")])
+def test_every_divergence_trains_both(tmp_path: Path, divergence: str, symmetry: str, invariance: str) -> None:
+    one = trainer(tmp_path, symmetry, invariance, divergence=divergence, steps=2)
+    before = weights(one.generator), weights(one.critic)
+    one.train()
+    after = weights(one.generator), weights(one.critic)
+    assert all(not same(was, now) for was, now in zip(before, after, strict=True))
+
+
+class Sabotaged(nn.Module):
+    """Becomes nan after so many calls."""
+
+    def __init__(self, module: nn.Module, calls: int):
+        super().__init__()
+        self.module, self.calls = module, calls
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls -= 1
+        return self.module(x) * (float("nan") if self.calls < 0 else 1.0)
+
+
+@pytest.mark.parametrize(("calls", "what"), [(14, "the critic's loss"), (16, "the generator's loss")])
+def test_what_is_not_finite_ends_it_before_it_does_harm(tmp_path: Path, calls: int, what: str) -> None:
+    """Of a step the critic is called twice for each of its two updates, and twice for the generator's."""
+    generator = InvariantGenerator(GeneratorConfig("c4", "output", SHAPE, latent_size=4, width=4))
+    critic = Sabotaged(critic_of("orbit", C4, SHAPE, 4), calls)
+    args = GANArguments(str(tmp_path), steps=9, batch_size=8)
+    result = GANTrainer(generator, critic, data(), args).train()
+    assert result.trouble == "non-finite" and result.steps == 2
+    assert result.sentence is not None
+    assert result.sentence.startswith(f"The training stopped at step 3, because {what}")
+    assert all(one.isfinite().all() for one in (*generator.parameters(), *critic.parameters()))
+    assert InvariantGenerator.from_pretrained(tmp_path / "checkpoint-2").sample(4).isfinite().all()
+    again = GANTrainer(
+        InvariantGenerator(generator.config), Sabotaged(critic_of("orbit", C4, SHAPE, 4), 999), data(), args
+    )
+    assert again.train(resume_from_checkpoint=True).steps == 9
+
+
+def test_an_invariant_critic_with_a_plain_generator_collapses_and_says_so(tmp_path: Path) -> None:
+    one = trainer(tmp_path, "none", "orbit", steps=200, logging_steps=5)
+    result = one.train()
+    assert result.trouble == "collapse" and result.steps < 200
+    assert result.sentence is not None
+    assert "the critic cannot see poses, so symmetrize the generator too" in result.sentence
+    assert "should have 100 %" in result.sentence
+    assert InvariantGenerator.from_pretrained(tmp_path).config.training["trouble"] == result.sentence
+    assert "| stopped | The training shows collapse" in (tmp_path / "README.md").read_text()
+
+
+def test_a_plain_critic_asks_for_the_poses_of_the_data_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    generator = InvariantGenerator(GeneratorConfig("c4", "none", SHAPE, latent_size=4, width=4))
+    upright = 0.3 * torch.rand(40, *SHAPE) + torch.linspace(0, 0.7, 8)
+    args = GANArguments(str(tmp_path), steps=200, batch_size=16, logging_steps=10, generator_learning_rate=2e-3)
+    result = GANTrainer(generator, critic_of("none", C4, SHAPE, 4), upright, args).train()
+    assert result.log[-1]["diversity_of_data"] < 0.6 and result.trouble is None
+
+
+def test_a_critic_that_nothing_holds_diverges_and_says_so(tmp_path: Path) -> None:
+    one = trainer(
+        tmp_path, divergence="wasserstein", penalty=0.0, critic_learning_rate=0.05, steps=200, logging_steps=5
+    )
+    result = one.train()
+    assert result.trouble == "divergence" and result.steps < 200
+    assert result.sentence is not None and "no longer held by its penalty" in result.sentence
+
+
+def test_any_module_is_trained_if_a_group_is_known(tmp_path: Path) -> None:
+    base = nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, SHAPE))
+    generator = SymmetrizedGenerator(base, C4, 4)
+    args = GANArguments(str(tmp_path), steps=2, batch_size=8)
+    assert GANTrainer(generator, critic_of("orbit", C4, SHAPE, 4), data(), args).train().steps == 2
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+def test_sounds(tmp_path: Path) -> None:
+    generator = InvariantGenerator(GeneratorConfig("reverse*polarity", "output", (256,), latent_size=4, width=4))
+    clips = Dataset.from_dict({"audio": [torch.randn(200 + 20 * i).tolist() for i in range(6)]})
+    critic = critic_of("orbit", generator.group, (256,), 4)
+    args = GANArguments(str(tmp_path), steps=2, batch_size=4, sample_steps=1)
+    assert GANTrainer(generator, critic, clips, args).train().steps == 2
+    assert (tmp_path / "samples-2.png").is_file()
+
+
+def test_pictures_of_a_data_set_are_fitted(tmp_path: Path) -> None:
+    pictures = [Image.new("RGB", (30 + i, 20), (40 * i, 0, 0)) for i in range(6)]
+    generator = InvariantGenerator(GeneratorConfig("d4", "output", (3, 12, 12), latent_size=4, width=4))
+    critic = critic_of("orbit", generator.group, (3, 12, 12), 4)
+    args = GANArguments(str(tmp_path), steps=1, batch_size=4)
+    one = GANTrainer(generator, critic, Dataset.from_dict({"image": pictures}), args)
+    assert one.samples[3].shape == (3, 12, 12)
+    assert torch.allclose(one.samples[3][0], torch.tensor(120 / 255), atol=1e-3)
+    one.train()
+    assert "Learned from 6 samples" in (tmp_path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (torch.rand(5, 1, 9, 9), r"Sample 0 is \(1, 9, 9\), and the generator makes \(1, 8, 8\)"),
+        (torch.full((5, *SHAPE), float("nan")), "Sample 0 holds numbers that are not finite"),
+        (torch.rand(0, *SHAPE), "The data set is empty"),
+        (iter([{"pixel_values": torch.rand(SHAPE)}]), "a stream has one order only"),
+    ],
+)
+def test_wrong_data_are_refused(tmp_path: Path, given: Any, sentence: str) -> None:
+    generator = InvariantGenerator(GeneratorConfig("c4", "output", SHAPE, latent_size=4, width=4))
+    with pytest.raises(ValueError, match=sentence):
+        GANTrainer(generator, critic_of("orbit", C4, SHAPE, 4), given, GANArguments(str(tmp_path)))
+
+
+def test_there_has_to_be_something_to_resume_from(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="There is no checkpoint in"):
+        trainer(tmp_path).train(resume_from_checkpoint=True)
+    with pytest.raises(ValueError, match="holds no state of a training"):
+        trainer(tmp_path).train(resume_from_checkpoint=tmp_path)
+
+
+TWO = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import torch
+from pathlib import Path
+from generative.test_trainer import trainer, weights
+one = trainer(Path(sys.argv[1]), symmetry="features", invariance="convolution")
+one.train()
+torch.save((weights(one.generator), weights(one.critic)), f"{sys.argv[1]}/rank-{one.accelerator.process_index}.pt")
+"""
+
+
+def test_two_processes_train_one_generator(tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    tests = str(Path(__file__).parent.parent)
+    words, env = [*launch, str(script), str(tmp_path / "out"), tests], {**os.environ, "ACCELERATE_USE_CPU": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (generator, critic), (other, its_critic) = (torch.load(tmp_path / f"out/rank-{i}.pt") for i in range(2))
+    assert same(generator, other) and same(critic, its_critic)
+    alone = trainer(tmp_path / "alone", symmetry="features", invariance="convolution")
+    alone.train()
+    assert not same(weights(alone.generator), generator)  # it has seen half as much
+    assert InvariantGenerator.from_pretrained(tmp_path / "out").sample(2).isfinite().all()
+    assert [path.name for path in (tmp_path / "out").glob("checkpoint-*")] != []
