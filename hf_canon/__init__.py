@@ -8,7 +8,7 @@ from .registration import register
 if TYPE_CHECKING:
     from .calibration import calibrate
     from .configuration_canonicalized import CanonicalizedConfig
-    from .evaluation import RobustnessReport, audit, check_equivariance, evaluate_robustness
+    from .evaluation import RobustnessReport, audit, check_equivariance, distribution_shift, evaluate_robustness
     from .groups import get_group
     from .modeling_canonicalized import CanonicalizedModel
     from .monitoring import Monitor
@@ -28,6 +28,7 @@ _HOMES = {
     "Monitor": "monitoring",
     "calibrate": "calibration",
     "check_equivariance": "evaluation",
+    "distribution_shift": "evaluation",
     "evaluate_robustness": "evaluation",
     "get_group": "groups",
     "predict_dataset": "prediction",
@@ -43,6 +44,7 @@ __all__ = [
     "audit",
     "calibrate",
     "check_equivariance",
+    "distribution_shift",
     "evaluate_robustness",
     "get_group",
     "predict_dataset",

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
+from .evaluation.asking import Inputs, evaluating
 from .evaluation.data import Batches
 from .evaluation.measures import measure_for
 from .evaluation.report import NOTABLE
-from .evaluation.robustness import Inputs, evaluating
 from .evaluation.transforms import UPRIGHT, moved_by, turn
 from .fingerprint import fingerprint
 from .groups import SO2, Group, OneParameter

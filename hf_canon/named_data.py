@@ -16,7 +16,9 @@ DATA_HELP = (
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def load_pictures(data: str, split: str | None, usual: tuple[str, ...], config: "PreTrainedConfig") -> "Dataset":
+def load_pictures(
+    data: str, split: str | None, usual: tuple[str, ...], config: "PreTrainedConfig", labelled: bool = True
+) -> "Dataset":
     """A data set with the column `image`, and `label` where it has labels.
 
     Args:
@@ -24,6 +26,7 @@ def load_pictures(data: str, split: str | None, usual: tuple[str, ...], config: 
         split: the one to read, or None for the first of `usual` that exists, or the only one.
         usual: names of splits.
         config: of the checkpoint, which says what pictures it takes and how it calls its classes.
+        labelled: whether labels matter; else they are left out, and may be of other classes.
 
     Raises:
         ValueError: there is nothing there, no such split, no image in it, or no column of images; or a class has a
@@ -34,7 +37,7 @@ def load_pictures(data: str, split: str | None, usual: tuple[str, ...], config: 
     from .pictures import picture_mode
 
     dataset = load_rows(data, split, usual)
-    image, label = image_column(dataset, data), label_column(dataset)
+    image, label = image_column(dataset, data), label_column(dataset) if labelled else None
     dataset = dataset.select_columns([image] if label is None else [image, label])
     renamed = {old: new for old, new in ((image, "image"), (label, "label")) if old is not None and old != new}
     if renamed:

@@ -12,14 +12,14 @@ from importlib.metadata import version
 from tqdm import tqdm
 
 from ..refusals import raised_by_us
-from . import audit, calibrate, demo, evaluate, info, predict, push, train
+from . import audit, calibrate, demo, evaluate, info, predict, push, shift, train
 
-COMMANDS = (audit, train, calibrate, evaluate, predict, push, demo, info)
+COMMANDS = (audit, train, calibrate, evaluate, shift, predict, push, demo, info)
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
 
-__all__ = ["audit", "calibrate", "demo", "evaluate", "info", "main", "predict", "push", "train"]
+__all__ = ["audit", "calibrate", "demo", "evaluate", "info", "main", "predict", "push", "shift", "train"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,17 +3,13 @@
 import argparse
 import shlex
 from dataclasses import replace
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
 
-from ..named_data import DATA_HELP, load_pictures, read_dataset
+from ..named_data import DATA_HELP, load_pictures
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_file
 from .numbers import count
 from .pictures import naming_broken_pictures
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from .sounds import load_sounds
 
 NAME = "audit"
 SUMMARY = "before anything is trained: what does a checkpoint lose, and what would help"
@@ -63,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
             f"{args.checkpoint}`, or audit {config.base_name_or_path or 'its checkpoint'}."
         )
     if class_for(config.architectures, args.checkpoint).task == "audio-classification":
-        report = audit(args.checkpoint, load_sounds(args.data, args.split), args.groups, batch_size=args.batch_size)
+        report = audit(
+            args.checkpoint, load_sounds(args.data, args.split, SPLITS), args.groups, batch_size=args.batch_size
+        )
     else:
         processor = load_processor(args.checkpoint)
         pictures = load_pictures(args.data, args.split, SPLITS, config)
@@ -76,37 +74,3 @@ def run(args: argparse.Namespace) -> int:
     if json_file:
         report.save(json_file)
     return 0
-
-
-def load_sounds(data: str, split: str | None) -> "Dataset":
-    """A data set with the column `audio`, as feature extractors take it, and `label` where it has labels.
-
-    Raises:
-        ValueError: there is nothing there, no such split, no column `audio`, or nothing that can decode it.
-    """
-    import datasets
-
-    loaded = read_dataset(data)
-    if isinstance(loaded, datasets.DatasetDict):
-        chosen = split or next((name for name in (*SPLITS, *loaded) if name in loaded), "")
-        if chosen not in loaded:
-            raise ValueError(f"{data!r} has no split {chosen!r}; choose with --split from: {', '.join(loaded)}.")
-        loaded = loaded[chosen]
-    if "audio" not in loaded.features:
-        raise ValueError(
-            f"The checkpoint listens, and none of the columns of {data!r} is called 'audio' "
-            f"({', '.join(loaded.features)}). Rename the one that holds sound."
-        )
-    if isinstance(loaded.features["audio"], datasets.Audio):
-        if find_spec("torchcodec") is None:
-            raise ValueError(f"The sounds of {data!r} are encoded files; install torchcodec, which reads them.")
-        return loaded
-    if "sampling_rate" not in loaded.features:
-        return loaded
-    return loaded.with_transform(with_sampling_rate)
-
-
-def with_sampling_rate(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Samples and their rate in one column, so that a wrong rate is noticed."""
-    sounds = zip(rows.pop("audio"), rows.pop("sampling_rate"), strict=True)
-    return {**rows, "audio": [{"array": array, "sampling_rate": rate} for array, rate in sounds]}

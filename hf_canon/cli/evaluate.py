@@ -20,6 +20,7 @@ EXAMPLES = """\
   hf-canon evaluate out --data photos/ --figure circle.png
   hf-canon evaluate out --data photos/ --report pages/
   hf-canon evaluate out --data photos/ --card
+  hf-canon evaluate out --data photos/ --reference held-back/ --report pages/
   hf-canon evaluate out --data beans --split test --transforms c8 --json report.json
 
 without any training, by the checkpoint's own confidence:
@@ -29,12 +30,19 @@ STRIP = 3
 """How many pictures the figure shows beside the circle."""
 
 SPLITS = ("test", "validation", "train")
+REFERENCE_SPLITS = ("validation", "train", "test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--data", required=True, help=DATA_HELP)
     parser.add_argument("--split", help="default: test, or else validation, or else train")
+    parser.add_argument(
+        "--reference",
+        metavar="DATA",
+        help="other pictures, such as those of the validation: say how far the ones of --data are from them, and how "
+        "much of that is pose",
+    )
     parser.add_argument(
         "--transforms",
         nargs="+",
@@ -72,6 +80,9 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args)
     processor = load_processor(args.model)
     pictures = load_pictures(args.data, args.split, SPLITS, model.predictor.config)
+    reference = args.reference and load_pictures(
+        args.reference, None, REFERENCE_SPLITS, model.predictor.config, labelled=False
+    )
     transforms = args.transforms or ["c8" if model.group.name == "so2" else model.group.name]
     with naming_broken_pictures(pictures):
         check_fit(model, processor, pictures)
@@ -82,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
             processor=processor,
             batch_size=args.batch_size,
             report=args.report,
+            reference=reference,
         )
     print(report)
     if args.report:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..canonicalizers import fitting
 from ..groups import Group, OneParameter, Pictures, Planar
+from .asking import name_of
 from .audit_passes import Trial, Undone, as_seen
 from .audit_report import (
     CHANGES,
@@ -22,7 +23,7 @@ from .audit_report import (
     LabelChange,
 )
 from .report import Cost, Interval, Score
-from .robustness import bootstrap, name_of
+from .robustness import bootstrap
 from .transforms import UPRIGHT, AnyShift, members, moved_by, tried
 
 LITTLE = 2.0

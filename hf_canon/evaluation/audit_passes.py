@@ -18,10 +18,11 @@ from ..inputs import input_channels
 from ..joining import Source, bound_group
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, moved
+from .asking import Inputs, first
 from .data import Batches
 from .measures import Answer, Classes, Measure, Place
 from .report import Cost, Score
-from .robustness import Inputs, measure_cost, mixed, wall_clock
+from .robustness import measure_cost, mixed, wall_clock
 from .transforms import UPRIGHT, AnyShift, members, moved_by, tried
 
 GROUPS: dict[type[Kind], tuple[str, ...]] = {
@@ -265,11 +266,6 @@ class Trial:
 
 Columns = dict[str, np.ndarray]
 """What was seen of a batch, `(items,)` each."""
-
-
-def first(inputs: Inputs, n: int) -> Inputs:
-    lengths = None if inputs.lengths is None else inputs.lengths[:n]
-    return replace(inputs, x=inputs.x[:n], lengths=lengths, others={key: v[:n] for key, v in inputs.others.items()})
 
 
 def as_seen(shift: AnyShift) -> AnyShift:

@@ -1,25 +1,21 @@
 """Before anything is trained: what an untouched checkpoint loses when its inputs are moved, and what would help."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoFeatureExtractor, AutoImageProcessor
 
-from ..groups import Group, Pictures, get_group
+from ..groups import Group, get_group
 from ..inputs import input_name
 from ..modeling_canonicalized import CanonicalizedModel
 from ..provenance import describe_dataset
+from .asking import as_found, evaluating, own_processor
 from .audit_findings import summarize
 from .audit_passes import Trial
 from .audit_report import AuditReport
 from .data import Batches
 from .measures import measure_for
-from .robustness import evaluating
 
 
 def audit(
@@ -102,37 +98,3 @@ def parsed(groups: str | Group | Sequence[str | Group] | None) -> list[Group] | 
     if not several:
         raise ValueError("There is no group in an empty list; name one such as 'c4', or leave out groups to try all.")
     return [group if isinstance(group, Group) else get_group(group) for group in several]
-
-
-@contextmanager
-def as_found(checkpoint: Any) -> Iterator[None]:
-    """Wrapping freezes a live model and sets it to evaluation; afterwards it is what it was."""
-    if not isinstance(checkpoint, nn.Module):
-        yield
-        return
-    trained = [(parameter, parameter.requires_grad) for parameter in checkpoint.parameters()]
-    try:
-        with evaluating(checkpoint):
-            yield
-    finally:
-        for parameter, requires_grad in trained:
-            parameter.requires_grad_(requires_grad)
-
-
-def own_processor(model: CanonicalizedModel) -> Any:
-    """The processor that was saved with the checkpoint.
-
-    Raises:
-        ValueError: there is none that can be read.
-    """
-    auto = AutoImageProcessor if isinstance(model.group.kind, Pictures) else AutoFeatureExtractor
-    with TemporaryDirectory() as folder:
-        for name, content in model.processor_files.items():
-            (Path(folder) / name).write_bytes(content)
-        try:
-            return auto.from_pretrained(folder)
-        except (OSError, ValueError, ImportError) as error:
-            raise ValueError(
-                f"The data set holds files and not what {type(model.predictor).__name__} reads, and no processor was "
-                "saved beside that; pass the right one as processor=."
-            ) from error

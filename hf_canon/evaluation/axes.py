@@ -5,6 +5,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .report import BASELINES, RobustnessReport, TransformResult, TransformSet
+from .shift_report import ShiftReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,6 +96,26 @@ def draw_rows(axes: "Axes", one: TransformSet, methods: list[str]) -> None:
     axes.set_yticks(places, names)
     axes.set_xlim(0, 100)
     axes.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+    style(axes)
+
+
+def draw_shift(axes: "Axes", report: ShiftReport) -> None:
+    """Distances from the reference, from the top downwards, each over what comes about by chance."""
+    rows = report.rows
+    farthest = max(max(one.distance, one.chance) for one in rows.values())
+    colours = {"as they came": VERMILLION, "canonicalized": BLUE}
+    for place, (name, row) in enumerate(rows.items()):
+        colour = colours.get(name, INK)
+        axes.barh(place, row.chance, 0.5, color=GRID, zorder=1)
+        axes.hlines(place, 0, row.distance, color=colour, linewidth=2.2, zorder=2)
+        face = colour if row.seen else "white"
+        axes.plot(row.distance, place, "o", markersize=7, color=colour, markerfacecolor=face, clip_on=False, zorder=3)
+        beyond = max(row.distance, row.chance) + 0.04 * farthest
+        axes.text(beyond, place, f"p = {row.p_value:.2g}", va="center", fontsize=8.5, color=INK)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [cut(name, 18) for name in rows])
+    axes.set_xlim(0, 1.45 * farthest)  # room for p
+    axes.set_xlabel("distance; grey: by chance", fontsize=9, color=INK)
     style(axes)
 
 

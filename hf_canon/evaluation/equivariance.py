@@ -12,7 +12,7 @@ from ..groups import Group, Pictures, Waveforms
 from ..inputs import expected_size
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, moved
-from .robustness import evaluating
+from .asking import evaluating
 
 
 def check_equivariance(

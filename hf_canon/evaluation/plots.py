@@ -15,6 +15,7 @@ from torch import Tensor
 from ..groups import Group, Planar
 from ..modeling_canonicalized import CanonicalizedModel
 from ..pictures import to_pixel_values
+from .asking import evaluating
 from .axes import (
     BLUE,
     FAINT,
@@ -28,12 +29,13 @@ from .axes import (
     draw_circle,
     draw_line,
     draw_rows,
+    draw_shift,
     flat_sets,
     is_line,
 )
 from .display import displayed
 from .report import RobustnessReport
-from .robustness import evaluating
+from .shift_report import ShiftReport
 from .transforms import AnyShift, Own, Transforms, members, parse_transforms
 
 if TYPE_CHECKING:
@@ -172,6 +174,32 @@ def plot_report(
     left, right = figure.subfigures(1, 2, width_ratios=[circle_width, strip_width])  # type: ignore[misc]
     _draw_scores(left, report, circle_width, height)
     _draw_strip(right, rows, strip_width, height)
+    figure.savefig(path)
+
+
+def plot_shift(report: ShiftReport, path: str | Path) -> None:
+    """Draw how far incoming data are from the reference: as they came, canonicalized, and modulo the group.
+
+    The grey bars are what 95 % of random divisions stay below; a point is filled where a shift can be seen.
+
+    Args:
+        report: what `distribution_shift` gave.
+        path: an image file; its suffix (png, svg, pdf) says which kind.
+
+    Example:
+        >>> import tempfile
+        >>> from hf_canon.evaluation import Distance, ShiftReport, Side
+        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "pictures", "logits", 4, 999,
+        ...                      plain=Distance(0.25, 0.1, 0.001), canonicalized=None, modulo=Distance(0.01, 0.1, 0.4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     plot_shift(report, f"{folder}/shift.png")
+    """
+    width, height = 6.0, 1.15 + 0.45 * len(report.rows)
+    figure = _figure(width, height)
+    axes = figure.add_axes((1.55 / width, 0.55 / height, 4.2 / width, 0.45 * len(report.rows) / height))
+    draw_shift(axes, report)
+    title = f"How far incoming {report.unit} are from the reference"
+    figure.text(0.5, 1 - 0.15 / height, title, ha="center", va="top", fontsize=11, color=INK)
     figure.savefig(path)
 
 

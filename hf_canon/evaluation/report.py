@@ -8,6 +8,7 @@ from typing import Any
 
 from .diagnosis import Diagnosis
 from .interval import Interval
+from .shift_report import ShiftReport
 
 BASELINES = {"orbit_mean": "orbit mean", "most_confident": "most confident", "oracle": "oracle"}
 """Other ways to answer, measured on the same inputs, and how they are called in tables and plots."""
@@ -127,6 +128,7 @@ class RobustnessReport:
         unit: "pictures" or "sounds".
         diagnosis: how good the canonicalizer's word is, and what was done upon it: confidence, confusion, sets,
             decisions, the diversity of the data. None in files of earlier versions.
+        shift: how far the inputs as they came are from reference data; None where there were none to compare with.
 
     Example:
         >>> import tempfile, torch
@@ -158,6 +160,7 @@ class RobustnessReport:
     measure: str = "accuracy"
     unit: str = "pictures"
     diagnosis: Diagnosis | None = None
+    shift: ShiftReport | None = None
 
     @property
     def graded(self) -> bool:
@@ -184,7 +187,7 @@ class RobustnessReport:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "RobustnessReport":
         sets = {name: _set_from_dict(value) for name, value in data["sets"].items()}
-        diagnosis = data.get("diagnosis")
+        diagnosis, shift = data.get("diagnosis"), data.get("shift")
         return cls(
             **{
                 **data,
@@ -193,6 +196,7 @@ class RobustnessReport:
                 "sets": sets,
                 "cost": Cost(**data["cost"]),
                 "diagnosis": None if diagnosis is None else Diagnosis.from_dict(diagnosis),
+                "shift": None if shift is None else ShiftReport.from_dict(shift),
             }
         )
 
@@ -243,6 +247,8 @@ class RobustnessReport:
                 lines += [line("  " + row.name, row.scores, row.pose_accuracy) for row in group.transforms]
             lines += [line("  mean", group.mean, group.pose_accuracy), line("  worst", group.worst, None)]
         lines += [rule, *self._summary()]
+        if self.shift is not None:
+            lines += ["", "The inputs as they came, beside the reference", *self.shift.lines()]
         return "\n".join(lines)
 
     def _summary(self) -> list[str]:

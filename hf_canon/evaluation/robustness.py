@@ -3,14 +3,13 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.utils import logging
 
@@ -19,12 +18,14 @@ from ..inputs import input_name
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, moved
 from ..provenance import describe_dataset
+from .asking import Inputs, evaluating, name_of, shareable
 from .data import Batches
 from .decision_log import DecisionLog
-from .measures import Answer, Measure, Place, measure_for
+from .measures import Answer, Measure, measure_for
 from .memory import peak_memory, size_of
 from .page import Galleries, class_name, require_report_folder, write_page
 from .report import BASELINES, NOTABLE, Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
+from .shift import distribution_shift
 from .transforms import UPRIGHT, AnyShift, Own, Shift, Transforms, check_shape, parse_transforms, tried
 
 RESAMPLES = 2000
@@ -42,6 +43,7 @@ def evaluate_robustness(
     label_column: str | None = None,
     baselines: bool = True,
     report: str | Path | None = None,
+    reference: Iterable[Any] | None = None,
 ) -> RobustnessReport:
     """Measure a model on transformed inputs, untouched and canonicalized, in one run.
 
@@ -82,14 +84,17 @@ def evaluate_robustness(
         baselines: whether to measure the baselines.
         report: a folder, for a page to decide from (`index.html`, which needs nothing beside it) and the same figures
             as `report.json`, which `RobustnessReport.load` reads. The page shows some of the inputs.
+        reference: a data set to compare the inputs with, such as that of the validation: as `distribution_shift` takes
+            it, whose report is then part of this one. `dataset` is read a second time for that.
 
     Returns:
         The report; `print` shows it as a table, `save` writes JSON.
 
     Raises:
         ValueError: there is nothing in the data set, or no inputs; labels are on some items only; a transform is
-            unknown; a group does not act on such inputs or does not fit their shape; the task has no score; or the
-            folder for the page cannot be written, or holds somebody else's.
+            unknown; a group does not act on such inputs or does not fit their shape; the task has no score; the
+            folder for the page cannot be written, or holds somebody else's; or the inputs cannot be compared with
+            `reference`, as they can be read but once, or for what `distribution_shift` says.
 
     Example:
         >>> from transformers import ViTConfig, ViTForImageClassification
@@ -104,12 +109,17 @@ def evaluate_robustness(
     folder = None if report is None else require_report_folder(report)
     group = model.group
     measure = measure_for(model)
+    if reference is not None:
+        require_rereadable(dataset)
     usual = "c8" if isinstance(group, Planar) else group.name
     sets = parse_transforms(usual if transforms is None else transforms, group)
     named = [shift for members in sets.values() for shift in members if not shift.identity]
     shifts: list[AnyShift] = list(dict.fromkeys([UPRIGHT, *named]))
     config, name = model.predictor.config, input_name(model.predictor)
     batches = Batches(dataset, processor, batch_size, label_column, config, measure.labels, group.kind, name)
+    apart = None
+    if reference is not None:
+        apart = distribution_shift(reference, dataset, model=model, processor=processor, batch_size=batch_size)
     observations = Observations()
     decisions = DecisionLog(model, classes=not measure.graded)
     galleries = None if folder is None else Galleries(model, measure, processor)
@@ -161,10 +171,20 @@ def evaluate_robustness(
         summarize(model, measure, observations, sets, cost),
         dataset=describe_dataset(dataset) or None,
         diagnosis=decisions.diagnose(observations.judged, bootstrap),
+        shift=apart,
     )
     if folder is not None:
         write_page(summary, folder, galleries)
     return summary
+
+
+def require_rereadable(dataset: Any) -> None:
+    """Raise ValueError if a data set is gone when it has been read."""
+    if isinstance(dataset, Iterator):
+        raise ValueError(
+            f"A comparison with a reference reads the inputs a second time, and a {type(dataset).__name__} can be "
+            "read but once. Give a list or a datasets.Dataset, or leave out reference."
+        )
 
 
 def expected_words(model: CanonicalizedModel, measure: Measure, labels: Any, upright: Answer) -> list[str] | None:
@@ -174,74 +194,6 @@ def expected_words(model: CanonicalizedModel, measure: Measure, labels: Any, upr
         return None
     right = [[number] for number in upright["logits"].argmax(-1).tolist()] if labels is None else labels
     return [" or ".join(class_name(model, number) for number in one[:3]) for one in right]
-
-
-def name_of(model: CanonicalizedModel) -> str:
-    """What a reader calls the predictor: its Hub id, its folder from here, or its class."""
-    name = model.config.base_name_or_path or type(model.predictor).__name__
-    folder = Path(name)
-    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else name
-
-
-def shareable(name: str) -> str:
-    """A name that says nothing about this machine: of a folder that is not below this one, its own name."""
-    return Path(name).name if Path(name).is_absolute() else name
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A batch, as the predictor reads it.
-
-    Args:
-        model: that is asked.
-        x: `(batch, ...)`.
-        lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length.
-        others: what the predictor is given besides.
-    """
-
-    model: CanonicalizedModel
-    x: Tensor
-    lengths: Tensor | None
-    others: dict[str, Tensor]
-
-    @classmethod
-    def of(cls, model: CanonicalizedModel, given: dict[str, Tensor]) -> "Inputs":
-        name = input_name(model.predictor)
-        x = given[name].to(model.device, model.dtype)
-        others = {key: value.to(model.device) for key, value in given.items() if key != name}
-        lengths = model.lengths(x, others)
-        if getattr(model.predictor.config, "feat_extract_norm", None) == "group":
-            others.pop("attention_mask", None)  # it takes padding for silence, and was never told of it
-        return cls(model, x, lengths, others)
-
-    def moved(self, shift: AnyShift) -> "Inputs":
-        assert not isinstance(shift, Own)
-        x = shift(self.x, self.lengths)
-        return replace(self, x=x, lengths=shift.lengths(self.lengths, x))
-
-    def acted(self, group: Group, element: Tensor) -> "Inputs":
-        """The inputs, moved by an element each, `(batch,)`."""
-        x = group.act(self.x, element, self.lengths)
-        return replace(
-            self, x=x, lengths=None if self.lengths is None else group.moved_lengths(self.lengths, element, x)
-        )
-
-    def untouched(self) -> Any:
-        """The predictor's own output."""
-        return self.model.predictor(**self._arguments)
-
-    def canonicalized(self) -> Any:
-        """The model's output."""
-        return self.model(**self._arguments)
-
-    def place(self, shift: AnyShift) -> Place:
-        """Where the pictures have gone."""
-        height, width = self.x.shape[-2:]
-        return Place(shift.steps if isinstance(self.model.group.kind, Pictures) else (), (height, width))
-
-    @property
-    def _arguments(self) -> dict[str, Any]:
-        return self.model.arguments(self.x, self.lengths, self.others)
 
 
 def mixed(inputs: Inputs, shifts: list[AnyShift]) -> Inputs:
@@ -530,15 +482,3 @@ def wall_clock(run: Callable[[], Any], device: torch.device) -> float:
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
     return time.perf_counter() - start
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and every module's own mode again afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

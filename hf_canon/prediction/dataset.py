@@ -17,7 +17,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from transformers.utils import logging
 
-from ..evaluation.robustness import evaluating
+from ..evaluation.asking import evaluating
 from ..modeling_canonicalized import CanonicalizedModel
 from ..pictures import picture_mode, process
 from .batches import Preparation, answer

@@ -27,12 +27,14 @@ from ..axes import (
     draw_circle,
     draw_line,
     draw_rows,
+    draw_shift,
     flat_sets,
     is_line,
     style,
 )
 from ..diagnosis import Confusion, Diversity, Reliability, RiskCurve, SetSizes
 from ..report import RobustnessReport, TransformResult
+from ..shift_report import ShiftReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -230,6 +232,16 @@ def draw_found(found: Diversity) -> Figure:
     caption = "What is found in the inputs as they came"
     below = "found in the inputs as they came"
     return draw_bars(tuple(found.found.values()), labels, below, f"Inputs as they came. {alt}.", caption)
+
+
+def draw_distances(found: ShiftReport) -> Figure:
+    """How far the inputs as they came are from the reference."""
+    drawing = canvas(WIDTH, 0.75 + 0.4 * len(found.rows))
+    height = drawing.get_figheight()
+    axes = axes_in(drawing, (0.34, 0.55 / height, 0.62, 1 - 0.65 / height))
+    draw_shift(axes, found)
+    words = "; ".join(f"{name} {one.distance:.3f}, by chance {one.chance:.3f}" for name, one in found.rows.items())
+    return finished(drawing, f"Distances from the reference: {words}.", "How far they are from the reference")
 
 
 def draw_bars(counts: Sequence[int], labels: list[str], below: str, alt: str, caption: str) -> Figure:

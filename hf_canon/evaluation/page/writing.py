@@ -13,6 +13,7 @@ from ..report import BASELINES, RobustnessReport
 from .figures import (
     ORDERS,
     draw_confusion,
+    draw_distances,
     draw_found,
     draw_reliability,
     draw_risk,
@@ -152,6 +153,7 @@ def render_page(report: RobustnessReport, galleries: Galleries | None = None) ->
         titles={"before": "untouched", "after": "canonicalized", **BASELINES},
         orders=ORDERS,
         drawn=drawn,
+        apart=report.shift and draw_distances(report.shift),
         classes=[] if found is None else worst_classes(found.diversity.classes or ()),
         galleries={} if galleries is None else {kind: galleries[kind] for kind in KINDS},
         totals={} if galleries is None else galleries.totals,
