@@ -13,15 +13,11 @@ GROUPS = ["c1", "c4", "c8", "d3", "d4"]
 @given(group=st.sampled_from(GROUPS), dimensions=st.integers(2, 4), data=st.data())
 @settings(max_examples=30, deadline=None)
 def test_points_are_moved_by_a_group(group: str, dimensions: int, data: st.DataObject) -> None:
-    known = PointGroup(group)
+    known = PointGroup(group)  # whose angles are of single precision
     x = torch.randn(5, dimensions, dtype=torch.float64)
     a, b = (torch.tensor([data.draw(st.integers(0, known.order - 1))]).expand(5) for _ in range(2))
-    assert torch.allclose(
-        known.act(known.act(x, a), b), known.act(x, known.compose(b, a)), atol=1e-6
-    )  # the library's angles are of single precision
-    assert torch.allclose(
-        known.act(known.act(x, a), known.inverse(a)), x, atol=1e-6
-    )  # the library's angles are of single precision
+    assert torch.allclose(known.act(known.act(x, a), b), known.act(x, known.compose(b, a)), atol=1e-6)
+    assert torch.allclose(known.act(known.act(x, a), known.inverse(a)), x, atol=1e-6)
     assert torch.allclose(known.act(x, a).norm(dim=1), x.norm(dim=1), atol=1e-6)
 
 
