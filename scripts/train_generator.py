@@ -1,0 +1,85 @@
+"""Learn a law that a group leaves as it is from few pictures or sounds, on one device or on many.
+
+Pictures of which every turn is as likely as any other (cells, galaxies, aerial views):
+
+    python scripts/train_generator.py --data photos/ --group d4 --shape 3 32 32 --output_dir out/generator
+
+The equivariant form, with a critic that is a group convolution; quarter turns and mirror images alone:
+
+    python scripts/train_generator.py --data photos/ --group d4 --shape 3 32 32 --output_dir out/generator \\
+        --symmetry features --invariance convolution --mixed_precision bf16
+
+Sounds, from a data set with a column `audio`:
+
+    python scripts/train_generator.py --data clips/ --group reverse*polarity --shape 8000 --output_dir out/sounds
+
+Several devices:
+
+    accelerate launch --num_processes 8 scripts/train_generator.py ...
+
+A command that was interrupted goes on from the last checkpoint in --output_dir when it is given again. Grids of
+samples (samples-<step>.png) and the log (log.jsonl) are there too. --push_to_hub NAME uploads the result.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformers import HfArgumentParser, set_seed
+
+from hf_canon.canonicalizers import EquivariantCanonicalizer
+from hf_canon.cli.sounds import load_sounds
+from hf_canon.generative import GANArguments, GANTrainer, GeneratorConfig, InvariantGenerator, critic_of
+from hf_canon.generative.trainer import checkpoints
+from hf_canon.groups import Group
+from hf_canon.named_data import load_rows
+
+
+@dataclass
+class GeneratorArguments:
+    """What is learned, and from what."""
+
+    data: str = field(metadata={"help": "A folder, a file, or the id of a data set on the Hub."})
+    group: str = field(metadata={"help": "What leaves the law as it is; `hf-canon info` lists the groups."})
+    shape: list[int] = field(metadata={"help": "Of a sample: channels, height and width; or samples of sound."})
+    split: str | None = field(default=None, metadata={"help": "Default: train."})
+    symmetry: str = field(default="output", metadata={"help": "Of the generator: output, features or none."})
+    invariance: str = field(default="orbit", metadata={"help": "The critic: orbit, convolution, canonical, none."})
+    latent_size: int = field(default=64, metadata={"help": "Numbers of noise."})
+    width: int = field(default=16, metadata={"help": "Channels of the layers at full size."})
+    push_to_hub: str | None = field(default=None, metadata={"help": "The repository to upload the generator to."})
+
+
+def main() -> None:
+    parser = HfArgumentParser((GeneratorArguments, GANArguments), description=__doc__)  # type: ignore[arg-type]
+    chosen, args = parser.parse_args_into_dataclasses()
+    set_seed(args.seed)
+    try:
+        config = GeneratorConfig(chosen.group, chosen.symmetry, chosen.shape, chosen.latent_size, chosen.width)
+        generator = InvariantGenerator(config)
+        canonicalizer = canonicalizer_of(generator.group, chosen) if chosen.invariance == "canonical" else None
+        critic = critic_of(chosen.invariance, generator.group, chosen.shape, chosen.width, canonicalizer)
+        trainer = GANTrainer(generator, critic, rows(chosen), args)
+    except ValueError as error:
+        sys.exit(f"train_generator.py: {error}")
+    result = trainer.train(resume_from_checkpoint=bool(checkpoints(Path(args.output_dir))))
+    if trainer.accelerator.is_main_process:
+        print(result.sentence or f"{result.steps:,} steps; the samples are in {args.output_dir}/samples.png.")
+        if chosen.push_to_hub:
+            InvariantGenerator.from_pretrained(args.output_dir).push_to_hub(chosen.push_to_hub)
+
+
+def rows(chosen: GeneratorArguments) -> Any:
+    """The data set, of sounds or of pictures."""
+    load = load_sounds if len(chosen.shape) == 1 else load_rows
+    return load(chosen.data, chosen.split, ("train",))
+
+
+def canonicalizer_of(group: Group, chosen: GeneratorArguments) -> EquivariantCanonicalizer:
+    """Its weights are random: it has to move with its inputs, and need not know what is upright."""
+    return EquivariantCanonicalizer(group, channels=chosen.shape[0])
+
+
+if __name__ == "__main__":
+    main()
