@@ -57,18 +57,22 @@ def print_law(law: Law) -> None:
     print(f"|---|---|---|{'---|' * len(tasks.SIZES)}---|---|---|")
     for (group, dimensions), seeds in law.items():
         means = [statistics.mean(column) for column in zip(*seeds, strict=True)]
-        slopes = [tasks.slope(tasks.SIZES, one) for one in seeds]
-        # Of the same seeds: W1 is of order (factor n)^(-1/d).
-        plain = law["c1", dimensions]
-        factors = [
-            statistics.geometric_mean((p / w) ** dimensions for p, w in zip(before, after, strict=True))
-            for before, after in zip(plain, seeds, strict=True)
-        ]
+        slopes = [tasks.line(tasks.SIZES, one)[0] for one in seeds]
+        factors = [saved(before, after) for before, after in zip(law["c1", dimensions], seeds, strict=True)]
         values = " | ".join(f"{one:.3f}" for one in means)
         print(
             f"| {dimensions} | {group} | {tasks.order(group)} | {values} | {spread(slopes, 2)} "
             f"| {-1 / dimensions:.2f} | {spread(factors, 1)} |"
         )
+
+
+def saved(plain: list[float], symmetrized: list[float]) -> float:
+    """How many times as many points a plain sample has to have to be as near to the law, by the line through log W1 of
+    plain samples over log n; the mean over the sizes. Nothing is taken from theory."""
+    steep, at_one = tasks.line(tasks.SIZES, plain)
+    return statistics.geometric_mean(
+        (w / at_one) ** (1 / steep) / n for n, w in zip(tasks.SIZES, symmetrized, strict=True)
+    )
 
 
 def learned(seeds: list[int], folder: Path, jobs: int) -> tuple[Points, dict[str, float]]:
@@ -105,16 +109,20 @@ def print_learned(found: Points, rates: dict[str, float]) -> None:
     floors = [row["floor"] for row in found["plain", SIZES[0]]]
     print(f"\nFour Gaussians: W1 of {tasks.MEASURED:,} samples to as many fresh points of the law, ± deviation")
     print(f"(two such sets of points are {spread(floors)} apart); poses: the share of the orbit that samples have\n")
-    print(f"| model | {' | '.join(f'n = {n}' for n in SIZES)} | poses, n = {SIZES[0]} | ended as | rate |")
-    print(f"|---|{'---|' * len(SIZES)}---|---|---|")
+    heading = " | ".join(f"n = {n}" for n in SIZES)
+    print(f"| model | {heading} | poses, n = {SIZES[0]} | what its signs said | evaluations of the critic | rate |")
+    print(f"|---|{'---|' * len(SIZES)}---|---|---|---|")
     for model in tasks.MODELS:
         values = [spread([row["w1"] for row in found[model, n]]) for n in SIZES]
         rows = [row for n in SIZES for row in found[model, n]]
         said = [row["sentence"] for row in rows if row["sentence"]]
-        ended = f"{sum('collapse' in one for one in said)} of {len(rows)} collapsed" if said else "trained"
+        counts = {kind: sum(kind in one for one in said) for kind in ("collapse", "divergence", "stopped")}
+        ended = ", ".join(f"{count} of {len(rows)}: {kind}" for kind, count in counts.items() if count) or "trained"
         poses = spread([100 * row["diversity"] for row in found[model, SIZES[0]]], 0)
         edge = " (at the edge)" if rates[model] in (RATES[0], RATES[-1]) else ""
-        print(f"| {NAMES[model]} | {' | '.join(values)} | {poses} % | {ended} | {rates[model]:g}{edge} |")
+        print(
+            f"| {NAMES[model]} | {' | '.join(values)} | {poses} % | {ended} | {statistics.mean(row['evaluations'] for row in rows):.1f} | {rates[model]:g}{edge} |"
+        )
     example = next((row["sentence"] for row in found["critic", SIZES[0]] if row["sentence"]), None)
     if example is not None:
         print(f"\nWhat a training says that collapses: {example}")

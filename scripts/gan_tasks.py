@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import point_groups
 import torch
 from kept_runs import Row
 from point_groups import PointGroup
@@ -22,6 +23,7 @@ from hf_canon.generative import (
     SymmetrizedGenerator,
     orbit_diversity,
 )
+from hf_canon.generative.generator import PlainGenerator
 from hf_canon.groups import Group
 
 # The law without a GAN: how near is the symmetrized sample?
@@ -93,8 +95,8 @@ def points(model: str, n: int, seed: int, lr: float) -> Row:
     torch.manual_seed(seed)
     network: Any = mlp(LATENT, 2)
     invariant = model in ("generator", "both", "canonical")
-    generator = SymmetrizedGenerator(network, C4, LATENT) if invariant else Plain(network)
-    critic: Any = nn.Sequential(mlp(2, 1), nn.Flatten(0))
+    generator = SymmetrizedGenerator(network, C4, LATENT) if invariant else PlainGenerator(network, LATENT)
+    inner = critic = nn.Sequential(mlp(2, 1), nn.Flatten(0))
     if model in ("critic", "both"):
         critic = OrbitCritic(critic, C4)
     elif model == "canonical":
@@ -105,7 +107,10 @@ def points(model: str, n: int, seed: int, lr: float) -> Row:
         args = GANArguments(folder, STEPS, BATCH, "wasserstein", seed=seed, ema_decay=0.99, **rates, **never)  # type: ignore[arg-type]
         trainer = GANTrainer(generator, critic, data, args, group=C4)
         result = trainer.train()
+    seen: list[int] = []
+    inner.register_forward_hook(lambda module, args, scores: seen.append(len(scores)))
     with torch.no_grad():
+        critic(test)
         made = trainer.average.module(torch.randn(MEASURED, LATENT))
     return {
         "calibration": transport(torch.cdist(made, calibration)),
@@ -113,6 +118,7 @@ def points(model: str, n: int, seed: int, lr: float) -> Row:
         "floor": transport(torch.cdist(calibration, test)),
         "diversity": float(orbit_diversity(made, C4)),
         "sentence": result.sentence,
+        "evaluations": sum(seen) / MEASURED,
         "samples": made[:300].tolist(),
         "data": data[:300].tolist(),
     }
@@ -122,15 +128,6 @@ def mlp(inputs: int, outputs: int, width: int = 64) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs)
     )
-
-
-class Plain(nn.Module):
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network, self.latent_size = network, LATENT
-
-    def forward(self, noise: Tensor) -> Tensor:
-        return self.network(noise)
 
 
 class Angle(nn.Module):
@@ -143,8 +140,12 @@ class Angle(nn.Module):
         return x @ C4.act(first, C4.elements).T
 
 
-LEARNING = ("critic", "data", "divergences", "generator", "networks", "trainer")
-SOURCES = [Path(__file__), *(Path(generative.__file__).parent / f"{name}.py" for name in LEARNING)]
+LEARNING = ("critic", "data", "divergences", "generator", "health", "networks", "trainer")
+SOURCES = [
+    Path(__file__),
+    Path(point_groups.__file__),
+    *(Path(generative.__file__).parent / f"{name}.py" for name in LEARNING),
+]
 CODE = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:12]
 FOLDER = Path("build/figures/invariant_gan") / CODE
 """Of the code that what is learned depends on: nothing that older code has left is taken for its own."""
@@ -156,8 +157,8 @@ def order(group: str) -> int:
     return len(PointGroup(group).elements)
 
 
-def slope(sizes: Any, values: Any) -> float:
-    """Of log W1 over log n, by least squares."""
+def line(sizes: Any, values: Any) -> tuple[float, float]:
+    """The slope of log W1 over log n, by least squares, and W1 at n = 1 on that line."""
     x, y = (torch.tensor([math.log(one) for one in some]) for some in (sizes, values))
     steep = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
-    return float(steep)
+    return float(steep), float((y.mean() - steep * x.mean()).exp())

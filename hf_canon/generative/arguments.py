@@ -14,13 +14,14 @@ class GANArguments:
         output_dir: for checkpoints, sample grids, the log and the generator.
         steps: of the generator.
         batch_size: samples in a batch, of each process.
-        divergence: "lipschitz" (alpha = 2), "wasserstein" or "relativistic".
+        divergence: "lipschitz", "wasserstein" or "relativistic".
+        alpha: of "lipschitz".
         critic_steps: for each step of the generator.
         penalty: weight of the gradient penalty.
         generator_learning_rate: of Adam, and `critic_learning_rate`.
-        ema_decay: of the average of the generator's weights, which is what is saved.
+        ema_decay: of the average of the generator's weights, which is what is saved; less in the first steps.
         mixed_precision: "no", "fp16" or "bf16", as accelerate has it.
-        seed: of weights that are made from now on, noise and the order of the data.
+        seed: of noise, poses and the order of the data.
         logging_steps: how often the log is written, and the training's health looked at.
         sample_steps: how often a grid of samples is drawn.
         save_steps: how often a checkpoint is written; the last two are kept.
@@ -38,6 +39,7 @@ class GANArguments:
     steps: int = 5000
     batch_size: int = 64
     divergence: str = "lipschitz"
+    alpha: float = 2.0
     critic_steps: int = 2
     penalty: float = 10.0
     generator_learning_rate: float = 1e-4
@@ -51,7 +53,7 @@ class GANArguments:
     stop_on_collapse: bool = True
 
     def __post_init__(self) -> None:
-        divergence_named(self.divergence)
+        divergence_named(self.divergence, self.alpha)
         for name in ("steps", "batch_size", "critic_steps", "logging_steps", "sample_steps", "save_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is counted from 1 on, and cannot be {getattr(self, name)}.")
@@ -59,5 +61,5 @@ class GANArguments:
             raise ValueError("Samples of a batch are compared with each other. Give a batch_size of 2 or more.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay is a share below 1, and cannot be {self.ema_decay}. Give 0.999, say.")
-        if self.penalty < 0:
-            raise ValueError(f"A penalty of {self.penalty} would be a reward. Give penalty=10.0, say.")
+        if not self.penalty >= 0:
+            raise ValueError(f"A penalty cannot be {self.penalty}. Give penalty=10.0, say, or 0 for none.")

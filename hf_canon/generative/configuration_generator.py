@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from transformers import PreTrainedConfig
 
 from ..groups import Kind, Pictures, Waveforms, get_group
@@ -47,8 +48,22 @@ class GeneratorConfig(PreTrainedConfig):
         self.width = width
         self.kind = describe_kind(usual_kind(self.shape)) if kind is None else kind
         self.training = training
-        get_group(group).on(self.sample_kind).check_shape((1, *self.shape))
+        if min(self.latent_size, self.width) < 1:
+            raise ValueError(f"A generator has noise and channels, and not {latent_size} and {width}. Give 64 and 16.")
+        self._check_group()
         super().__init__(**kwargs)
+
+    def _check_group(self) -> None:
+        acting, kind = get_group(self.group).on(self.sample_kind), self.sample_kind
+        acting.check_shape((1, *self.shape))
+        if isinstance(kind, Pictures) and kind != usual_kind(self.shape):
+            raise ValueError(f"Generated pictures are from 0 (black) to 1 (white), and not {kind}. Leave out kind.")
+        moved = acting.act(torch.zeros(1, *self.shape), acting.sample(1, torch.Generator().manual_seed(0)))
+        if moved.shape[1:] != torch.Size(self.shape):
+            raise ValueError(
+                f"{self.group} changes how long a sound is, and a generator's samples are all of one length. Take a "
+                "group that does not, such as pitch12 or time_shift4."
+            )
 
     @property
     def sample_kind(self) -> Kind:

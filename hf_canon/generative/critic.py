@@ -54,8 +54,9 @@ class CanonicalCritic(nn.Module):
     of an orbit, as far as the canonicalizer is equivariant; it need not have learned anything.
 
     A hard choice jumps where two elements are equally likely, and no Lipschitz constant holds there. So the elements
-    within a small margin of the likeliest are weighted, and their scores averaged, which is continuous and invariant
-    still. Elsewhere one element is evaluated.
+    within a margin of the likeliest are weighted, and their scores averaged, which is continuous and invariant still.
+    Elsewhere one element is evaluated. The margin must not be small: a critic that has to change within it is steep
+    there, and a gradient penalty then holds it down everywhere.
 
     Args:
         critic: maps samples to scores `(batch,)`.
@@ -74,7 +75,7 @@ class CanonicalCritic(nn.Module):
         True
     """
 
-    def __init__(self, critic: nn.Module, canonicalizer: Canonicalizer, margin: float = 0.05):
+    def __init__(self, critic: nn.Module, canonicalizer: Canonicalizer, margin: float = 1.0):
         super().__init__()
         self.critic, self.canonicalizer, self.margin = critic, canonicalizer.requires_grad_(False), margin
         self.group = canonicalizer.group

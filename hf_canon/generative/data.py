@@ -4,39 +4,47 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from PIL import ImageOps
+import torch.nn.functional as F
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ..groups import Kind, Pictures, Waveforms
 from ..inputs import INPUT_NAMES
-from ..pictures import image_column
+from ..pictures import MODES, image_column
+from ..sounds import samples
 
 PRIME = 1_000_003
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+EIGHT_BITS = ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB")
+"""Modes of PIL whose values have a range that everybody knows."""
 
 
 class Samples(Dataset[Tensor]):
     """A data set as tensors `(*shape,)`.
 
     Args:
-        dataset: a sequence of dicts with an `image` (any size; its shorter side is fitted, and the middle is taken),
-            with finished `pixel_values`, `input_values` or `input_features`, or with `audio`; or a tensor
+        dataset: a sequence of dicts with an `image` (of any size; its shorter side is fitted, and the middle is
+            taken), with finished `pixel_values`, `input_values` or `input_features`, or with `audio`; or a tensor
             `(n, *shape)`.
         shape: of one sample.
+        kind: what their numbers mean; anything, if None.
 
     Raises:
-        ValueError: it is empty or has no length; or an item has other values than such samples.
+        ValueError: it has no length, or fewer than two items; or an item has other values than such samples.
     """
 
-    def __init__(self, dataset: Any, shape: Sequence[int]):
-        self.dataset, self.shape = dataset, tuple(shape)
-        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+    def __init__(self, dataset: Any, shape: Sequence[int], kind: Kind | None = None):
+        self.dataset = torch.from_numpy(dataset) if isinstance(dataset, np.ndarray) else dataset
+        self.shape, self.kind = tuple(shape), kind
+        if isinstance(dataset, Mapping | str) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise ValueError(
-                "Samples are drawn in any order, and a stream has one order only. Pass a data set with a length."
+                f"Samples are drawn in any order from a data set with a length, and this is a "
+                f"{type(dataset).__name__}. Pass a datasets.Dataset, a list of dicts, or a tensor."
             )
-        if len(dataset) == 0:
-            raise ValueError("The data set is empty; there is nothing to learn from.")
+        if len(dataset) < 2:
+            raise ValueError(f"A law cannot be learned from {len(dataset)} samples. Give some tens, or more.")
         self[0]
 
     def __len__(self) -> int:
@@ -44,36 +52,62 @@ class Samples(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         item = self.dataset[index]
-        values = item if isinstance(item, Tensor) else self.read(item)
+        values = item if isinstance(item, Tensor) else self._read(item)
         if tuple(values.shape) != self.shape:
             raise ValueError(
                 f"Sample {index} is {tuple(values.shape)}, and the generator makes {self.shape}. Give "
                 f"GeneratorConfig(shape={tuple(values.shape)}), or other data."
             )
+        values = values.float()
         if not values.isfinite().all():
             raise ValueError(f"Sample {index} holds numbers that are not finite. Remove it, or mend it.")
-        return values.float()
+        self._check_range(index, values)
+        return values
 
-    def read(self, item: Mapping[str, Any]) -> Tensor:
+    def _check_range(self, index: int, values: Tensor) -> None:
+        if not isinstance(self.kind, Pictures | Waveforms):
+            return
+        lowest, highest = (0.0, 1.0) if isinstance(self.kind, Pictures) else (-1.0, 1.0)
+        low, high = float(values.min()), float(values.max())
+        if low < lowest - 1e-3 or high > highest + 1e-3:
+            raise ValueError(
+                f"Sample {index} has values from {low:g} to {high:g}, and {self.kind.noun} are learned from "
+                f"{lowest:g} to {highest:g}. Give the images or sounds themselves, or undo their normalization."
+            )
+
+    def _read(self, item: Any) -> Tensor:
+        if not isinstance(item, Mapping):
+            raise ValueError(
+                f"An item of the data set is a {type(item).__name__}, and has to be a dict with an 'image', "
+                "'pixel_values' or 'audio', or a tensor."
+            )
         ready = next((name for name in INPUT_NAMES if name in item), None)
         if ready is not None:
             return torch.as_tensor(item[ready])
-        if "audio" in item:
-            return self.sound(item["audio"])
-        if len(self.shape) != 3:
-            raise ValueError(f"The columns are {', '.join(item)}, and none holds sound. Name one 'audio'.")
-        image = ImageOps.exif_transpose(item[image_column(item)])
-        if self.shape[0] not in MODES:
-            raise ValueError(f"Pictures have 1, 3 or 4 channels, and the generator makes {self.shape[0]}.")
-        fitted = ImageOps.fit(image.convert(MODES[self.shape[0]]), (self.shape[2], self.shape[1]))
-        values = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
-        return values.view(self.shape[1], self.shape[2], self.shape[0]).permute(2, 0, 1) / 255
+        if isinstance(self.kind, Waveforms):
+            if "audio" not in item:
+                raise ValueError(f"None of the columns {', '.join(item)} is called 'audio'. Rename that with sound.")
+            return self._sound(item["audio"], self.kind.sampling_rate)
+        return self._picture(item[image_column(item)])
 
-    def sound(self, audio: Any) -> Tensor:
+    def _picture(self, image: Any) -> Tensor:
+        if isinstance(image, np.ndarray | Tensor):
+            return torch.as_tensor(image)
+        channels, height, width = self.shape
+        if not isinstance(image, Image.Image) or image.mode not in EIGHT_BITS or channels not in MODES:
+            what = f"a picture of mode {image.mode!r}" if isinstance(image, Image.Image) else f"{type(image).__name__}"
+            raise ValueError(
+                f"An image of the data set is {what}, and pictures of 1, 3 or 4 channels are made from those of 8 "
+                "bits. Convert it first."
+            )
+        fitted = ImageOps.fit(ImageOps.exif_transpose(image).convert(MODES[channels]), (width, height))
+        values = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
+        return values.view(height, width, channels).permute(2, 0, 1) / 255
+
+    def _sound(self, audio: Any, rate: int) -> Tensor:
         """The first samples of a sound; silence follows one that is too short."""
-        values = torch.as_tensor(audio["array"] if isinstance(audio, Mapping) else audio, dtype=torch.float32)
-        length = math.prod(self.shape)
-        return torch.nn.functional.pad(values[:length], (0, max(length - len(values), 0)))
+        values, length = torch.from_numpy(samples(audio, rate)), math.prod(self.shape)
+        return F.pad(values[:length], (0, max(length - len(values), 0)))
 
 
 class Draws(Sampler[list[int]]):

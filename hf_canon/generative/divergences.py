@@ -70,8 +70,8 @@ class LipschitzAlpha:
 
 @dataclass(frozen=True)
 class Relativistic:
-    """The relativistic average form (Jolicoeur-Martineau, arXiv 1807.00734): is it more real than the others are on
-    average? Both losses look at real and generated samples."""
+    """The relativistic average logistic loss (Jolicoeur-Martineau, arXiv 1807.00734): is it more real than the others
+    are on average? Both losses look at real and generated samples."""
 
     def critic_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return F.softplus(fake.mean() - real).mean() + F.softplus(fake - real.mean()).mean()
@@ -80,21 +80,19 @@ class Relativistic:
         return self.critic_loss(fake, real)
 
 
-DIVERGENCES: dict[str, Divergence] = {
-    "wasserstein": Wasserstein(),
-    "lipschitz": LipschitzAlpha(),
-    "relativistic": Relativistic(),
-}
-
-
-def divergence_named(name: str) -> Divergence:
+def divergence_named(name: str, alpha: float) -> Divergence:
     """
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none of that name, or alpha cannot be one.
     """
-    if name not in DIVERGENCES:
-        raise ValueError(f"There is no divergence {name!r}. Known ones: {', '.join(DIVERGENCES)}.")
-    return DIVERGENCES[name]
+    known: dict[str, Divergence] = {
+        "wasserstein": Wasserstein(),
+        "lipschitz": LipschitzAlpha(alpha),
+        "relativistic": Relativistic(),
+    }
+    if name not in known:
+        raise ValueError(f"There is no divergence {name!r}. Known ones: {', '.join(known)}.")
+    return known[name]
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:

@@ -87,19 +87,19 @@ def generator_of(symmetry: str, group: Group, latent_size: int, shape: Any, widt
     Raises:
         ValueError: there is no such symmetry, or the group or the shape does not fit it.
     """
+    if symmetry not in ("output", "features", "none"):
+        raise ValueError(f"A generator's symmetry is 'output', 'features' or 'none', and this is {symmetry!r}.")
     if symmetry == "features":
         exact = require_exact(group, "Take symmetry='output', which any group does for.")
         return EquivariantGenerator(Decoder(latent_size, shape, width, group.kind, exact), latent_size)
     decoder = Decoder(latent_size, shape, width, group.kind)
     if symmetry == "output":
         return SymmetrizedGenerator(decoder, group, latent_size)
-    if symmetry == "none":
-        return Plain(decoder, latent_size)
-    raise ValueError(f"There is no symmetry {symmetry!r} of a generator. Known ones: 'output', 'features', 'none'.")
+    return PlainGenerator(decoder, latent_size)
 
 
-class Plain(nn.Module):
-    """A generator that poses mean nothing to: what the others are compared with."""
+class PlainGenerator(nn.Module):
+    """A generator that poses mean nothing to, for laws that are not invariant."""
 
     def __init__(self, network: nn.Module, latent_size: int):
         super().__init__()

@@ -9,8 +9,10 @@ from torch import Tensor
 from ..groups import Group, OneParameter
 
 TEMPLATES = 4
-BINS = 16
-"""Elements of a continuous group that poses are counted in."""
+COMPARED, IMAGES, PARAMETERS = 64, 48, 8
+"""Samples whose distances are looked at; and images of each under the group, at most, or under a continuous one."""
+TIE = 1e-4
+"""Shares of likeness that are no difference."""
 PATIENCE = 5
 """In how many looks, one after the other, something has to be wrong."""
 WARM_UP = 0.1
@@ -23,15 +25,16 @@ def orbit_uniformity(samples: Tensor, group: Group, templates: int = TEMPLATES) 
 
     The pose of x under a template w is the element g for which g^-1 x is most like w, and it moves with x: pose(h x) =
     h pose(x). So the poses of a law that the group leaves as it is are uniform, under every template. Templates are
-    noise; the least p-value is multiplied by how many they are (Bonferroni).
+    noise; the least p-value is multiplied by how many they are (Bonferroni). Of a group that resamples, the elements
+    that do not are told apart: what a turn by 45 degrees does to sharpness would give poses away.
 
     Args:
         samples: `(n, ...)`, of the group's kind, independent of each other.
-        group: finite.
+        group: one with several elements that act exactly.
         templates: how many.
 
     Raises:
-        ValueError: there are too few samples to expect five of each element, or the group is continuous.
+        ValueError: there are too few samples to expect five of each element, or the group has no elements to tell.
 
     Example:
         >>> from hf_canon import get_group
@@ -41,9 +44,12 @@ def orbit_uniformity(samples: Tensor, group: Group, templates: int = TEMPLATES) 
         >>> orbit_uniformity(x, c4) < 1e-6 < orbit_uniformity(turned, c4)
         True
     """
-    if not group.finite:
-        raise ValueError(f"{group.name} is continuous, and its poses have no counts. Test a finite part, such as c8.")
-    order = len(group.elements)
+    order = len(group.exact_elements)
+    if order < 2:
+        raise ValueError(
+            f"Every element of {group.name} but the identity resamples or scales, and poses cannot be told by what "
+            "stays the same. Test another group, such as c4."
+        )
     if len(samples) < 5 * order:
         raise ValueError(
             f"{len(samples)} samples are too few for {order} elements, of each of which five have to be expected. "
@@ -57,37 +63,57 @@ def orbit_uniformity(samples: Tensor, group: Group, templates: int = TEMPLATES) 
 
 
 def pose_counts(samples: Tensor, group: Group, templates: int = TEMPLATES) -> Tensor:
-    """How many samples have each pose, `(templates, elements)`."""
-    elements = (group.parameters(BINS) if isinstance(group, OneParameter) else group.elements).to(samples.device)
+    """How many samples have each pose among the exact elements, `(templates, exact elements)`."""
+    elements = group.exact_elements.to(samples.device)
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(templates, samples[0].numel(), generator=generator).to(samples)
     likeness = torch.stack(
         [group.act(samples, group.inverse(one).expand(len(samples))).flatten(1) @ noise.T for one in elements], -1
     )
+    # Of a sample that looks the same in several poses, one of them is drawn, and not the first.
+    unlike = likeness.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(likeness.dtype).tiny)
+    likeness = likeness / unlike + TIE * torch.rand(likeness.shape, generator=generator).to(likeness)
     poses = likeness.argmax(-1)  # samples, templates
     return torch.stack([torch.bincount(one, minlength=len(elements)) for one in poses.T])
 
 
 def orbit_diversity(samples: Tensor, group: Group) -> Tensor:
-    """How many elements of the orbit there effectively are, as a share of all: 1 for an invariant law, 1 / |G| for a
-    single pose. The exponential of the entropy of poses, under the template that sees it least."""
+    """How many of the exact elements there effectively are among the poses, as a share of what a uniform law shows in
+    as many samples: 1 for an invariant law, 1 / |G| for a single pose. The exponential of the entropy of poses, under
+    the template that sees it least. Always 1 where no element but the identity is exact."""
     counts = pose_counts(samples, group).float()
     share = counts / counts.sum(1, keepdim=True)
     entropy = torch.special.entr(share).sum(1)
-    return (entropy.exp() / counts.shape[1]).min()
+    # In so few samples the entropy of a uniform law is lower, by (|G| - 1) / 2n (Miller, 1955).
+    missing = (counts.shape[1] - 1) / (2 * len(samples))
+    return ((entropy + missing).exp() / counts.shape[1]).clamp(max=1).min()
 
 
-def mean_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Between the samples of two batches; of a batch and itself, between different ones."""
-    distances = torch.cdist(a.flatten(1).float(), b.flatten(1).float())
-    return distances.sum() / (len(a) * (len(a) - 1)) if a is b else distances.mean()
+def orbit_distance(a: Tensor, b: Tensor, group: Group) -> Tensor:
+    """The mean distance of samples to the nearest images of others; of a batch and itself, of different ones."""
+    elements = group.parameters(PARAMETERS) if isinstance(group, OneParameter) else group.elements
+    elements = elements[:: -(-len(elements) // IMAGES)]
+    nearest = torch.full((len(a), len(b)), torch.inf, device=a.device)
+    for one in elements.to(a.device):
+        moved = group.act(b, one.expand(len(b)))
+        nearest = torch.minimum(nearest, torch.cdist(a.flatten(1).float(), moved.flatten(1).float()))
+    if a is b:
+        return nearest.fill_diagonal_(0).sum() / (len(a) * (len(a) - 1))
+    return nearest.mean()
 
 
 def vital_signs(real: Tensor, fake: Tensor, gap: Tensor, group: Group) -> Tensor:
-    """What `Health` looks at, `(5,)`, so that processes can average it: see its attributes."""
-    between, within, made = mean_distance(real, fake), mean_distance(real, real), mean_distance(fake, fake)
+    """What `Health` looks at, `(5,)`, so that processes can average it: see there."""
+    some_real, some_fake = real[:COMPARED], fake[:COMPARED]
+    apart = torch.cdist(some_real.flatten(1).float(), some_fake.flatten(1).float()).mean()
+    between, within, made = (
+        orbit_distance(a, b, group)
+        for a, b in ((some_real, some_fake), (some_real, some_real), (some_fake, some_fake))
+    )
     tiny = torch.finfo(torch.float32).tiny
-    signs = [gap / between.clamp(min=tiny), between / within.clamp(min=tiny), made / within.clamp(min=tiny)]
+    signs = [gap / apart.clamp(min=tiny), between / within, made / within]
+    if within <= 1e-6 * between:  # data that are one sample have no scale
+        signs[1:] = [torch.ones_like(within)] * 2
     return torch.stack([*signs, orbit_diversity(fake, group), orbit_diversity(real, group)])
 
 
@@ -97,10 +123,10 @@ class Health:
 
     A critic whose slopes are 1 at most cannot tell two laws apart by more than the mean distance of their samples, for
     that bounds W1: `steepness`, the gap between its scores of real and generated samples over that distance, is at
-    most 1, and a training that stays far above has diverged. So has one whose samples leave (`distance`, from the
-    data, over that between data). `spread`, the mean distance between samples over that between data, falls to 0 as
-    they become one. `diversity` is `orbit_diversity`, to be compared with 1 where the critic cannot see poses, and
-    with that of the data where it can.
+    most 1, and a training that stays far above has diverged. So has one whose samples leave: `distance`, from the
+    data, over that between data. `spread`, the mean distance between samples over that between data, falls to 0 as
+    they become one. Both are taken modulo the group, for poses would hide it. `diversity` is `orbit_diversity`, to be
+    compared with 1 where the critic cannot see poses, and with that of the data where it can.
 
     Args:
         steps: of the whole training.
@@ -112,12 +138,15 @@ class Health:
     seen: dict[str, deque[bool]] = field(default_factory=dict)
 
     def __call__(self, step: int, signs: Tensor) -> tuple[str, str] | None:
-        """What is wrong, "divergence" or "collapse", and the sentence; None while nothing is, or not for long enough.
+        """What is wrong ("divergence", "collapse" or "non-finite") and the sentence; None while nothing is, or not for
+        long enough.
 
         Args:
             step: of the generator.
             signs: what `vital_signs` returned.
         """
+        if not signs.isfinite().all():
+            return "non-finite", non_finite(step, "a sample", float(signs[~signs.isfinite()][0]))
         steepness, distance, spread, diversity, of_data = signs.tolist()
         target = 1.0 if self.invariant else of_data
         wrong = {
@@ -149,5 +178,5 @@ class Health:
 def non_finite(step: int, what: str, value: float) -> str:
     return (
         f"The training stopped at step {step}, because {what} is {value}: nothing was updated with it, and what is "
-        "saved is the state before; lower the learning rates, or train without mixed precision."
+        "saved is finite; lower the learning rates, or train without mixed precision."
     )

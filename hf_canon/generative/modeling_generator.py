@@ -52,7 +52,9 @@ class InvariantGenerator(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: Any) -> None:
-        """Layers have drawn their own when they were made."""
+        """As each layer does by itself; of a file that lacks one, its numbers would be whatever was in memory."""
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
 
     @property
     def group(self) -> Group:
@@ -69,7 +71,9 @@ class InvariantGenerator(PreTrainedModel):
             noise: `(batch, latent_size)`, standard normal.
             element: `(batch,)`, the poses; drawn uniformly by default.
         """
-        if element is None:
+        if self.config.symmetry == "none":
+            element = torch.zeros(len(noise)).to(self.group.elements.dtype if self.group.finite else noise.dtype)
+        elif element is None:
             element = self.group.sample(len(noise))
         element = element.to(noise.device)
         return GeneratorOutput(samples=self.generator(noise, element), element=element)
@@ -82,12 +86,17 @@ class InvariantGenerator(PreTrainedModel):
             n: how many.
             generator: of the machine's processor, for samples that can be drawn again.
             batch_size: how many at a time.
+
+        Raises:
+            ValueError: fewer than one is asked for.
         """
+        if n < 1 or batch_size < 1:
+            raise ValueError(f"{n} samples in batches of {batch_size} cannot be drawn. Ask for one or more.")
         noise = torch.randn(n, self.latent_size, generator=generator)
         element = self.group.sample(n, generator)
         parts = zip(noise.split(batch_size), element.split(batch_size), strict=True)
         drawn = [self(part.to(self.device, self.dtype), one).samples for part, one in parts]
-        return torch.cat(drawn) if drawn else torch.empty(0, *self.config.shape)
+        return torch.cat(drawn)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """As of any transformers model; beside the weights a grid of samples, and a card.

@@ -1,8 +1,10 @@
 """Trains a generator against a critic, through accelerate: mixed precision, several processes, checkpoints."""
 
 import json
+import math
 import shutil
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ from accelerate.utils import set_seed
 from safetensors.torch import save_model
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from ..groups import Group
+from ..hub import require_ours
 from ..provenance import describe_dataset
 from .arguments import GANArguments
 from .data import Draws, Samples
@@ -35,6 +38,9 @@ KEPT = 2
 LOG_FILE, STATE_FOLDER = "log.jsonl", "state"
 LOOKED_AT = 512
 """Samples by which the health of a training is judged."""
+SKIPPED = 50
+"""Steps, one after the other, whose gradients were not finite in half precision."""
+BLIND = 0.05
 
 
 @dataclass
@@ -69,7 +75,8 @@ class GANTrainer:
         args: what is set.
 
     Raises:
-        ValueError: the data are not samples as the generator makes them, or no group is known.
+        ValueError: the data are not samples as the generator makes them, no group is known, or the output folder
+            holds another checkpoint.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -89,29 +96,40 @@ class GANTrainer:
         self.args = args
         AcceleratorState._reset_state()  # of a training before, which may have had another precision
         self.accelerator = Accelerator(mixed_precision=args.mixed_precision)
-        self.group: Group | None = getattr(generator, "group", None) if group is None else group
-        if self.group is None:
+        known = getattr(generator, "group", None) if group is None else group
+        if known is None:
             raise ValueError(
                 f"{type(generator).__name__} has no group, and whether its samples are in all poses cannot be told. "
                 "Give group=get_group('c4'), say."
             )
-        shape = generator.config.shape if isinstance(generator, PreTrainedModel) else shape_of(generator)
-        self.samples = Samples(dataset, shape)
+        if not hasattr(generator, "latent_size"):
+            raise ValueError(
+                f"{type(generator).__name__} does not say how much noise it takes. Give it an attribute latent_size."
+            )
+        self.group: Group = known
+        if args.mixed_precision == "fp16" and self.accelerator.device.type == "cpu":
+            raise ValueError("fp16 needs an accelerator, and there is none here. Give mixed_precision='bf16' or 'no'.")
+        if isinstance(generator, PreTrainedModel):
+            require_ours(args.output_dir, generator.config.model_type, "a generator")
+            self.samples = Samples(dataset, generator.config.shape, generator.config.sample_kind)
+        else:
+            self.samples = Samples(dataset, shape_of(generator))
         self.generator, self.critic = generator.train(), critic.train()
         set_seed(args.seed, device_specific=True)
-        self.divergence = divergence_named(args.divergence)
-        self.average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(args.ema_decay), use_buffers=True)
+        self.divergence = divergence_named(args.divergence, args.alpha)
+        self.average = AveragedModel(generator, multi_avg_fn=partial(averaged, args.ema_decay))
         self._generator_step = GeneratorStep(generator)
         self._critic_step = CriticStep(critic, self.divergence, args.penalty)
         rates = (args.generator_learning_rate, args.critic_learning_rate)
         steps = (self._generator_step, self._critic_step)
-        self._optimizers = [
+        self._optimizers: Any = [
             torch.optim.Adam(trained(step), lr=rate, betas=(0.0, 0.9)) for step, rate in zip(steps, rates, strict=True)
         ]
         prepared = self.accelerator.prepare(*steps, *self._optimizers)
         self._generator_step, self._critic_step, *self._optimizers = prepared
         self.average.to(self.accelerator.device)
         self._progress = Progress(self.average)
+        self._skipped = [0, 0]
         self.accelerator.register_for_checkpointing(self._progress)
 
     def train(self, resume_from_checkpoint: bool | str | Path = False) -> TrainingResult:
@@ -121,17 +139,27 @@ class GANTrainer:
             resume_from_checkpoint: go on from that folder, or (True) from the last one in `args.output_dir`.
 
         Raises:
-            ValueError: there is no checkpoint to resume from.
+            ValueError: there is no checkpoint to resume from; or there are some, and nobody wants to.
         """
         args, accelerator = self.args, self.accelerator
         folder = Path(args.output_dir)
         if resume_from_checkpoint:
             last = last_checkpoint(folder) if resume_from_checkpoint is True else Path(resume_from_checkpoint)
             accelerator.load_state(str(require_state(last)))
-        elif accelerator.is_main_process and (folder / LOG_FILE).exists():
-            (folder / LOG_FILE).unlink()
+            rates = (args.generator_learning_rate, args.critic_learning_rate)
+            for optimizer, rate in zip(self._optimizers, rates, strict=True):
+                for parameters in optimizer.param_groups:
+                    parameters["lr"] = rate
+        elif checkpoints(folder) or self._progress.step:
+            raise ValueError(
+                f"{args.output_dir!r} holds checkpoints of a training. Go on with train(resume_from_checkpoint=True), "
+                "or name another output_dir."
+            )
         start = self._progress.step
-        health = Health(args.steps, hasattr(self.critic, "group") and self.critic.group is not None)
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            cut_log(folder / LOG_FILE, start)
+        health = Health(args.steps, self._blind_to_poses())
         result = TrainingResult(start)
         wanted = range(start * args.critic_steps, args.steps * args.critic_steps)
         draws = Draws(len(self.samples), args.batch_size, wanted, args.seed, accelerator.process_index)
@@ -140,7 +168,7 @@ class GANTrainer:
         quiet = not accelerator.is_main_process or not logging.is_progress_bar_enabled()
         with tqdm(total=args.steps, initial=start, desc="train", disable=quiet) as bar:
             for step in range(start + 1, args.steps + 1):
-                fault, gap, real = self._step(step, batches)
+                fault, gap = self._step(step, batches)
                 if fault is not None:
                     result.trouble, result.sentence = "non-finite", fault
                     break
@@ -148,12 +176,12 @@ class GANTrainer:
                 self._progress.step = result.steps = step
                 bar.update()
                 if step % args.logging_steps == 0 or step == args.steps:
-                    signs = self._signs(real, gap)
+                    signs = self._signs(gap)
                     self._log(step, signs, result)
                     found = health(step, signs)
                     if found is not None and result.trouble is None:
                         result.trouble, result.sentence = found
-                        if args.stop_on_collapse:
+                        if args.stop_on_collapse or result.trouble == "non-finite":
                             break
                 if step % args.sample_steps == 0:
                     self._draw(folder / f"samples-{step}.png")
@@ -161,14 +189,16 @@ class GANTrainer:
                     self.save_checkpoint()
         if result.sentence is not None:
             logger.warning(result.sentence)
-        self.save_checkpoint()
+        # After a fault one of the two is a little ahead; a checkpoint from before it is better.
+        if result.trouble != "non-finite" or not (folder / f"checkpoint-{self._progress.step}").exists():
+            self.save_checkpoint(result.sentence)
         self._describe(result.sentence)
         self.save_model()
         return result
 
-    def _step(self, step: int, batches: Any) -> tuple[str | None, Tensor, Tensor]:
-        """Of the critic, and of the generator. What is not finite, if anything is; the gap between the critic's
-        scores; and real samples."""
+    def _step(self, step: int, batches: Any) -> tuple[str | None, Tensor]:
+        """Of the critic, and of the generator. What is not finite, if anything is; and the gap between the critic's
+        scores."""
         accelerator, device = self.accelerator, self.accelerator.device
         for _ in range(self.args.critic_steps):
             real = next(batches).to(device)
@@ -177,7 +207,7 @@ class GANTrainer:
             loss, gap = self._critic_step(real, fake)
             fault = self._update(step, "the critic's loss", loss, 1)
             if fault is not None:
-                return fault, gap, real
+                return fault, gap
         fake = self._generator_step(noise_for(self.generator, len(real), device))
         # Its weights get no gradient, and distributed wrappers do not see this pass.
         weights = {name: one.detach() for name, one in self.critic.named_parameters()}
@@ -186,7 +216,7 @@ class GANTrainer:
             with torch.no_grad():
                 of_real = functional_call(self.critic, weights, (real,)).float()
         loss = self.divergence.generator_loss(of_real, scores)
-        return self._update(step, "the generator's loss", loss, 0), gap, real
+        return self._update(step, "the generator's loss", loss, 0), gap
 
     def _update(self, step: int, what: str, loss: Tensor, which: int) -> str | None:
         """One step of an optimizer, or the sentence on what is not finite."""
@@ -197,26 +227,43 @@ class GANTrainer:
         optimizer.zero_grad()
         accelerator.backward(loss)
         parameters = [one for group in optimizer.param_groups for one in group["params"]]
-        # A scaler skips steps whose gradients are not finite, and lowers its scale: that is no fault.
         if accelerator.scaler is None:
             norm = float(nn.utils.get_total_norm([one.grad for one in parameters if one.grad is not None]))
-            if not torch.tensor(norm).isfinite():
+            if not math.isfinite(norm):
                 return non_finite(step, f"the gradient of {what}", norm)
         optimizer.step()
+        # A scaler skips steps whose gradients are not finite, and lowers its scale: a few times that is no fault.
+        self._skipped[which] = self._skipped[which] + 1 if optimizer.step_was_skipped else 0
+        if self._skipped[which] > SKIPPED:
+            return non_finite(step, f"the gradient of {what}", math.inf)
         return None
 
     @torch.no_grad()
-    def _signs(self, real: Tensor, gap: Tensor) -> Tensor:
+    def _signs(self, gap: Tensor) -> Tensor:
         device = self.accelerator.device
         # To look must not change what is drawn after.
         with torch.random.fork_rng([] if device.type == "cpu" else [device], device_type=device.type):
             parts = [noise_for(self.generator, n, device) for n in split(LOOKED_AT, self.args.batch_size)]
             fake = torch.cat([self._generator_step(noise) for noise in parts])
-        several = Draws(len(self.samples), LOOKED_AT, range(1), self.args.seed, 0)
-        real = torch.stack([self.samples[i] for i in next(iter(several))]).to(device)
-        assert self.group is not None
-        signs = vital_signs(real, fake.float(), gap.detach(), self.group)
+        signs = vital_signs(self._looked_at.to(device), fake.float(), gap.detach(), self.group)
         return self.accelerator.gather(signs[None]).mean(0).cpu()
+
+    @cached_property
+    def _looked_at(self) -> Tensor:
+        """Some of the data, read once: of few all of them, for the same sample twice is no distance."""
+        order = torch.randperm(len(self.samples), generator=torch.Generator().manual_seed(self.args.seed))
+        return torch.stack([self.samples[i] for i in order[:LOOKED_AT].tolist()])
+
+    @torch.no_grad()
+    def _blind_to_poses(self) -> bool:
+        """Whether the critic has one score for all members of an orbit, as far as rounding and resampling let it."""
+        x = self._looked_at[: LOOKED_AT // 8].to(self.accelerator.device)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(self.args.seed)
+            moved = self.group.act(x, self.group.sample(len(x)).to(x.device))
+            noise = x + x.std() * torch.randn(x.shape).to(x)
+        scores, of_moved, of_others = (self.critic(one).float() for one in (x, moved, noise))
+        return bool((scores - of_moved).abs().mean() < BLIND * (scores - of_others).abs().mean())
 
     def _log(self, step: int, signs: Tensor, result: TrainingResult) -> None:
         names = ("steepness", "distance", "spread", "diversity", "diversity_of_data")
@@ -249,23 +296,29 @@ class GANTrainer:
             path.parent.mkdir(parents=True, exist_ok=True)
             draw_samples(self.average.module, path)
 
-    def save_checkpoint(self) -> None:
+    def save_checkpoint(self, trouble: str | None = None) -> None:
         """The state of the training, and the average of the generator, as `checkpoint-<step>`; as a whole or not at
-        all."""
+        all.
+
+        Args:
+            trouble: what its card has to say.
+        """
         folder = Path(self.args.output_dir)
         target = folder / f"checkpoint-{self._progress.step}"
-        partial = folder / f".partial-{target.name}"
+        new = folder / f".partial-{target.name}"
         accelerator = self.accelerator
-        accelerator.save_state(str(partial / STATE_FOLDER))
+        accelerator.save_state(str(new / STATE_FOLDER))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            self._describe()
-            save(self.average.module, partial)
+            self._describe(trouble)
+            save(self.average.module, new)
             if target.exists():
-                shutil.rmtree(target)
-            partial.rename(target)
-            for old in checkpoints(folder)[:-KEPT]:
-                shutil.rmtree(old)
+                target.rename(folder / f".old-{target.name}")
+            new.rename(target)
+            kept = sorted(checkpoints(folder), key=lambda path: path.stat().st_mtime)[-KEPT:]
+            for old in (*checkpoints(folder), *folder.glob(".old-*"), *folder.glob(".partial-*")):
+                if old not in kept:
+                    shutil.rmtree(old)
         accelerator.wait_for_everyone()
 
     def save_model(self, output_dir: str | Path | None = None) -> None:
@@ -322,9 +375,25 @@ def trained(module: nn.Module) -> list[nn.Parameter]:
 
 @torch.no_grad()
 def shape_of(generator: Any) -> tuple[int, ...]:
-    """Of the samples of a module that is not asked for it by a configuration."""
-    made = generator(noise_for(generator, 2))
-    return tuple(made.shape[1:])
+    """Of the samples of a module that no configuration describes."""
+    device = next((one.device for one in generator.parameters()), torch.device("cpu"))
+    with torch.random.fork_rng([]):
+        return tuple(generator.eval()(noise_for(generator, 2, device)).shape[1:])
+
+
+def averaged(decay: float, averages: Any, weights: Any, steps: Any) -> None:
+    """The moving average of weights, in place. It forgets the first ones sooner (as in TensorFlow's
+    ExponentialMovingAverage): of short trainings they would be the most part."""
+    share = min(decay, (1 + int(steps)) / (10 + int(steps)))
+    torch._foreach_lerp_(averages, weights, 1 - share)
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Leave of a log what was before that step."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    kept = [line for line in lines if json.loads(line)["step"] <= step]
+    if lines != kept:
+        path.write_text("".join(kept), encoding="utf-8")
 
 
 def split(total: int, size: int) -> list[int]:

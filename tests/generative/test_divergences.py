@@ -59,7 +59,7 @@ def test_the_penalty_is_of_slopes_above_one(slope: float) -> None:
         ({"steps": 0}, "steps is counted from 1"),
         ({"batch_size": 1}, "batch_size of 2 or more"),
         ({"ema_decay": 1.0}, "ema_decay is a share below 1"),
-        ({"penalty": -1.0}, "would be a reward"),
+        ({"penalty": -1.0}, "A penalty cannot be -1.0"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, object], sentence: str) -> None:

@@ -21,7 +21,11 @@ from hf_canon.generative import (
     InvariantGenerator,
     SymmetrizedGenerator,
     critic_of,
+    orbit_diversity,
+    orbit_uniformity,
 )
+from hf_canon.generative.health import Health, vital_signs
+from hf_canon.groups import Pictures
 
 SHAPE = (1, 8, 8)
 C4 = get_group("c4")
@@ -37,7 +41,7 @@ def trainer(folder: Path, symmetry: str = "output", invariance: str = "orbit", *
     torch.manual_seed(0)
     generator = InvariantGenerator(GeneratorConfig("c4", symmetry, SHAPE, latent_size=4, width=4))
     critic = critic_of(invariance, generator.group, SHAPE, 4)
-    usual = {"steps": 6, "batch_size": 8, "logging_steps": 2, "save_steps": 100, "sample_steps": 100}
+    usual: dict[str, Any] = {"steps": 6, "batch_size": 8, "logging_steps": 2, "save_steps": 100, "sample_steps": 100}
     return GANTrainer(generator, critic, data(), GANArguments(str(folder), **{**usual, **settings}))
 
 
@@ -90,7 +94,7 @@ def test_it_leaves_checkpoints_a_log_grids_and_a_generator_with_a_card(tmp_path:
 
 def test_the_loss_goes_down_and_the_samples_come_near(tmp_path: Path) -> None:
     one = trainer(
-        tmp_path, steps=150, generator_learning_rate=2e-3, critic_learning_rate=4e-3, ema_decay=0.9, logging_steps=10
+        tmp_path, steps=100, generator_learning_rate=2e-3, critic_learning_rate=4e-3, ema_decay=0.9, logging_steps=20
     )
     before = one.generator.sample(200)
     result = one.train()
@@ -130,9 +134,10 @@ class Sabotaged(nn.Module):
         return self.module(x) * (float("nan") if self.calls < 0 else 1.0)
 
 
-@pytest.mark.parametrize(("calls", "what"), [(14, "the critic's loss"), (16, "the generator's loss")])
+@pytest.mark.parametrize(("calls", "what"), [(17, "the critic's loss"), (19, "the generator's loss")])
 def test_what_is_not_finite_ends_it_before_it_does_harm(tmp_path: Path, calls: int, what: str) -> None:
-    """Of a step the critic is called twice for each of its two updates, and twice for the generator's."""
+    """Of a step the critic is called twice for each of its two updates, and twice for the generator's; thrice before
+    the first step, to see whether it is blind to poses."""
     generator = InvariantGenerator(GeneratorConfig("c4", "output", SHAPE, latent_size=4, width=4))
     critic = Sabotaged(critic_of("orbit", C4, SHAPE, 4), calls)
     args = GANArguments(str(tmp_path), steps=9, batch_size=8)
@@ -146,6 +151,23 @@ def test_what_is_not_finite_ends_it_before_it_does_harm(tmp_path: Path, calls: i
         InvariantGenerator(generator.config), Sabotaged(critic_of("orbit", C4, SHAPE, 4), 999), data(), args
     )
     assert again.train(resume_from_checkpoint=True).steps == 9
+
+
+def test_a_good_checkpoint_is_not_replaced_after_a_fault(tmp_path: Path) -> None:
+    generator = InvariantGenerator(GeneratorConfig("c4", "output", SHAPE, latent_size=4, width=4))
+    critic = Sabotaged(critic_of("orbit", C4, SHAPE, 4), 19)
+    args = GANArguments(str(tmp_path), steps=9, batch_size=8, save_steps=2)
+    one = GANTrainer(generator, critic, data(), args)
+    saved: list[dict[str, Tensor]] = []
+    save = one.save_checkpoint
+
+    def watched(trouble: str | None = None) -> None:
+        save(trouble)
+        saved.append(weights(one.critic))
+
+    one.save_checkpoint = watched  # type: ignore[method-assign]
+    assert one.train().trouble == "non-finite"
+    assert len(saved) == 1 and not same(saved[0], weights(one.critic))  # it has had updates of the third step
 
 
 def test_an_invariant_critic_with_a_plain_generator_collapses_and_says_so(tmp_path: Path) -> None:
@@ -163,7 +185,7 @@ def test_a_plain_critic_asks_for_the_poses_of_the_data_alone(tmp_path: Path) -> 
     torch.manual_seed(0)
     generator = InvariantGenerator(GeneratorConfig("c4", "none", SHAPE, latent_size=4, width=4))
     upright = 0.3 * torch.rand(40, *SHAPE) + torch.linspace(0, 0.7, 8)
-    args = GANArguments(str(tmp_path), steps=200, batch_size=16, logging_steps=10, generator_learning_rate=2e-3)
+    args = GANArguments(str(tmp_path), steps=100, batch_size=16, logging_steps=10, generator_learning_rate=2e-3)
     result = GANTrainer(generator, critic_of("none", C4, SHAPE, 4), upright, args).train()
     assert result.log[-1]["diversity_of_data"] < 0.6 and result.trouble is None
 
@@ -177,6 +199,60 @@ def test_a_critic_that_nothing_holds_diverges_and_says_so(tmp_path: Path) -> Non
     assert result.sentence is not None and "no longer held by its penalty" in result.sentence
 
 
+def test_one_sample_in_all_poses_is_a_collapse(tmp_path: Path) -> None:
+    """Of which plain distances between samples see nothing."""
+    real, one = data(64), data(1).expand(64, *SHAPE)
+    turned = C4.act(one, C4.sample(64))
+    spread = [vital_signs(real, fake, torch.zeros(()), C4)[2] for fake in (real.flip(0), turned)]
+    assert spread[0] == pytest.approx(1.0, abs=0.01) and spread[1] < 0.02
+    health = Health(steps=100, invariant=True)
+    found = [health(50 + step, vital_signs(real, turned, torch.zeros(()), C4)) for step in range(5)]
+    assert found[:4] == [None] * 4 and found[4] is not None
+    assert found[4][0] == "collapse" and "the samples differ by" in found[4][1]
+
+
+@pytest.mark.parametrize("group", ["c4", "c8", "d4*channels", "c36*hue12", "gain", "gamma", "hue12", "so2"])
+def test_laws_that_are_invariant_raise_no_alarm(group: str) -> None:
+    known = get_group(group)
+    sound = group == "gain"
+    known = known if sound else known.on(Pictures((1.0,) * 3, (0.0,) * 3))
+    x = 0.1 * torch.randn(200, 96) if sound else torch.rand(200, 3, 8, 8)
+    turned = [known.act(x, known.sample(200)) for _ in range(2)]
+    signs = vital_signs(*turned, torch.zeros(()), known)
+    health = Health(steps=100, invariant=True)
+    assert [health(50 + step, signs) for step in range(6)] == [None] * 6
+    assert signs[3] > 0.85
+
+
+def test_samples_that_look_the_same_in_every_pose_are_in_all_of_them() -> None:
+    grey = torch.rand(400, 1, 1, 1).expand(400, 1, 8, 8)
+    mirrored = torch.rand(400, 1, 8, 8)
+    mirrored = mirrored + mirrored.flip(-1)
+    d4 = get_group("d4")
+    for samples in (grey, d4.act(mirrored, d4.sample(400))):
+        assert orbit_diversity(samples, d4) > 0.9 and orbit_uniformity(samples, d4) > 1e-3
+
+
+@pytest.mark.parametrize("group", ["c4", "d4", "c8", "hue12"])
+def test_the_test_of_uniformity_keeps_its_level(group: str) -> None:
+    known = get_group(group).on(Pictures((1.0,) * 3, (0.0,) * 3))
+    p = []
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.rand(200, 3, 10, 10, generator=generator) + torch.linspace(0, 1, 10)
+        p.append(orbit_uniformity(known.act(x / 2, known.sample(200, generator)), known))
+    assert sum(one < 0.05 for one in p) <= 9  # of 60; 3 are to be expected, and more come in one of 400 cases
+
+
+def test_a_critic_is_asked_whether_it_sees_poses(tmp_path: Path) -> None:
+    for invariance, blind in (("orbit", True), ("convolution", True), ("none", False)):
+        one = trainer(tmp_path, invariance=invariance)
+        assert one._blind_to_poses() is blind
+    wrapped = nn.Sequential(critic_of("orbit", C4, SHAPE, 4))
+    generator = InvariantGenerator(GeneratorConfig("d4", "output", SHAPE, latent_size=4, width=4))
+    assert not GANTrainer(generator, wrapped, data(), GANArguments(str(tmp_path)))._blind_to_poses()
+
+
 def test_any_module_is_trained_if_a_group_is_known(tmp_path: Path) -> None:
     base = nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, SHAPE))
     generator = SymmetrizedGenerator(base, C4, 4)
@@ -187,7 +263,7 @@ def test_any_module_is_trained_if_a_group_is_known(tmp_path: Path) -> None:
 
 def test_sounds(tmp_path: Path) -> None:
     generator = InvariantGenerator(GeneratorConfig("reverse*polarity", "output", (256,), latent_size=4, width=4))
-    clips = Dataset.from_dict({"audio": [torch.randn(200 + 20 * i).tolist() for i in range(6)]})
+    clips = Dataset.from_dict({"audio": [(2 * torch.rand(200 + 20 * i) - 1).tolist() for i in range(6)]})
     critic = critic_of("orbit", generator.group, (256,), 4)
     args = GANArguments(str(tmp_path), steps=2, batch_size=4, sample_steps=1)
     assert GANTrainer(generator, critic, clips, args).train().steps == 2
@@ -211,14 +287,60 @@ def test_pictures_of_a_data_set_are_fitted(tmp_path: Path) -> None:
     [
         (torch.rand(5, 1, 9, 9), r"Sample 0 is \(1, 9, 9\), and the generator makes \(1, 8, 8\)"),
         (torch.full((5, *SHAPE), float("nan")), "Sample 0 holds numbers that are not finite"),
-        (torch.rand(0, *SHAPE), "The data set is empty"),
-        (iter([{"pixel_values": torch.rand(SHAPE)}]), "a stream has one order only"),
+        (torch.rand(1, *SHAPE), "A law cannot be learned from 1 samples"),
+        (iter([{"pixel_values": torch.rand(SHAPE)}]), "a data set with a length, and this is a list_iterator"),
+        ({"pixel_values": torch.rand(5, *SHAPE)}, "and this is a dict"),
+        (torch.randint(256, (5, *SHAPE), dtype=torch.uint8), "pictures are learned from 0 to 1"),
+        (2 * torch.rand(5, *SHAPE) - 1, "undo their normalization"),
+        ([(torch.rand(SHAPE), 1)] * 3, "An item of the data set is a tuple"),
+        ([{"image": Image.new("I;16", (8, 8))}] * 3, "of mode 'I;16', and pictures"),
+        ([{"audio": [0.0]}] * 3, "There is no picture among the columns 'audio'"),
     ],
 )
 def test_wrong_data_are_refused(tmp_path: Path, given: Any, sentence: str) -> None:
     generator = InvariantGenerator(GeneratorConfig("c4", "output", SHAPE, latent_size=4, width=4))
     with pytest.raises(ValueError, match=sentence):
         GANTrainer(generator, critic_of("orbit", C4, SHAPE, 4), given, GANArguments(str(tmp_path)))
+
+
+def test_a_folder_with_checkpoints_is_not_trained_into_anew(tmp_path: Path) -> None:
+    trainer(tmp_path).train()
+    one = trainer(tmp_path)
+    with pytest.raises(ValueError, match="holds checkpoints of a training. Go on with"):
+        one.train()
+    assert (tmp_path / "log.jsonl").read_text().count("\n") == 3
+    assert trainer(tmp_path, steps=8).train(resume_from_checkpoint=True).steps == 8
+    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4, 6, 8]
+
+
+def test_other_learning_rates_are_taken_when_it_is_resumed(tmp_path: Path) -> None:
+    trainer(tmp_path).train()
+    one = trainer(tmp_path, steps=7, generator_learning_rate=1e-9, critic_learning_rate=0.5)
+    before = weights(one.generator)
+    one.train(resume_from_checkpoint=True)
+    assert [o.param_groups[0]["lr"] for o in one._optimizers] == [1e-9, 0.5]
+    assert one.average.module.config.training["arguments"]["critic_learning_rate"] == 0.5
+    assert not same(before, weights(one.generator))  # which is that of the checkpoint
+
+
+def test_the_average_forgets_the_first_weights(tmp_path: Path) -> None:
+    one = trainer(tmp_path, steps=60, generator_learning_rate=1e-2, logging_steps=100)
+    first = weights(one.generator)
+    one.train()
+    moved, left = (
+        sum(float((a[name] - b[name]).square().sum()) for name in first) ** 0.5
+        for a, b in (
+            (weights(one.average.module), first),
+            (weights(one.average.module), weights(one.generator)),
+        )
+    )
+    assert left < moved
+
+
+def test_another_checkpoint_is_refused_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(ValueError, match="holds a vit checkpoint, which a generator would overwrite"):
+        trainer(tmp_path)
 
 
 def test_there_has_to_be_something_to_resume_from(tmp_path: Path) -> None:

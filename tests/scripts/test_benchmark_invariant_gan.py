@@ -3,6 +3,7 @@
 import gan_tasks as tasks
 import pytest
 import torch
+from benchmark_invariant_gan import saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from point_groups import PointGroup
@@ -44,7 +45,14 @@ def test_the_law_is_left_as_it_is_and_fills_the_ball() -> None:
 @given(steep=st.floats(-1.0, 0.0), at_one=st.floats(0.1, 2.0))
 @settings(max_examples=20, deadline=None)
 def test_slopes_of_lines_are_found(steep: float, at_one: float) -> None:
-    assert tasks.slope(tasks.SIZES, [at_one * n**steep for n in tasks.SIZES]) == pytest.approx(steep, abs=1e-5)
+    found = tasks.line(tasks.SIZES, [at_one * n**steep for n in tasks.SIZES])
+    assert found == pytest.approx((steep, at_one), abs=1e-4)
+
+
+def test_points_saved_are_read_off_the_plain_line() -> None:
+    plain = [0.9 * n**-0.4 for n in tasks.SIZES]
+    assert saved(plain, plain) == pytest.approx(1, rel=1e-4)
+    assert saved(plain, [0.9 * (8 * n) ** -0.4 for n in tasks.SIZES]) == pytest.approx(8, rel=1e-3)
 
 
 def test_the_canonicalizer_of_points_moves_with_them() -> None:
@@ -61,5 +69,7 @@ def test_every_model_is_trained_and_measured(model: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(tasks, "MEASURED", 60)
     row = tasks.points(model, 20, seed=0, lr=1e-3)
     assert row["w1"] > row["floor"] > 0 and 0.25 <= row["diversity"] <= 1
+    evaluations = {"critic": 4, "both": 4}.get(model, 1)
+    assert row["evaluations"] == evaluations or (model == "canonical" and 1 < row["evaluations"] < 3)
     assert len(row["samples"]) == 60 and len(row["data"]) == (80 if model == "augmented" else 20)
     assert row == tasks.points(model, 20, seed=0, lr=1e-3)
