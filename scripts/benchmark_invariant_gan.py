@@ -120,9 +120,9 @@ def print_learned(found: Points, rates: dict[str, float]) -> None:
         ended = ", ".join(f"{count} of {len(rows)}: {kind}" for kind, count in counts.items() if count) or "trained"
         poses = spread([100 * row["diversity"] for row in found[model, SIZES[0]]], 0)
         edge = " (at the edge)" if rates[model] in (RATES[0], RATES[-1]) else ""
-        print(
-            f"| {NAMES[model]} | {' | '.join(values)} | {poses} % | {ended} | {statistics.mean(row['evaluations'] for row in rows):.1f} | {rates[model]:g}{edge} |"
-        )
+        evaluations = f"{statistics.mean(row['evaluations'] for row in rows):.1f}"
+        cells = [NAMES[model], *values, f"{poses} %", ended, evaluations, f"{rates[model]:g}{edge}"]
+        print(f"| {' | '.join(cells)} |")
     example = next((row["sentence"] for row in found["critic", SIZES[0]] if row["sentence"]), None)
     if example is not None:
         print(f"\nWhat a training says that collapses: {example}")
