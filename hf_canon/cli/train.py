@@ -20,7 +20,9 @@ how often the pose is found, and the best epoch is kept.
 Where nobody knows what has happened to the pictures, --prior predictor asks the
 checkpoint, and --realign-rounds 3 estimates the pose of every picture at the start
 of each third of the training, with what was learned until then. The last epoch is
-kept, for no pose is known that could tell which is best."""
+kept, for no pose is known that could tell which is best. With some upright pictures
+beside them, --reference makes the others look like those; a tenth of the reference
+is held back. Where it is large enough to train on alone, that is better."""
 EXAMPLES = """\
   hf-canon train google/vit-base-patch16-224 --data photos/ --group d4 --output vit-d4
   hf-canon train my-checkpoint/ --data mnist --group c8 --canonicalizer shift --epochs 20
@@ -28,6 +30,7 @@ EXAMPLES = """\
 
 pictures in unknown poses:
   hf-canon train my-checkpoint/ --data scans/ --group c4 --prior predictor --realign-rounds 3
+  hf-canon train my-checkpoint/ --data scans/ --group c4 --reference upright/
 
 go on after an interruption:
   hf-canon train my-checkpoint/ --data mnist --group c8 --canonicalizer shift --epochs 20 --resume"""
@@ -46,12 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--canonicalizer",
         help="what finds the pose; `hf-canon info` lists the canonicalizers (default: the one that fits the group)",
     )
-    parser.add_argument(
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument(
         "--prior",
         choices=("identity", "predictor"),
         default="identity",
         help="the poses of the pictures: identity, they come upright; predictor, ask the checkpoint "
         "(default: %(default)s)",
+    )
+    known.add_argument(
+        "--reference",
+        metavar="DATA",
+        help="upright pictures, which those of --data are to look like: a folder or a name, as there",
     )
     parser.add_argument(
         "--realign-rounds",
@@ -88,8 +97,10 @@ def run(args: argparse.Namespace) -> int:
         )
     processor = load_processor(args.checkpoint)
     pictures = load_pictures(args.data, args.split, ("train",), model.predictor.config).select_columns("image")
-    held_back = len(pictures) // 10
-    parts = pictures.train_test_split(held_back, seed=args.seed) if held_back else {"train": pictures}
+    reference = args.reference and load_pictures(args.reference, None, ("train",), model.predictor.config, False)
+    shown = reference or pictures
+    held_back = len(shown) // 10
+    parts = shown.train_test_split(held_back, seed=args.seed) if held_back else {"train": shown}
     every = "epoch" if held_back else "no"
     known = args.prior == "identity"
     arguments = CanonicalizationArguments(
@@ -104,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         logging_strategy="epoch",
         load_best_model_at_end=bool(held_back) and known,
         metric_for_best_model="pose_accuracy" if held_back and known else None,
-        prior=args.prior,
+        prior="reference" if reference else args.prior,
         realign_rounds=args.realign_rounds,
         report_to="none",
     )
@@ -113,7 +124,8 @@ def run(args: argparse.Namespace) -> int:
         trainer = CanonicalizationTrainer(
             model=model,
             args=arguments,
-            train_dataset=parts["train"],
+            train_dataset=pictures if reference else parts["train"],
+            reference_dataset=parts["train"] if reference else None,
             eval_dataset=parts.get("test"),
             processing_class=processor,
         )

@@ -9,6 +9,7 @@ from .grids import draw_samples
 from .health import orbit_diversity, orbit_uniformity
 from .modeling_generator import GeneratorOutput, InvariantGenerator
 from .networks import Decoder, Encoder
+from .reference import add_reference_sampler, reference_samples
 from .trainer import GANTrainer, TrainingResult
 
 __all__ = [
@@ -27,9 +28,11 @@ __all__ = [
     "SymmetrizedGenerator",
     "TrainingResult",
     "Wasserstein",
+    "add_reference_sampler",
     "critic_of",
     "draw_samples",
     "gradient_penalty",
     "orbit_diversity",
     "orbit_uniformity",
+    "reference_samples",
 ]

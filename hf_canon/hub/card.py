@@ -17,6 +17,7 @@ from ..evaluation.report import BASELINES, RobustnessReport
 REPORT_FILE = "robustness.json"
 PLOT_FILE = "robustness.png"
 RESULTS_FILE = ".eval_results/hf_canon.yaml"
+SAMPLES_PLOT = "reference_sampler/samples.png"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class AdapterFacts:
         plot: whether the report is drawn in `PLOT_FILE`.
         calibration: what `hf_canon.calibrate` found, as the configuration has it.
         decision: the rule by which the adapter decides.
+        reference: what the reference sampler beside it draws, in a few words.
     """
 
     name: str
@@ -71,6 +73,7 @@ class AdapterFacts:
     plot: bool = False
     calibration: dict[str, Any] | None = None
     decision: str = "argmax"
+    reference: str | None = None
 
 
 def render_card(facts: AdapterFacts) -> str:
@@ -93,7 +96,11 @@ def render_card(facts: AdapterFacts) -> str:
         undefined=StrictUndefined,
     )
     body = environment.get_template("card.md.jinja").render(
-        facts=facts, table=table(facts.report), plot_file=PLOT_FILE, report_file=REPORT_FILE
+        facts=facts,
+        table=table(facts.report),
+        plot_file=PLOT_FILE,
+        report_file=REPORT_FILE,
+        samples_plot=SAMPLES_PLOT,
     )
     body = re.sub(r"\n{3,}", "\n\n", body)
     return sign(f"---\n{metadata(facts).to_yaml()}\n---\n{body}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from safetensors import SafetensorError, safe_open
@@ -17,12 +17,22 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from ..adaptation import ATTACHMENTS
 from ..added import LIFT
 from ..configuration_canonicalized import CanonicalizedConfig
-from ..groups import Pictures, get_group
+from ..groups import Pictures, Spectrograms, Waveforms, get_group
 from ..groups.kinds import kind_from
 from ..loading import because
+from ..pictures import MODES
 from ..quadratic.neuron import SECOND_ORDER
 from ..selection import RULES
-from .card import PLOT_FILE, REPORT_FILE, RESULTS_FILE, AdapterFacts, is_untouched, render_card, results_yaml
+from .card import (
+    PLOT_FILE,
+    REPORT_FILE,
+    RESULTS_FILE,
+    SAMPLES_PLOT,
+    AdapterFacts,
+    is_untouched,
+    render_card,
+    results_yaml,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.report import RobustnessReport
@@ -30,7 +40,11 @@ if TYPE_CHECKING:
 CARD_FILE = "README.md"
 CODE_FILE = "canonicalized_remote_code.py"
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
-OWN = (*WEIGHTS, REPORT_FILE, PLOT_FILE, RESULTS_FILE, CODE_FILE)
+SAMPLER = "reference_sampler"
+SAMPLER_CONFIG = f"{SAMPLER}/config.json"
+SAMPLER_FILES = (SAMPLER_CONFIG, f"{SAMPLER}/{SAFE_WEIGHTS_NAME}", SAMPLES_PLOT)
+"""A generator of upright samples in a subfolder of an adapter, which `hf_canon.generative` puts there."""
+OWN = (*WEIGHTS, REPORT_FILE, PLOT_FILE, RESULTS_FILE, CODE_FILE, *SAMPLER_FILES)
 """What belongs to one state of an adapter: of an earlier state, nothing may stay beside a later one."""
 
 
@@ -98,7 +112,7 @@ def complete_folder(
     Args:
         folder: where configuration and weights are.
         target: where they will be. An edited card that is there stays; so does a processor for the same checkpoint,
-            and a report on the same weights and decision rule.
+            a report on the same weights and decision rule, and a reference sampler of the same kind of input.
         processor: the files, by name, that describe the checkpoint's processor.
         report: replaces a report that is there.
         export_code: add the file for `trust_remote_code`.
@@ -126,8 +140,41 @@ def complete_folder(
         for name in (REPORT_FILE, PLOT_FILE):
             if (target / name).exists():
                 (folder / name).write_bytes((target / name).read_bytes())
+    if describe_reference(target / SAMPLER_CONFIG, config) is not None:
+        for name in SAMPLER_FILES:
+            if (target / name).exists():
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_bytes((target / name).read_bytes())
     if overwrite_card or may_renew(target / CARD_FILE):
         write_card(folder, target.resolve().name)
+
+
+def require_reference(generator: dict[str, Any], config: CanonicalizedConfig) -> None:
+    """Raise ValueError if a generator cannot draw what an adapter's checkpoint reads, as it should be.
+
+    Args:
+        generator: its configuration.
+        config: of the adapter.
+    """
+    drawn, read = kind_from(generator["kind"]), kind_from(config.input_kind)
+    if generator["symmetry"] != "none":
+        raise ValueError(
+            f"This generator draws in all poses of {generator['group']}, and a reference shows what upright is. Train "
+            "one with symmetry='none' on upright data."
+        )
+    # What is drawn goes through the checkpoint's processor, as other data do; a spectrogram is what that makes.
+    heard = isinstance(drawn, Waveforms) and isinstance(read, Spectrograms)
+    if not (isinstance(read, Pictures) if isinstance(drawn, Pictures) else drawn == read or heard):
+        alike = ", of another kind" if type(drawn) is type(read) else ""
+        raise ValueError(
+            f"This generator draws {drawn.noun}, and the adapter's checkpoint reads {read.noun}{alike}. Train one on "
+            "what it reads."
+        )
+    if isinstance(drawn, Pictures) and generator["shape"][0] not in MODES:
+        raise ValueError(
+            f"This generator draws pictures of {generator['shape'][0]} channels, and processors read pictures of 1, 3 "
+            "or 4. Train one on such."
+        )
 
 
 def read_ours(folder: Path) -> CanonicalizedConfig | None:
@@ -233,7 +280,25 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         plot=report is not None and (folder / PLOT_FILE).exists(),
         calibration=config.calibration,
         decision=config.decision,
+        reference=describe_reference(folder / SAMPLER_CONFIG, config),
     )
+
+
+def describe_reference(sampler: Path, config: CanonicalizedConfig) -> str | None:
+    """What a reference sampler draws, in a few words; None where there is none that fits.
+
+    Args:
+        sampler: the file of its configuration.
+        config: of the adapter.
+    """
+    try:
+        generator = json.loads(sampler.read_text(encoding="utf-8"))
+        require_reference(generator, config)
+        size = " x ".join(str(side) for side in generator["shape"])
+        noun, samples = kind_from(generator["kind"]).noun, (generator.get("training") or {}).get("samples")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # or a file of somebody else's
+        return None
+    return f"{noun} of {size} numbers" + ("" if samples is None else f", learned from {samples:,} samples")
 
 
 def count_weights(folder: Path) -> tuple[int, int, int]:

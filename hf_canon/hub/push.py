@@ -1,6 +1,7 @@
 """An adapter's folder on its way to the Hub: one commit, or none."""
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,18 @@ from transformers.utils import SAFE_WEIGHTS_NAME, logging
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..loading import PROCESSOR_FILES, because
 from .card import render_card
-from .folder import CARD_FILE, OWN, WEIGHTS, is_repository, may_renew, model_type, read_facts
+from .folder import (
+    CARD_FILE,
+    OWN,
+    SAMPLER_CONFIG,
+    SAMPLER_FILES,
+    WEIGHTS,
+    describe_reference,
+    is_repository,
+    may_renew,
+    model_type,
+    read_facts,
+)
 
 logger = logging.get_logger(__name__)
 
@@ -64,8 +76,13 @@ def push_folder(
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         require_ours_remotely(api, repo_id, revision)
         left_out = []
+        # A reference sampler stays on the Hub while it fits: an adapter that is trained again has none beside it.
+        theirs = None if (folder / SAMPLER_CONFIG).exists() else download(api, repo_id, SAMPLER_CONFIG, revision)
+        reference = None if theirs is None else describe_reference(theirs, config)
         if may_renew(folder / CARD_FILE):
-            (folder / CARD_FILE).write_text(render_card(read_facts(folder, repo_id)), encoding="utf-8")
+            facts = read_facts(folder, repo_id)
+            facts = replace(facts, reference=facts.reference or reference)
+            (folder / CARD_FILE).write_text(render_card(facts), encoding="utf-8")
             if not overwrite_card and not may_renew_remote(api, repo_id, revision):
                 logger.warning(
                     f"Somebody has edited the card of {repo_id}, and it is kept; overwrite_card=True renews it."
@@ -81,7 +98,7 @@ def push_folder(
             allow_patterns=FILES,
             ignore_patterns=left_out,
             # Of what was there before, nothing may be taken for a part of this.
-            delete_patterns=list(OWN),
+            delete_patterns=[name for name in OWN if reference is None or name not in SAMPLER_FILES],
         )
         return upload() if blocking else api.run_as_future(upload)
     except (HfHubHTTPError, HTTPError, HFValidationError, OSError) as error:

@@ -14,8 +14,9 @@ class CanonicalizationArguments(TrainingArguments):
     Args:
         prior: what is known of the poses of the training inputs: "identity" where they come upright, "predictor" where
             nobody knows and the checkpoint is to be asked (|G| passes for every input of every batch; with
-            `realign_rounds`, once for all), or one probability for each group element.
-        prior_weight: of that objective, `PriorRegularization` or `Distillation`.
+            `realign_rounds`, once for all), "reference" where nobody knows and they are to look like the trainer's
+            `reference_dataset`, or one probability for each group element.
+        prior_weight: of that objective, `PriorRegularization`, `Distillation` or `AdversarialPrior`.
         prior_temperature: of the predictor's scores, wherever it is asked; lower is nearer to its first choice.
         realign_rounds: parts, equally long, of a training that estimates the pose of every training input at the
             start of each part (see `Realignment`); 0 leaves the estimates out.
@@ -37,7 +38,7 @@ class CanonicalizationArguments(TrainingArguments):
     # Strings too: HfArgumentParser reads the elements of a list by the type of the second to last.
     prior: list[float] | list[str] | str = field(
         default="identity",
-        metadata={"help": "'identity', 'predictor', or a probability for each group element."},
+        metadata={"help": "'identity', 'predictor', 'reference', or a probability for each group element."},
     )
     prior_weight: float = field(default=1.0, metadata={"help": "Weight of the prior regularization."})
     prior_temperature: float = field(default=0.1, metadata={"help": "Temperature of the predictor's scores."})
@@ -65,9 +66,15 @@ class CanonicalizationArguments(TrainingArguments):
             self.prior = "identity"
         if not isinstance(self.prior, str):
             self.prior = word_or_numbers(self.prior)
-        if isinstance(self.prior, str) and self.prior not in ("identity", "predictor"):
+        if isinstance(self.prior, str) and self.prior not in ("identity", "predictor", "reference"):
             raise ValueError(
-                f"A prior is 'identity', 'predictor' or one probability for each element, and this is {self.prior!r}."
+                "A prior is 'identity', 'predictor', 'reference' or one probability for each element, and this is "
+                f"{self.prior!r}."
+            )
+        if self.prior == "reference" and self.realign_rounds:
+            raise ValueError(
+                "Poses are estimated by what the predictor likes, and prior='reference' goes by reference data. Give "
+                "prior='predictor', or leave out realign_rounds."
             )
         if self.realign_rounds < 0:
             raise ValueError(
@@ -100,5 +107,6 @@ def word_or_numbers(given: Sequence[float] | Sequence[str]) -> str | list[float]
         if len(given) == 1:
             return str(given[0])
         raise ValueError(
-            f"A prior is 'identity', 'predictor' or one probability for each element, and these are {list(given)}."
+            "A prior is 'identity', 'predictor', 'reference' or one probability for each element, and these are "
+            f"{list(given)}."
         ) from None

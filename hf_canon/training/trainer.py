@@ -16,7 +16,15 @@ from ..groups import OneParameter, Pictures
 from ..hub.folder import CARD_FILE, is_repository, may_renew, write_card
 from ..hub.push import push_folder
 from ..modeling_canonicalized import CanonicalizedModel
-from ..objectives import ContrastiveUniqueness, Distillation, KnownPose, Objective, PriorRegularization, TaskLoss
+from ..objectives import (
+    AdversarialPrior,
+    ContrastiveUniqueness,
+    Distillation,
+    KnownPose,
+    Objective,
+    PriorRegularization,
+    TaskLoss,
+)
 from ..objectives.base import random_pose
 from ..objectives.distillation import predictor_scores
 from ..provenance import describe_dataset
@@ -24,6 +32,7 @@ from ..quadratic import slow_second_order
 from .arguments import CanonicalizationArguments
 from .data import NUMBER, Numbered, NumberedCollator, PictureCollator
 from .realignment import Realignment
+from .reference import KeptCritic, reference_batches
 from .sounds import SoundCollator
 
 logger = logging.get_logger(__name__)
@@ -37,12 +46,14 @@ class CanonicalizationTrainer(Trainer):
     found; set `load_best_model_at_end` to keep the best. With `prior="predictor"` nobody knows how the pictures came,
     and it logs `eval_pose_agreement` instead: how often the pose is found that the predictor likes best. With
     `realign_rounds`, `realignment.poses` are the poses that the training inputs are believed to have. Everything else
-    (resuming, mixed precision, logging) is Trainer's.
+    (resuming, mixed precision, logging) is Trainer's; with `prior="reference"`, checkpoints also hold the critic.
 
     Args:
         model: what `CanonicalizedModel.wrap` returned.
         args: objectives and their weights, and all of `TrainingArguments`.
         processing_class: the checkpoint's image processor.
+        reference_dataset: for `prior="reference"`, other data of the same law that are as they should be, such as
+            `hf_canon.generative.reference_samples` draws; it is read once. `eval_dataset` has to come so, too.
 
     Raises:
         ValueError: there is nothing to train, the predictor could not be found again by a saved adapter, or the prior
@@ -70,6 +81,7 @@ class CanonicalizationTrainer(Trainer):
         data_collator: Any = None,
         processing_class: Any = None,
         compute_metrics: Any = None,
+        reference_dataset: Any = None,
         **kwargs: Any,
     ):
         args = CanonicalizationArguments(output_dir="out") if args is None else args
@@ -96,13 +108,16 @@ class CanonicalizationTrainer(Trainer):
                 f"prior='predictor' asks the predictor about every element, and {model.group.name} has infinitely "
                 "many. Use a finite group, or prior='identity' and inputs that come upright."
             )
-        self.objectives = objectives_from(args)
-        features = getattr(kwargs.get("train_dataset"), "features", None)
-        collator = PictureCollator if isinstance(model.group.kind, Pictures) else SoundCollator
+        if data_collator is None:
+            collator = PictureCollator if isinstance(model.group.kind, Pictures) else SoundCollator
+            features = getattr(kwargs.get("train_dataset"), "features", None)
+            data_collator = collator(processing_class, model.predictor.config, features)
+        prior = prior_from(model, args, reference_dataset, data_collator)
+        self.objectives = objectives_from(args, prior)
         super().__init__(
             model=model,
             args=args,
-            data_collator=data_collator or collator(processing_class, model.predictor.config, features),
+            data_collator=data_collator,
             processing_class=processing_class,
             compute_metrics=pose_metrics(model, args.prior) if compute_metrics is None else compute_metrics,
             **kwargs,
@@ -110,6 +125,9 @@ class CanonicalizationTrainer(Trainer):
         self.realignment = Realignment(self, args.realign_rounds) if args.realign_rounds else None
         if self.realignment is not None:
             self.add_callback(self.realignment)
+        self.kept_critic = KeptCritic(prior) if isinstance(prior, AdversarialPrior) else None
+        if self.kept_critic is not None:
+            self.add_callback(self.kept_critic)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         facts = {"data": describe_dataset(self.train_dataset), "arguments": chosen_arguments(self.args)}
@@ -120,9 +138,12 @@ class CanonicalizationTrainer(Trainer):
                 "Training changes what was calibrated: the calibration is dropped, and the rule is 'argmax'."
             )
             config.calibration, config.decision = None, "argmax"
+        given = resume_from_checkpoint
+        checkpoint = get_last_checkpoint(str(self.args.output_dir)) if given is True else given or None
         if self.realignment is not None:
-            given = resume_from_checkpoint
-            self.realignment.start(get_last_checkpoint(str(self.args.output_dir)) if given is True else given or None)
+            self.realignment.start(checkpoint)
+        if self.kept_critic is not None:
+            self.kept_critic.start(checkpoint, self.args.device)
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def compute_loss(
@@ -133,7 +154,7 @@ class CanonicalizationTrainer(Trainer):
         objectives = self.objectives
         if self.realignment is not None and numbers is not None:
             assert self.realignment.poses is not None
-            objectives = objectives_from(self.args, self.realignment.poses[numbers.cpu()])
+            objectives = objectives_from(self.args, KnownPose(self.realignment.poses[numbers.cpu()]))
         output = model(**inputs, objective=partial(weighted_sum, objectives))
         return (output.loss, output) if return_outputs else output.loss
 
@@ -272,14 +293,14 @@ def weighted_sum(
     return torch.stack([weight * objective(model, x, labels, lengths) for objective, weight in objectives]).sum()
 
 
-def objectives_from(args: CanonicalizationArguments, pose: Tensor | None = None) -> list[tuple[Objective, float]]:
+def objectives_from(args: CanonicalizationArguments, prior: Objective) -> list[tuple[Objective, float]]:
     """The objectives that have a weight.
 
     Args:
-        pose: `(batch,)`, what is believed to have happened to each input of a batch, in place of the prior.
+        prior: what says which poses are right.
     """
     known: list[tuple[Objective, float]] = [
-        (prior_from(args) if pose is None else KnownPose(pose), args.prior_weight),
+        (prior, args.prior_weight),
         (ContrastiveUniqueness(), args.contrastive_weight),
         (TaskLoss(), args.task_weight),
     ]
@@ -296,10 +317,36 @@ def objectives_from(args: CanonicalizationArguments, pose: Tensor | None = None)
     return chosen
 
 
-def prior_from(args: CanonicalizationArguments) -> Objective:
-    if args.prior == "predictor":
-        return Distillation(temperature=args.prior_temperature)
-    return PriorRegularization(args.prior)  # type: ignore[arg-type]
+def prior_from(model: CanonicalizedModel, args: CanonicalizationArguments, reference: Any, collator: Any) -> Objective:
+    """What says which poses are right.
+
+    Args:
+        reference: a data set, for `prior="reference"`.
+        collator: makes batches of it.
+
+    Raises:
+        ValueError: there is no reference, or one that nobody asked for; or threads would share one critic.
+    """
+    if args.prior != "reference":
+        if reference is not None:
+            raise ValueError(
+                f"prior={args.prior!r} looks at no reference data. Give prior='reference', or leave out "
+                "reference_dataset."
+            )
+        if args.prior == "predictor":
+            return Distillation(temperature=args.prior_temperature)
+        return PriorRegularization(args.prior)  # type: ignore[arg-type]
+    if reference is None:
+        raise ValueError(
+            "prior='reference' compares with data that are as they should be, and there are none. Give "
+            "reference_dataset=, such as hf_canon.generative.reference_samples draws."
+        )
+    if args.n_gpu > 1:
+        raise ValueError(
+            f"The threads of {args.n_gpu} devices would train one critic at once. Start a process for each with "
+            "`accelerate launch`, or show this one a single device with CUDA_VISIBLE_DEVICES=0."
+        )
+    return AdversarialPrior(model, reference_batches(model, reference, collator, args), seed=args.seed)
 
 
 NOT_ABOUT_TRAINING = (

@@ -68,6 +68,16 @@ def test_pictures_in_unknown_poses(run, refuses, train, tmp_path):
     assert "so2 has infinitely many" in refuses(*again)
 
 
+def test_pictures_in_unknown_poses_beside_a_reference(run, refuses, train, photos, tmp_path):
+    code, out, _ = run(*train, "--reference", photos)
+    assert code == 0
+    assert "of 1 held-back pictures" in out
+    assert CanonicalizedModel.from_pretrained(tmp_path / "out").config.training["arguments"]["prior"] == "reference"
+    again = [*train, "--overwrite", "--reference", photos]
+    assert "not allowed with" in refuses(*again, "--prior", "predictor")
+    assert "goes by reference data" in refuses(*again, "--realign-rounds", "2")
+
+
 def test_nothing_to_resume_is_refused(refuses, train):
     assert "There is no checkpoint in" in refuses(*train, "--resume")
 

@@ -299,7 +299,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("changes", "sentence"),
         [
-            ({"prior": "upright"}, "A prior is 'identity', 'predictor' or one probability .* 'upright'"),
+            ({"prior": "upright"}, "A prior is 'identity', 'predictor', 'reference' or one probability .* 'upright'"),
             ({"prior": ["up", "down"]}, r"A prior is .* \['up', 'down'\]"),
             ({"prior_temperature": 0.0}, "cannot be 0.0. Give prior_temperature=0.1"),
             ({"realign_rounds": -1}, "cannot have -1 parts"),
