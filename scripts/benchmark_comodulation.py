@@ -45,7 +45,7 @@ NAMES = {
     "comodulated": "comodulation",
     "noise": "comodulation, learned by noise",
 }
-LAYERS = ("blocks.8", "blocks.11", "blocks.13", "blocks.14", "blocks.15", "top_activation")
+LAYERS = ("blocks.11", "blocks.13", "blocks.14", "blocks.15", "top_activation")
 LAYER_KINDS = ("Animals & Nature", "Food & Drink", "Objects")
 
 
@@ -59,7 +59,7 @@ class Part:
         methods: what is compared.
         sizes: labelled examples of a task.
         fixed: further arguments.
-        rates: what the calibration split chooses from, where not from all of `RATES`.
+        rates: of `RATES`, what the calibration split chooses from, where not from all.
     """
 
     task: Callable[..., Row]
@@ -80,7 +80,8 @@ class Part:
         ]
 
     def rates_of(self, method: str) -> tuple[float, ...]:
-        return self.rates if self.rates is not None and method != "frozen" else RATES[method]
+        known = RATES[method]
+        return known if self.rates is None or method == "frozen" else tuple(one for one in known if one in self.rates)
 
 
 ADAPTED = ("frozen", "head", "LoRA", "deterministic", "comodulated")
