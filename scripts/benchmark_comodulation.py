@@ -5,7 +5,7 @@
 
 Learning rates are chosen by average precision on the calibration split, for every method at every size, with seeds
 that are not counted. Every run is kept in build/figures/comodulation, and not repeated while the code is the same. The
-tasks are in comodulation_tasks.py; all take about an hour of two cores, which `--parts` divides.
+tasks are in comodulation_tasks.py; all take an hour and a half of two cores, which `--parts` divides.
 """
 
 import argparse
@@ -382,8 +382,10 @@ def plot(
         axis.minorticks_off()
         axis.set_xlabel("labelled examples of a task")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7, loc="best")
     axes[0].set_ylabel("average precision, %")
+    axes[0].legend(fontsize=7)
+    for axis in axes[1:3]:  # the rest is as in the first
+        axis.legend(handles=axis.get_lines()[-1:], fontsize=7, loc="lower right", bbox_to_anchor=(1, 0.4))
     last = axes[-1]
     last.set_title("What the diagnostic said beforehand", fontsize=10)
     for index, (name, value, differences) in enumerate(points):
