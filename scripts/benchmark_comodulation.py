@@ -376,7 +376,9 @@ def plot(
         if name != "drawings":
             kind = name.split()[0]
             level = statistics.mean(regions[kind, "comodulated", "ap"])
-            axis.axhline(level, color="C4", linestyle=":", label="comodulation, region given, no labels")
+            axis.axhline(level, color="C4", linestyle=":")
+            where = {"va": "bottom" if level > 60 else "top", "color": "C4", "fontsize": 8}
+            axis.text(10, level, " comodulation, region given, no labels", **where)
         axis.set_xscale("log")
         axis.set_xticks(SIZES, [str(size) for size in SIZES])
         axis.minorticks_off()
@@ -384,8 +386,6 @@ def plot(
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("average precision, %")
     axes[0].legend(fontsize=7)
-    for axis in axes[1:3]:  # the rest is as in the first
-        axis.legend(handles=axis.get_lines()[-1:], fontsize=7, loc="lower right", bbox_to_anchor=(1, 0.4))
     last = axes[-1]
     last.set_title("What the diagnostic said beforehand", fontsize=10)
     for index, (name, value, differences) in enumerate(points):
