@@ -20,7 +20,7 @@ from kept_runs import Row, key, run_all
 
 SIZES = (20, 80, 320)
 SELECTION_SEEDS, SELECTION_SIZE = (100, 101), 80
-LAW_SEEDS = 10
+LAW_SEEDS = 5
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 NAMES = {
     "plain": "plain",
