@@ -169,7 +169,7 @@ def plot(law: Law, found: Points, path: Path) -> None:
     axes[2].set_xticks(SIZES, [str(n) for n in SIZES])
     axes[2].minorticks_off()
     axes[2].set_xlabel("points n")
-    axes[2].legend(fontsize=7)
+    axes[2].legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 0.9))
     for axis, model in zip(bottom.subplots(1, len(tasks.MODELS)), tasks.MODELS, strict=True):
         row = found[model, SIZES[0]][0]
         axis.scatter(*zip(*row["samples"], strict=True), s=4, alpha=0.5, label="samples")
