@@ -17,6 +17,8 @@ PATIENCE = 5
 """In how many looks, one after the other, something has to be wrong."""
 WARM_UP = 0.1
 """Share of the training in which nothing is expected of it."""
+# A sound training has a steepness of 1 at most, a distance and a spread near 1, and a diversity near its target; these
+# are far from that, and are not reached by the trainings of the benchmark that do not collapse.
 STEEP, FAR, NARROW, ONE_SIDED = 3.0, 10.0, 0.15, 0.6
 
 

@@ -1,22 +1,20 @@
 """A generator's folder: its samples, its card, and the way to the Hub."""
 
-import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from httpx2 import HTTPError
 from huggingface_hub import HfApi, ModelCardData
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from transformers.utils import SAFE_WEIGHTS_NAME
+from transformers.utils import SAFE_WEIGHTS_NAME, logging
 
 from ..groups import Pictures, Waveforms, get_group
 from ..hub.card import sign
 from ..hub.folder import CARD_FILE, may_renew
-from ..hub.push import may_renew_remote, require_ours_remotely, why_not
+from ..hub.push import may_renew_remote, opened
 from .configuration_generator import GeneratorConfig
 from .grids import draw_samples
+
+logger = logging.get_logger(__name__)
 
 SAMPLES_FILE = "samples.png"
 FILES = ("config.json", SAFE_WEIGHTS_NAME, SAMPLES_FILE, CARD_FILE)
@@ -59,7 +57,7 @@ def render_card(config: GeneratorConfig, parameters: int, name: str) -> str:
 
 
 def push(
-    folder: str | os.PathLike[str],
+    folder: Path,
     repo_id: str,
     *,
     private: bool | None,
@@ -69,18 +67,17 @@ def push(
     create_pr: bool,
 ) -> Any:
     """Upload a generator that was saved in a folder, in one commit. For the arguments see `push_to_hub`."""
-    api, folder = HfApi(token=token), Path(folder)
-    try:
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        if revision is not None and not revision.startswith("refs/"):
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-        require_ours_remotely(api, repo_id, revision, GeneratorConfig.model_type, "a generator")
-        upload = partial(api.upload_folder, repo_id=repo_id, folder_path=folder, revision=revision)
-        return upload(
+    api = HfApi(token=token)
+    with opened(api, repo_id, private, revision, GeneratorConfig.model_type, "a generator") as repo_id:
+        kept = not may_renew_remote(api, repo_id, revision)
+        if kept:
+            logger.warning(f"Somebody has edited the card of {repo_id}, and it is kept.")
+        return api.upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            revision=revision,
             commit_message=commit_message or "Upload a generator with hf_canon",
             create_pr=create_pr,
             allow_patterns=list(FILES),
-            ignore_patterns=[] if may_renew_remote(api, repo_id, revision) else [CARD_FILE],
+            ignore_patterns=[CARD_FILE] if kept else [],
         )
-    except (HfHubHTTPError, HTTPError, HFValidationError, OSError) as error:
-        raise OSError(f"{repo_id!r} was not pushed to, and is what it was before: {why_not(error)}") from error

@@ -41,6 +41,7 @@ LOOKED_AT = 512
 SKIPPED = 50
 """Steps, one after the other, whose gradients were not finite in half precision."""
 BLIND = 0.05
+"""How much of what noise does to the scores of a critic a move may do, where it is called blind to poses."""
 
 
 @dataclass
@@ -280,7 +281,7 @@ class GANTrainer:
         config = getattr(self.average.module, "config", None)
         if config is None:
             return
-        named = ("batch_size", "divergence", "critic_steps", "penalty", "generator_learning_rate")
+        named = ("batch_size", "divergence", "alpha", "critic_steps", "penalty", "generator_learning_rate")
         chosen = {name: getattr(self.args, name) for name in (*named, "critic_learning_rate", "ema_decay", "seed")}
         config.training = {
             "samples": len(self.samples),

@@ -1,6 +1,8 @@
 """An adapter's folder on its way to the Hub: one commit, or none."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -70,11 +72,7 @@ def push_folder(
     config = read_config(folder)
     require_base_on_hub(config, "push_to_hub(...); or push with full=True.")
     api = HfApi(token=token)
-    try:
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        if revision is not None and not revision.startswith("refs/"):
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-        require_ours_remotely(api, repo_id, revision)
+    with opened(api, repo_id, private, revision) as repo_id:
         left_out = []
         # A reference sampler stays on the Hub while it fits: an adapter that is trained again has none beside it.
         theirs = None if (folder / SAMPLER_CONFIG).exists() else download(api, repo_id, SAMPLER_CONFIG, revision)
@@ -101,6 +99,36 @@ def push_folder(
             delete_patterns=[name for name in OWN if reference is None or name not in SAMPLER_FILES],
         )
         return upload() if blocking else api.run_as_future(upload)
+
+
+@contextmanager
+def opened(
+    api: HfApi,
+    repo_id: str,
+    private: bool | None,
+    revision: str | None,
+    ours: str = CanonicalizedConfig.model_type,
+    noun: str = "an adapter",
+) -> Iterator[str]:
+    """The whole name of a repository and a branch that can be uploaded to, made if they do not exist.
+
+    Args:
+        api: of somebody who may write there.
+        repo_id: `owner/name`, or `name` in one's own namespace.
+        private: whether a new repository is private.
+        revision: the branch; main if None.
+        ours: the model type that may be there already, and `noun` what is uploaded.
+
+    Raises:
+        ValueError: the repository holds another kind of checkpoint.
+        OSError: the Hub cannot be reached, or does not take it; the repository is what it was before.
+    """
+    try:
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if revision is not None and not revision.startswith("refs/"):
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        require_ours_remotely(api, repo_id, revision, ours, noun)
+        yield repo_id
     except (HfHubHTTPError, HTTPError, HFValidationError, OSError) as error:
         raise OSError(f"{repo_id!r} was not pushed to, and is what it was before: {why_not(error)}") from error
 
@@ -139,13 +167,7 @@ def require_base_on_hub(config: Any, remedy: str) -> None:
         )
 
 
-def require_ours_remotely(
-    api: HfApi,
-    repo_id: str,
-    revision: str | None,
-    ours: str = CanonicalizedConfig.model_type,
-    noun: str = "an adapter",
-) -> None:
+def require_ours_remotely(api: HfApi, repo_id: str, revision: str | None, ours: str, noun: str) -> None:
     """Raise ValueError if the repository holds a checkpoint that is not of our type, which this would replace."""
     config = download(api, repo_id, "config.json", revision)
     if config is not None and model_type(config) != ours:
