@@ -4,27 +4,33 @@
 
 First the law that the guarantee rests on (arXiv 2305.13517): W1 between the symmetrized sample of n points and their
 law, of order (|G| n)^(-1/d). Then generators of four Gaussians that quarter turns leave as they are, learned from 20,
-80 and 320 points. The learning rate is chosen for every model by W1 to other points, with seeds that are not counted.
-Every run is kept in build/figures/invariant_gan, and not repeated while the code is the same. The runs are in
-gan_tasks.py; the law takes some minutes, and the generators half an hour of two cores.
+80 and 320 points, and last of handwritten digits that are turned by random quarters. The learning rate is chosen for
+every model by the distance to other points or digits, with seeds that are not counted. Every run is kept in
+build/figures, and not repeated while the code is the same. The runs are in gan_tasks.py and gan_digits.py; the law
+takes some minutes of two cores, the Gaussians a quarter of an hour, and the digits an hour.
 """
 
 import argparse
 import os
 import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import gan_digits
 import gan_tasks as tasks
+import torch
 from kept_runs import Row, key, run_all
 
-SIZES = (20, 80, 320)
-SELECTION_SEEDS, SELECTION_SIZE = (100, 101), 80
-LAW_SEEDS = 5
-RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+LAW_SEEDS, COLUMNS = 5, 5
+SIZES, SELECTION = (20, 80, 320), (80, (100, 101))
+"""Numbers to learn from; and the one by which a rate is chosen, with the seeds of those runs."""
+RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+DIGIT_SIZES, DIGIT_SELECTION = (40, 160, 640), (160, (100, 101))
+DIGIT_RATES = (1e-3, 2e-3, 4e-3, 8e-3)
 NAMES = {
     "plain": "plain",
-    "augmented": "plain, from all four images of each point",
+    "augmented": "plain, from all four images of each",
     "critic": "invariant critic alone",
     "generator": "invariant generator alone",
     "both": "both invariant",
@@ -32,8 +38,8 @@ NAMES = {
 }
 Law = dict[tuple[str, int], list[list[float]]]
 """By group and dimension: for each seed W1 at every size."""
-Points = dict[tuple[str, int], list[Row]]
-"""By model and number of points, a row for each seed."""
+Learned = dict[tuple[str, int], list[Row]]
+"""By model and how many it has learned from, a row for each seed."""
 
 
 def the_law(seeds: list[int], folder: Path, jobs: int) -> Law:
@@ -76,55 +82,62 @@ def saved(plain: list[float], symmetrized: list[float]) -> float:
     )
 
 
-def learned(seeds: list[int], folder: Path, jobs: int) -> tuple[Points, dict[str, float]]:
-    """What every model has learned, and at what rate."""
+def learned(
+    name: str,
+    task: Callable[..., Row],
+    places: Sequence[tuple[str, int]],
+    seeds: list[int],
+    rates: Sequence[float],
+    selection: tuple[int, tuple[int, ...]],
+    folder: Path,
+    jobs: int,
+) -> tuple[Learned, dict[str, float]]:
+    """What every model has learned, and at what rate: the one of the least distance on the calibration split.
+
+    Args:
+        name: of the runs.
+        task: makes a row of `model`, `n`, `seed` and `lr`.
+        places: models, and how many each learns from.
+        seeds: that are counted.
+        rates: of the generator, to choose from.
+        selection: how many the runs learn from by which a rate is chosen, and their seeds.
+        folder: for the rows.
+        jobs: processes.
+    """
 
     def arguments(model: str, n: int, seed: int, lr: float) -> dict[str, Any]:
         return {"model": model, "n": n, "seed": seed, "lr": lr}
 
-    tried = [
-        arguments(model, SELECTION_SIZE, seed, lr)
-        for model in tasks.MODELS
-        for lr in RATES
-        for seed in SELECTION_SEEDS
-    ]
-    kept = run_all("points", tasks.points, tried, folder, jobs)
+    models = list(dict.fromkeys(model for model, _ in places))
+    size, uncounted = selection
+    tried = [arguments(model, size, seed, lr) for model in models for lr in rates for seed in uncounted]
+    kept = run_all(name, task, tried, folder, jobs)
 
-    def chosen(model: str) -> float:
-        def score(lr: float) -> float:
-            runs = (arguments(model, SELECTION_SIZE, seed, lr) for seed in SELECTION_SEEDS)
-            return statistics.mean(kept[key(one)]["calibration"] for one in runs)
+    def score(model: str, lr: float) -> float:
+        return statistics.mean(kept[key(arguments(model, size, seed, lr))]["calibration"] for seed in uncounted)
 
-        return min(RATES, key=score)
-
-    rates = {model: chosen(model) for model in tasks.MODELS}
-    places = [(model, n) for model in tasks.MODELS for n in SIZES]
-    wanted = [arguments(model, n, seed, rates[model]) for model, n in places for seed in seeds]
-    kept = run_all("points", tasks.points, wanted, folder, jobs)
-    return {
-        (model, n): [kept[key(arguments(model, n, seed, rates[model]))] for seed in seeds] for model, n in places
-    }, rates
+    chosen = {model: min(rates, key=lambda lr, model=model: score(model, lr)) for model in models}  # type: ignore[misc]
+    wanted = {place: [arguments(*place, seed, chosen[place[0]]) for seed in seeds] for place in places}
+    kept = run_all(name, task, [one for some in wanted.values() for one in some], folder, jobs)
+    return {place: [kept[key(one)] for one in some] for place, some in wanted.items()}, chosen
 
 
-def print_learned(found: Points, rates: dict[str, float]) -> None:
-    floors = [row["floor"] for row in found["plain", SIZES[0]]]
-    print(f"\nFour Gaussians: W1 of {tasks.MEASURED:,} samples to as many fresh points of the law, ± deviation")
-    print(f"(two such sets of points are {spread(floors)} apart); poses: the share of the orbit that samples have\n")
-    heading = " | ".join(f"n = {n}" for n in SIZES)
-    print(f"| model | {heading} | poses, n = {SIZES[0]} | what its signs said | evaluations of the critic | rate |")
-    print(f"|---|{'---|' * len(SIZES)}---|---|---|---|")
-    for model in tasks.MODELS:
-        values = [spread([row["w1"] for row in found[model, n]]) for n in SIZES]
-        rows = [row for n in SIZES for row in found[model, n]]
+def print_learned(found: Learned, rates: dict[str, float], tried: Sequence[float], measure: str, digits: int) -> None:
+    """A table of that measure, and what a training says that collapses."""
+    models, sizes = list(dict.fromkeys(model for model, _ in found)), sorted({n for _, n in found})
+    heading = " | ".join(f"n = {n}" for n in sizes)
+    print(f"| model | {heading} | poses, n = {sizes[0]} | what its signs said | rate |")
+    print(f"|---|{'---|' * len(sizes)}---|---|---|")
+    for model in models:
+        values = [spread([row[measure] for row in found[model, n]], digits) for n in sizes]
+        rows = [row for n in sizes for row in found[model, n]]
         said = [row["sentence"] for row in rows if row["sentence"]]
         counts = {kind: sum(kind in one for one in said) for kind in ("collapse", "divergence", "stopped")}
         ended = ", ".join(f"{count} of {len(rows)}: {kind}" for kind, count in counts.items() if count) or "trained"
-        poses = spread([100 * row["diversity"] for row in found[model, SIZES[0]]], 0)
-        edge = " (at the edge)" if rates[model] in (RATES[0], RATES[-1]) else ""
-        evaluations = f"{statistics.mean(row['evaluations'] for row in rows):.1f}"
-        cells = [NAMES[model], *values, f"{poses} %", ended, evaluations, f"{rates[model]:g}{edge}"]
-        print(f"| {' | '.join(cells)} |")
-    example = next((row["sentence"] for row in found["critic", SIZES[0]] if row["sentence"]), None)
+        poses = spread([100 * row["diversity"] for row in found[model, sizes[0]]], 0)
+        edge = " (at the edge)" if rates[model] in (tried[0], tried[-1]) else ""
+        print(f"| {' | '.join([NAMES[model], *values, f'{poses} %', ended, f'{rates[model]:g}{edge}'])} |")
+    example = next((row["sentence"] for row in found["critic", sizes[0]] if row["sentence"]), None)
     if example is not None:
         print(f"\nWhat a training says that collapses: {example}")
 
@@ -134,7 +147,7 @@ def spread(values: list[float], digits: int = 3) -> str:
     return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
-def plot(law: Law, found: Points, path: Path) -> None:
+def plot(law: Law, found: Learned, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -183,17 +196,60 @@ def plot(law: Law, found: Points, path: Path) -> None:
     print(f"\nDrawn in {path}")
 
 
+def plot_digits(found: Learned, path: Path) -> None:
+    """What every model makes, that has learned from the fewest digits with the first seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    models, least = list(dict.fromkeys(model for model, _ in found)), min(n for _, n in found)
+    shown = {"learned from": gan_digits.draw_digits(least, 0)[:, 0]}
+    for model in models:
+        shown[NAMES[model]] = torch.tensor(found[model, least][0]["samples"]) / 255
+    figure, axes = plt.subplots(1, len(shown), figsize=(15, 3.9), layout="constrained")
+    for axis, (name, pictures) in zip(axes, shown.items(), strict=True):
+        rows = pictures[: gan_digits.SHOWN].unflatten(0, (-1, COLUMNS))
+        axis.imshow(rows.transpose(1, 2).flatten(2).flatten(0, 1), cmap="gray", vmin=0, vmax=1)
+        axis.set_title(name.replace(", ", ",\n"), fontsize=9)
+        axis.axis("off")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90)
+    print(f"\nDrawn in {path}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="of the generators")
     parser.add_argument("--plot", type=Path, default=Path("build/figures/invariant_gan.png"))
+    parser.add_argument("--plot-digits", type=Path, default=Path("build/figures/invariant_gan_digits.png"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes, of one thread each")
     arguments = parser.parse_args()
-    law = the_law(list(range(LAW_SEEDS)), tasks.FOLDER, arguments.jobs)
+    seeds, jobs = arguments.seeds, arguments.jobs
+    law = the_law(list(range(LAW_SEEDS)), tasks.FOLDER, jobs)
     print_law(law)
-    found, rates = learned(arguments.seeds, tasks.FOLDER, arguments.jobs)
-    print_learned(found, rates)
+
+    places = [(model, n) for model in tasks.MODELS for n in SIZES]
+    found, rates = learned("points", tasks.points, places, seeds, RATES, SELECTION, tasks.FOLDER, jobs)
+    floor = spread([row["floor"] for row in found["plain", SIZES[0]]])
+    print(f"\nFour Gaussians: W1 of {tasks.MEASURED:,} samples to as many fresh points of the law, ± deviation")
+    print(f"(two such sets of points are {floor} apart); poses: the share of the orbit that samples have\n")
+    print_learned(found, rates, RATES, "w1", 3)
+    for model in ("critic", "both", "canonical"):
+        evaluations = statistics.mean(row["evaluations"] for n in SIZES for row in found[model, n])
+        print(f"Evaluations of the critic for a point, {NAMES[model]}: {evaluations:.1f}")
     plot(law, found, arguments.plot)
+
+    told = gan_digits.train_classifier(gan_digits.FOLDER / "classifier.safetensors")
+    places = [(model, n) for model in gan_digits.MODELS for n in DIGIT_SIZES]
+    task, folder = gan_digits.digits, gan_digits.FOLDER
+    found, rates = learned("digits", task, places, seeds, DIGIT_RATES, DIGIT_SELECTION, folder, jobs)
+    floor = found["plain", DIGIT_SIZES[0]][0]["floor"]
+    print(f"\nTurned digits: Fréchet distance of {gan_digits.MEASURED:,} samples to the test digits in all poses,")
+    print("± deviation, in the last hidden layer of a classifier. Of the calibration digits, which are")
+    print(f"{floor:.1f} away, it tells the kind of {told['digit']:.0%} and the quarter of {told['quarter']:.0%}\n")
+    print_learned(found, rates, DIGIT_RATES, "distance", 1)
+    plot_digits(found, arguments.plot_digits)
 
 
 if __name__ == "__main__":

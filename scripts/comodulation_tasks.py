@@ -5,7 +5,6 @@ split by then), and for the splits `calibration` and `test`: `accuracy`, `ap` (a
 `nll`, and `ece` (calibration error), all but `nll` in %. The test split chooses nothing.
 """
 
-import hashlib
 import math
 import os
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any
 import offline_data
 import torch
 import torch.nn.functional as F
-from kept_runs import Row
+from kept_runs import Row, folder_of
 from prepare_offline_assets import hash_fraction
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import average_precision_score
@@ -29,10 +28,7 @@ from hf_canon import adaptation
 from hf_canon.adaptation import comodulate, selectivity
 from hf_canon.adaptation.read_out import normalized
 
-SOURCES = [Path(__file__), *sorted(Path(adaptation.__file__).parent.glob("*.py"))]
-CODE = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:12]
-FOLDER = Path("build/figures/comodulation") / CODE
-"""Of this code alone: nothing that older code has left is taken for its own."""
+FOLDER = folder_of("comodulation", [Path(__file__), *sorted(Path(adaptation.__file__).parent.glob("*.py"))])
 STEPS, BATCH, EVERY = 60, 16, 5
 Data = tuple[Tensor, Tensor]
 Ask = Callable[[Tensor], Tensor]

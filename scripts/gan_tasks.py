@@ -1,6 +1,5 @@
 """The runs of benchmark_invariant_gan.py: each is one empirical law, or one generator that is trained on points."""
 
-import hashlib
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,7 +7,7 @@ from typing import Any
 
 import point_groups
 import torch
-from kept_runs import Row
+from kept_runs import Row, folder_of
 from point_groups import PointGroup
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
@@ -141,14 +140,9 @@ class Angle(nn.Module):
 
 
 LEARNING = ("critic", "data", "divergences", "generator", "health", "networks", "trainer")
-SOURCES = [
-    Path(__file__),
-    Path(point_groups.__file__),
-    *(Path(generative.__file__).parent / f"{name}.py" for name in LEARNING),
-]
-CODE = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:12]
-FOLDER = Path("build/figures/invariant_gan") / CODE
-"""Of the code that what is learned depends on: nothing that older code has left is taken for its own."""
+LEARNS = [Path(generative.__file__).parent / f"{name}.py" for name in LEARNING]
+"""The code that a generator learns by."""
+FOLDER = folder_of("invariant_gan", [Path(__file__), Path(point_groups.__file__), *LEARNS])
 DIMENSIONS, GROUPS = (2, 3), ("c1", "c4", "c8", "d4")
 SIZES = (8, 16, 32, 64, 128)
 

@@ -1,8 +1,9 @@
 """Runs of a benchmark, in as many processes as there are cores; each is kept by its arguments and not repeated."""
 
+import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ from tqdm import tqdm
 
 Row = dict[str, Any]
 Arguments = dict[str, Any]
+
+
+def folder_of(name: str, sources: Iterable[Path]) -> Path:
+    """Where the runs of a benchmark are kept: the folder is named by the code that what is learned depends on, so that
+    nothing that older code has left is taken for its own."""
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    return Path("build/figures") / name / code
 
 
 def run_all(name: str, task: Callable[..., Row], wanted: list[Arguments], folder: Path, jobs: int) -> dict[str, Row]:
