@@ -210,7 +210,7 @@ def plot_digits(found: Learned, path: Path) -> None:
     figure, axes = plt.subplots(1, len(shown), figsize=(15, 3.9), layout="constrained")
     for axis, (name, pictures) in zip(axes, shown.items(), strict=True):
         rows = pictures[: gan_digits.SHOWN].unflatten(0, (-1, COLUMNS))
-        axis.imshow(rows.transpose(1, 2).flatten(2).flatten(0, 1), cmap="gray", vmin=0, vmax=1)
+        axis.imshow(rows.transpose(1, 2).flatten(2).flatten(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
         axis.set_title(name.replace(", ", ",\n"), fontsize=9)
         axis.axis("off")
     path.parent.mkdir(parents=True, exist_ok=True)
