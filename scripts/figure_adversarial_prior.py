@@ -15,6 +15,7 @@ turned, from the reference and from samples. It takes some five minutes of one c
 
 import argparse
 import json
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
@@ -126,10 +127,10 @@ def row_of(
     turned = [{"pixel_values": one} for one in C4.act(upright, element)]
 
     folder = arguments.folder / str(seed)
+    shutil.rmtree(folder, ignore_errors=True)  # of other code, perhaps
     new_model(checkpoint, seed).save_pretrained(folder / "adapter")
-    if not (folder / "adapter/reference_sampler/config.json").is_file():
-        sampler = train_sampler(reference, folder / "sampler", arguments.sampler_steps, seed)
-        add_reference_sampler(folder / "adapter", sampler)
+    sampler = train_sampler(reference, folder / "sampler", arguments.sampler_steps, seed)
+    add_reference_sampler(folder / "adapter", sampler)
     samples = reference_samples(folder / "adapter", SAMPLES, seed)
 
     methods: dict[str, tuple[Any, Any]] = {

@@ -139,8 +139,7 @@ class Angle(nn.Module):
         return x @ C4.act(first, C4.elements).T
 
 
-LEARNING = ("critic", "data", "divergences", "generator", "health", "networks", "trainer")
-LEARNS = [Path(generative.__file__).parent / f"{name}.py" for name in LEARNING]
+LEARNS = sorted(Path(generative.__file__).parent.glob("*.py"))
 """The code that a generator learns by."""
 FOLDER = folder_of("invariant_gan", [Path(__file__), Path(point_groups.__file__), *LEARNS])
 DIMENSIONS, GROUPS = (2, 3), ("c1", "c4", "c8", "d4")

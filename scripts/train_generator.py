@@ -53,19 +53,21 @@ class GeneratorArguments:
 
 def main() -> None:
     parser = HfArgumentParser((GeneratorArguments, GANArguments), description=__doc__)  # type: ignore[arg-type]
-    chosen, args = parser.parse_args_into_dataclasses()
-    set_seed(args.seed)
     try:
+        chosen, args = parser.parse_args_into_dataclasses()
+        set_seed(args.seed)
         config = GeneratorConfig(chosen.group, chosen.symmetry, chosen.shape, chosen.latent_size, chosen.width)
         generator = InvariantGenerator(config)
         canonicalizer = canonicalizer_of(generator.group, chosen) if chosen.invariance == "canonical" else None
         critic = critic_of(chosen.invariance, generator.group, chosen.shape, chosen.width, canonicalizer)
         trainer = GANTrainer(generator, critic, rows(chosen), args)
+        result = trainer.train(resume_from_checkpoint=bool(checkpoints(Path(args.output_dir))))
     except ValueError as error:
         sys.exit(f"train_generator.py: {error}")
-    result = trainer.train(resume_from_checkpoint=bool(checkpoints(Path(args.output_dir))))
+    if result.sentence is not None:
+        sys.exit(f"train_generator.py: {result.sentence}")
     if trainer.accelerator.is_main_process:
-        print(result.sentence or f"{result.steps:,} steps; the samples are in {args.output_dir}/samples.png.")
+        print(f"{result.steps:,} steps; the samples are in {args.output_dir}/samples.png.")
         if chosen.push_to_hub:
             InvariantGenerator.from_pretrained(args.output_dir).push_to_hub(chosen.push_to_hub)
 

@@ -81,8 +81,9 @@ class ShiftReport:
         ...                      plain=Distance(0.25, 0.1, 0.001), canonicalized=None, modulo=Distance(0.01, 0.1, 0.4))
         >>> report.plain.distance
         0.5
-        >>> report.verdict
-        ['The whole shift that can be seen is pose: modulo c4 nothing is left that can be told from chance (p = 0.4).']
+        >>> print(report.verdict[0])  # doctest: +NORMALIZE_WHITESPACE
+        The shift may be pose alone: it can be seen as they came (p = 0.001), and modulo c4 nothing can be told from
+        chance (p = 0.4), which hides distances up to 0.100.
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     report.save(f"{folder}/shift.json")
         ...     ShiftReport.load(f"{folder}/shift.json") == report
@@ -122,8 +123,8 @@ class ShiftReport:
             )
         if plain.seen:
             return (
-                f"The whole shift that can be seen is pose: {group} nothing is left that can be told from chance "
-                f"({said(modulo)})."
+                f"The shift may be pose alone: it can be seen as they came ({said(plain)}), and {group} nothing can "
+                f"be told from chance ({said(modulo)}), which hides distances up to {modulo.chance:.3f}."
             )
         if modulo.seen:
             return (

@@ -1,6 +1,5 @@
 """What is saved of a generator."""
 
-import math
 from typing import Any
 
 import torch
@@ -68,11 +67,6 @@ class GeneratorConfig(PreTrainedConfig):
     @property
     def sample_kind(self) -> Kind:
         return kind_from(self.kind)
-
-    @property
-    def numbers(self) -> int:
-        """Of one sample."""
-        return math.prod(self.shape)
 
 
 def usual_kind(shape: list[int]) -> Kind:

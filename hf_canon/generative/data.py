@@ -55,14 +55,22 @@ class Samples(Dataset[Tensor]):
         values = item if isinstance(item, Tensor) else self._read(item)
         if tuple(values.shape) != self.shape:
             raise ValueError(
-                f"Sample {index} is {tuple(values.shape)}, and the generator makes {self.shape}. Give "
-                f"GeneratorConfig(shape={tuple(values.shape)}), or other data."
+                f"Sample {index} is {tuple(values.shape)}, and the generator makes {self.shape}. "
+                f"{self._remedy(tuple(values.shape))}"
             )
         values = values.float()
         if not values.isfinite().all():
             raise ValueError(f"Sample {index} holds numbers that are not finite. Remove it, or mend it.")
         self._check_range(index, values)
         return values
+
+    def _remedy(self, shape: tuple[int, ...]) -> str:
+        """For samples of another shape."""
+        if len(self.shape) == 3 and len(shape) == 2:
+            return "Pictures are (channels, height, width): give them a channel, with x.unsqueeze(1)."
+        if len(self.shape) == 3 and len(shape) == 3 and shape[0] not in MODES and shape[2] in MODES:
+            return "Pictures are (channels, height, width): bring channels to the front, with x.permute(0, 3, 1, 2)."
+        return f"Give GeneratorConfig(shape={shape}), or other data."
 
     def _check_range(self, index: int, values: Tensor) -> None:
         if not isinstance(self.kind, Pictures | Waveforms):

@@ -4,21 +4,13 @@ S^G[P] is the law of g X, with X drawn from P and g uniformly from the group. An
 beside it a plain generator collapses onto part of the orbit; a generator whose law is S^G of something cannot.
 """
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..groups import FinitePlanar, Group
 from .networks import Decoder, on_features, require_exact
-
-
-class Generator(Protocol):
-    """What a training needs of a generator."""
-
-    latent_size: int
-
-    def __call__(self, noise: Tensor) -> Tensor: ...
 
 
 class SymmetrizedGenerator(nn.Module):

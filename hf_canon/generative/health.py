@@ -1,6 +1,5 @@
 """Whether a training is still one: divergence, collapse, and samples that leave out part of the orbit."""
 
-from collections import deque
 from dataclasses import dataclass, field
 
 import torch
@@ -133,11 +132,12 @@ class Health:
     Args:
         steps: of the whole training.
         invariant: whether the critic is blind to poses.
+        seen: for each sign whether it was wrong, in the last looks; a checkpoint keeps it.
     """
 
     steps: int
     invariant: bool
-    seen: dict[str, deque[bool]] = field(default_factory=dict)
+    seen: dict[str, list[bool]] = field(default_factory=dict)
 
     def __call__(self, step: int, signs: Tensor) -> tuple[str, str] | None:
         """What is wrong ("divergence", "collapse" or "non-finite") and the sentence; None while nothing is, or not for
@@ -158,7 +158,7 @@ class Health:
             "one-sided": diversity < ONE_SIDED * target,
         }
         for name, one in wrong.items():
-            self.seen.setdefault(name, deque(maxlen=PATIENCE)).append(one and step > WARM_UP * self.steps)
+            self.seen[name] = [*self.seen.get(name, []), one and step > WARM_UP * self.steps][-PATIENCE:]
         found = next((name for name, last in self.seen.items() if len(last) == PATIENCE and all(last)), None)
         if found is None:
             return None

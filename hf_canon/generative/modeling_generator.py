@@ -102,8 +102,10 @@ class InvariantGenerator(PreTrainedModel):
         """As of any transformers model; beside the weights a grid of samples, and a card.
 
         Raises:
-            ValueError: another checkpoint is there, which this would overwrite.
+            ValueError: another checkpoint is there, which this would overwrite; or it should be uploaded too.
         """
+        if kwargs.get("push_to_hub"):
+            raise ValueError("push_to_hub=True would upload without a card. Call generator.push_to_hub(repo_id).")
         require_ours(save_directory, GeneratorConfig.model_type, "a generator")
         super().save_pretrained(save_directory, *args, **kwargs)
         add_card(self, Path(save_directory), Path(save_directory).resolve().name)

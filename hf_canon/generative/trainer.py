@@ -110,8 +110,8 @@ class GANTrainer:
         self.group: Group = known
         if args.mixed_precision == "fp16" and self.accelerator.device.type == "cpu":
             raise ValueError("fp16 needs an accelerator, and there is none here. Give mixed_precision='bf16' or 'no'.")
+        require_free(args.output_dir, generator)
         if isinstance(generator, PreTrainedModel):
-            require_ours(args.output_dir, generator.config.model_type, "a generator")
             self.samples = Samples(dataset, generator.config.shape, generator.config.sample_kind)
         else:
             self.samples = Samples(dataset, shape_of(generator))
@@ -130,23 +130,36 @@ class GANTrainer:
         self._generator_step, self._critic_step, *self._optimizers = prepared
         self.average.to(self.accelerator.device)
         self._progress = Progress(self.average)
-        self._skipped = [0, 0]
         self.accelerator.register_for_checkpointing(self._progress)
 
     def train(self, resume_from_checkpoint: bool | str | Path = False) -> TrainingResult:
         """Train until `args.steps`, or until something is wrong.
 
         Args:
-            resume_from_checkpoint: go on from that folder, or (True) from the last one in `args.output_dir`.
+            resume_from_checkpoint: go on from that folder, or (True) from the last one in `args.output_dir`. Those of
+                later steps are deleted when the next is written.
 
         Raises:
-            ValueError: there is no checkpoint to resume from; or there are some, and nobody wants to.
+            ValueError: there is no checkpoint to resume from, or it is of other networks; or there are some of this or
+                another training, and nobody wants to resume from them.
         """
         args, accelerator = self.args, self.accelerator
         folder = Path(args.output_dir)
         if resume_from_checkpoint:
             last = last_checkpoint(folder) if resume_from_checkpoint is True else Path(resume_from_checkpoint)
-            accelerator.load_state(str(require_state(last)))
+            state = require_state(last)
+            if checkpoints(folder) and last.resolve().parent != folder.resolve():
+                raise ValueError(
+                    f"{args.output_dir!r} holds checkpoints of another training than {str(last)!r}. Name another "
+                    "output_dir."
+                )
+            try:
+                accelerator.load_state(str(state))
+            except RuntimeError as error:
+                raise ValueError(
+                    f"{str(last)!r} is of another generator or critic than these, and cannot be resumed from: "
+                    f"{error} Make both as they were, or name another output_dir."
+                ) from error
             rates = (args.generator_learning_rate, args.critic_learning_rate)
             for optimizer, rate in zip(self._optimizers, rates, strict=True):
                 for parameters in optimizer.param_groups:
@@ -160,7 +173,7 @@ class GANTrainer:
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             cut_log(folder / LOG_FILE, start)
-        health = Health(args.steps, self._blind_to_poses())
+        health = Health(args.steps, self._blind_to_poses(), self._progress.seen)
         result = TrainingResult(start)
         wanted = range(start * args.critic_steps, args.steps * args.critic_steps)
         draws = Draws(len(self.samples), args.batch_size, wanted, args.seed, accelerator.process_index)
@@ -234,8 +247,9 @@ class GANTrainer:
                 return non_finite(step, f"the gradient of {what}", norm)
         optimizer.step()
         # A scaler skips steps whose gradients are not finite, and lowers its scale: a few times that is no fault.
-        self._skipped[which] = self._skipped[which] + 1 if optimizer.step_was_skipped else 0
-        if self._skipped[which] > SKIPPED:
+        skipped = self._progress.skipped
+        skipped[which] = skipped[which] + 1 if optimizer.step_was_skipped else 0
+        if skipped[which] > SKIPPED:
             return non_finite(step, f"the gradient of {what}", math.inf)
         return None
 
@@ -257,11 +271,15 @@ class GANTrainer:
 
     @torch.no_grad()
     def _blind_to_poses(self) -> bool:
-        """Whether the critic has one score for all members of an orbit, as far as rounding and resampling let it."""
+        """Whether the critic has one score for all members of an orbit, as far as rounding lets it. Those that are
+        resampled differ otherwise, and are not looked at, as in the diversity of poses."""
+        elements = self.group.exact_elements
+        if len(elements) < 2:
+            return False
         x = self._looked_at[: LOOKED_AT // 8].to(self.accelerator.device)
         with torch.random.fork_rng([]):
             torch.manual_seed(self.args.seed)
-            moved = self.group.act(x, self.group.sample(len(x)).to(x.device))
+            moved = self.group.act(x, elements[torch.randint(len(elements), (len(x),))].to(x.device))
             noise = x + x.std() * torch.randn(x.shape).to(x)
         scores, of_moved, of_others = (self.critic(one).float() for one in (x, moved, noise))
         return bool((scores - of_moved).abs().mean() < BLIND * (scores - of_others).abs().mean())
@@ -316,7 +334,8 @@ class GANTrainer:
             if target.exists():
                 target.rename(folder / f".old-{target.name}")
             new.rename(target)
-            kept = sorted(checkpoints(folder), key=lambda path: path.stat().st_mtime)[-KEPT:]
+            # Later ones are of a training that was resumed from an earlier one.
+            kept = [path for path in checkpoints(folder) if number(path) <= self._progress.step][-KEPT:]
             for old in (*checkpoints(folder), *folder.glob(".old-*"), *folder.glob(".partial-*")):
                 if old not in kept:
                     shutil.rmtree(old)
@@ -357,16 +376,24 @@ class CriticStep(nn.Module):
 
 
 class Progress:
-    """What a checkpoint holds beside weights, optimizers and random numbers."""
+    """What a checkpoint holds beside weights, optimizers and random numbers.
+
+    Attributes:
+        average: of the generator.
+        step: of the generator that was done.
+        skipped: updates of the generator and of the critic, one after the other.
+        seen: what `Health` has seen.
+    """
 
     def __init__(self, average: nn.Module):
-        self.average, self.step = average, 0
+        self.average, self.step, self.skipped = average, 0, [0, 0]
+        self.seen: dict[str, list[bool]] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "average": self.average.state_dict()}
+        return {"step": self.step, "skipped": self.skipped, "seen": self.seen, "average": self.average.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step = int(state["step"])
+        self.step, self.skipped, self.seen = state["step"], state["skipped"], state["seen"]
         self.average.load_state_dict(state["average"])
 
 
@@ -410,14 +437,25 @@ def save(generator: Any, folder: Path) -> None:
     if isinstance(generator, PreTrainedModel):
         generator.save_pretrained(folder)
     else:
+        require_free(folder, generator)
         folder.mkdir(parents=True, exist_ok=True)
         save_model(generator, str(folder / "model.safetensors"))
 
 
+def require_free(folder: str | Path, generator: Any) -> None:
+    """Raise ValueError if a checkpoint is there that this generator would overwrite."""
+    ours = generator.config.model_type if isinstance(generator, PreTrainedModel) else "none"
+    require_ours(folder, ours, "a generator")
+
+
 def checkpoints(folder: Path) -> list[Path]:
-    """Of a training, the oldest first."""
+    """Of a training, by their steps."""
     found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdigit()]
-    return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+    return sorted(found, key=number)
+
+
+def number(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
 
 
 def last_checkpoint(folder: Path) -> Path:

@@ -227,8 +227,9 @@ def test_a_turn_is_seen_as_pose_and_a_tint_is_not(reference, others):
     turned = compare(reference, moved(others, "c4"))
     assert turned.plain.seen and not turned.modulo.seen
     assert turned.verdict == [
-        "The whole shift that can be seen is pose: modulo c4 nothing is left that can be told from chance "
-        f"(p = {turned.modulo.p_value:.2g})."
+        f"The shift may be pose alone: it can be seen as they came (p = {turned.plain.p_value:.2g}), and modulo c4 "
+        f"nothing can be told from chance (p = {turned.modulo.p_value:.2g}), which hides distances up to "
+        f"{turned.modulo.chance:.3f}."
     ]
     both = compare(reference, moved(others - 1.5, "c4"))
     assert both.plain.seen and both.modulo.seen and "Not all of the shift is pose" in both.verdict[0]

@@ -138,6 +138,21 @@ def test_a_card_that_somebody_edited_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("symmetry", "said"), [("output", "from a law that c4 ("), ("none", "no symmetry is built in")]
+)
+def test_a_card_says_whether_the_law_is_invariant(symmetry: str, said: str, tmp_path: Path) -> None:
+    generator_of("c4", symmetry, (1, 8, 8)).save_pretrained(tmp_path)
+    first = (tmp_path / "README.md").read_text().split("![Samples]")[0]
+    assert said in first and ("leaves as it is" in first) == (symmetry == "output")
+
+
+def test_a_save_does_not_upload_without_a_look_at_what_is_there(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="would upload without a card. Call generator.push_to_hub"):
+        generator_of("c4", "output", (1, 8, 8)).save_pretrained(tmp_path / "x", push_to_hub=True, repo_id="me/x")
+    assert not (tmp_path / "x").exists()
+
+
 def test_another_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(ValueError, match="holds a vit checkpoint, which a generator would overwrite"):

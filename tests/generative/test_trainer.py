@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +106,16 @@ def test_the_loss_goes_down_and_the_samples_come_near(tmp_path: Path) -> None:
     assert result.log[-1]["diversity"] > 0.9 and result.trouble is None
 
 
-@pytest.mark.parametrize("precision", ["bf16"])
-def test_mixed_precision(tmp_path: Path, precision: str) -> None:
-    result = trainer(tmp_path, mixed_precision=precision).train()
+@pytest.mark.parametrize(("precision", "computed"), [("bf16", torch.bfloat16), ("no", torch.float32)])
+def test_mixed_precision(tmp_path: Path, precision: str, computed: torch.dtype) -> None:
+    one = trainer(tmp_path, mixed_precision=precision)
+    seen: dict[str, set[torch.dtype]] = {"generator": set(), "critic": set()}
+    for name, module in (("generator", one.generator), ("critic", one.critic)):
+        convolution = next(part for part in module.modules() if isinstance(part, nn.Conv2d))
+        convolution.register_forward_hook(lambda module, args, out, name=name: seen[name].add(out.dtype))
+    result = one.train()
     assert result.steps == 6 and result.trouble is None
+    assert computed in seen["generator"] and computed in seen["critic"]
     assert InvariantGenerator.from_pretrained(tmp_path).dtype == torch.float32
 
 
@@ -244,6 +251,16 @@ def test_the_test_of_uniformity_keeps_its_level(group: str) -> None:
     assert sum(one < 0.05 for one in p) <= 9  # of 60; 3 are to be expected, and more come in one of 400 cases
 
 
+@pytest.mark.parametrize("group", ["c8", "d6", "c36*hue12"])
+def test_resampling_does_not_make_a_critic_see(tmp_path: Path, group: str) -> None:
+    shape = (3, 16, 16)
+    generator = InvariantGenerator(GeneratorConfig(group, "none", shape, latent_size=4, width=4))
+    for invariance in ("orbit", "none"):
+        critic = critic_of(invariance, generator.group, shape, 4)
+        one = GANTrainer(generator, critic, torch.rand(40, *shape), GANArguments(str(tmp_path)))
+        assert one._blind_to_poses() is (invariance == "orbit")
+
+
 def test_a_critic_is_asked_whether_it_sees_poses(tmp_path: Path) -> None:
     for invariance, blind in (("orbit", True), ("convolution", True), ("none", False)):
         one = trainer(tmp_path, invariance=invariance)
@@ -257,8 +274,18 @@ def test_any_module_is_trained_if_a_group_is_known(tmp_path: Path) -> None:
     base = nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, SHAPE))
     generator = SymmetrizedGenerator(base, C4, 4)
     args = GANArguments(str(tmp_path), steps=2, batch_size=8)
-    assert GANTrainer(generator, critic_of("orbit", C4, SHAPE, 4), data(), args).train().steps == 2
+    one = GANTrainer(generator, critic_of("orbit", C4, SHAPE, 4), data(), args)
+    assert one.train().steps == 2
     assert (tmp_path / "model.safetensors").is_file()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "vit"}')
+    (other / "model.safetensors").write_text("its weights")
+    with pytest.raises(ValueError, match="holds a vit checkpoint, which a generator would overwrite"):
+        one.save_model(other)
+    with pytest.raises(ValueError, match="holds a vit checkpoint, which a generator would overwrite"):
+        GANTrainer(generator, critic_of("orbit", C4, SHAPE, 4), data(), replace(args, output_dir=str(other)))
+    assert (other / "model.safetensors").read_text() == "its weights"
 
 
 def test_sounds(tmp_path: Path) -> None:
@@ -285,7 +312,9 @@ def test_pictures_of_a_data_set_are_fitted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        (torch.rand(5, 1, 9, 9), r"Sample 0 is \(1, 9, 9\), and the generator makes \(1, 8, 8\)"),
+        (torch.rand(5, 1, 9, 9), r"is \(1, 9, 9\), and the generator makes \(1, 8, 8\). Give GeneratorConfig\(shape"),
+        (torch.rand(5, 8, 8), r"Sample 0 is \(8, 8\), .* with x.unsqueeze\(1\)"),
+        (torch.rand(5, 8, 8, 3), r"Sample 0 is \(8, 8, 3\), .* with x.permute\(0, 3, 1, 2\)"),
         (torch.full((5, *SHAPE), float("nan")), "Sample 0 holds numbers that are not finite"),
         (torch.rand(1, *SHAPE), "A law cannot be learned from 1 samples"),
         (iter([{"pixel_values": torch.rand(SHAPE)}]), "a data set with a length, and this is a list_iterator"),
@@ -311,6 +340,56 @@ def test_a_folder_with_checkpoints_is_not_trained_into_anew(tmp_path: Path) -> N
     assert (tmp_path / "log.jsonl").read_text().count("\n") == 3
     assert trainer(tmp_path, steps=8).train(resume_from_checkpoint=True).steps == 8
     assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4, 6, 8]
+
+
+def test_a_training_goes_on_from_the_branch_that_was_written_last(tmp_path: Path) -> None:
+    trainer(tmp_path, steps=8, save_steps=4).train()
+    trainer(tmp_path, steps=6, generator_learning_rate=1e-3).train(resume_from_checkpoint=tmp_path / "checkpoint-4")
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-4", "checkpoint-6"]
+    one = trainer(tmp_path, steps=8)
+    assert one.train(resume_from_checkpoint=True).steps == 8
+    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4, 6, 8]
+
+
+def test_checkpoints_of_another_training_are_left(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        trainer(tmp_path / name).train()
+    with pytest.raises(ValueError, match="holds checkpoints of another training than"):
+        trainer(tmp_path / "a", steps=9).train(resume_from_checkpoint=tmp_path / "b/checkpoint-6")
+    assert (tmp_path / "a/checkpoint-6").is_dir()
+    assert trainer(tmp_path / "c", steps=9).train(resume_from_checkpoint=tmp_path / "b/checkpoint-6").steps == 9
+
+
+def test_other_networks_cannot_be_resumed(tmp_path: Path) -> None:
+    trainer(tmp_path).train()
+    generator = InvariantGenerator(GeneratorConfig("c4", "output", SHAPE, latent_size=4, width=8))
+    one = GANTrainer(generator, critic_of("orbit", C4, SHAPE, 4), data(), GANArguments(str(tmp_path), steps=9))
+    with pytest.raises(ValueError, match="is of another generator or critic than these"):
+        one.train(resume_from_checkpoint=True)
+
+
+def test_interruptions_do_not_hide_a_collapse(tmp_path: Path) -> None:
+    def collapsing(name: str) -> GANTrainer:
+        return trainer(tmp_path / name, "none", "orbit", steps=200, logging_steps=5, save_steps=10)
+
+    def killed_after_each(one: GANTrainer) -> GANTrainer:
+        save = one.save_checkpoint
+
+        def save_and_die(trouble: str | None = None) -> None:
+            save(trouble)
+            if trouble is None:
+                raise InterruptedError
+
+        one.save_checkpoint = save_and_die  # type: ignore[method-assign]
+        return one
+
+    whole = collapsing("whole").train()
+    assert whole.trouble == "collapse" and whole.steps > 40
+    for part in range(whole.steps // 10):  # of two looks each, and five have to be bad
+        with pytest.raises(InterruptedError):
+            killed_after_each(collapsing("parts")).train(resume_from_checkpoint=part > 0)
+    last = collapsing("parts").train(resume_from_checkpoint=True)
+    assert (last.trouble, last.steps, last.sentence) == (whole.trouble, whole.steps, whole.sentence)
 
 
 def test_other_learning_rates_are_taken_when_it_is_resumed(tmp_path: Path) -> None:
