@@ -27,7 +27,7 @@ from hf_canon.groups import Group
 
 # The law without a GAN: how near is the symmetrized sample?
 
-REFERENCE = 2048
+REFERENCE = 1024
 """Points that stand for the law itself; with all their images under the group."""
 
 
