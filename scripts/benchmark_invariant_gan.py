@@ -27,7 +27,7 @@ SIZES, SELECTION = (20, 80, 320), (80, (100, 101))
 """Numbers to learn from; and the one by which a rate is chosen, with the seeds of those runs."""
 RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 DIGIT_SIZES, DIGIT_SELECTION = (40, 160, 640), (160, (100, 101))
-DIGIT_RATES = (1e-3, 2e-3, 4e-3, 8e-3)
+DIGIT_RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
 NAMES = {
     "plain": "plain",
     "augmented": "plain, from all four images of each",

@@ -8,6 +8,7 @@ from torch import Tensor
 from ..groups import Group, OneParameter
 
 TEMPLATES = 4
+"""Of noise."""
 COMPARED, IMAGES, PARAMETERS = 64, 48, 8
 """Samples whose distances are looked at; and images of each under the group, at most, or under a continuous one."""
 TIE = 1e-4
@@ -21,18 +22,18 @@ WARM_UP = 0.1
 STEEP, FAR, NARROW, ONE_SIDED = 3.0, 10.0, 0.15, 0.6
 
 
-def orbit_uniformity(samples: Tensor, group: Group, templates: int = TEMPLATES) -> float:
+def orbit_uniformity(samples: Tensor, group: Group) -> float:
     """The p-value of a test that the orbits of these samples are uniform: a chi-squared test of their poses.
 
     The pose of x under a template w is the element g for which g^-1 x is most like w, and it moves with x: pose(h x) =
-    h pose(x). So the poses of a law that the group leaves as it is are uniform, under every template. Templates are
-    noise; the least p-value is multiplied by how many they are (Bonferroni). Of a group that resamples, the elements
-    that do not are told apart: what a turn by 45 degrees does to sharpness would give poses away.
+    h pose(x). So the poses of a law that the group leaves as it is are uniform, under every template. One is the mean
+    of half of the samples, under which the other half has its poses; the others are noise. The least p-value is
+    multiplied by how many they are (Bonferroni). Of a group that resamples, the elements that do not are told apart:
+    what a turn by 45 degrees does to sharpness would give poses away.
 
     Args:
         samples: `(n, ...)`, of the group's kind, independent of each other.
         group: one with several elements that act exactly.
-        templates: how many.
 
     Raises:
         ValueError: there are too few samples to expect five of each element, or the group has no elements to tell.
@@ -51,25 +52,32 @@ def orbit_uniformity(samples: Tensor, group: Group, templates: int = TEMPLATES) 
             f"Every element of {group.name} but the identity resamples or scales, and poses cannot be told by what "
             "stays the same. Test another group, such as c4."
         )
-    if len(samples) < 5 * order:
+    if len(samples) < 10 * order:
         raise ValueError(
-            f"{len(samples)} samples are too few for {order} elements, of each of which five have to be expected. "
-            f"Give {5 * order} or more."
+            f"{len(samples)} samples are too few for {order} elements, of each of which five have to be expected in "
+            f"half of them. Give {10 * order} or more."
         )
-    counts = pose_counts(samples, group, templates).double()
-    expected = len(samples) / order
+    counts = pose_counts(samples, group).double()
+    expected = counts.sum(1, keepdim=True) / order
     statistic = ((counts - expected).square() / expected).sum(1)
     p = torch.special.gammaincc(torch.tensor((order - 1) / 2, dtype=torch.float64), statistic / 2)
-    return min(1.0, templates * float(p.min()))
+    return min(1.0, len(counts) * float(p.min()))
 
 
-def pose_counts(samples: Tensor, group: Group, templates: int = TEMPLATES) -> Tensor:
-    """How many samples have each pose among the exact elements, `(templates, exact elements)`."""
-    elements = group.exact_elements.to(samples.device)
+def pose_counts(samples: Tensor, group: Group) -> Tensor:
+    """How many samples have each pose among the exact elements under each template, `(templates, exact elements)`: all
+    of them under noise, and half of them under the mean of the other half."""
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(templates, samples[0].numel(), generator=generator).to(samples)
+    noise = torch.randn(TEMPLATES, samples[0].numel(), generator=generator).to(samples)
+    half, rest = samples[::2], samples[1::2]
+    mean = half.flatten(1).mean(0, keepdim=True)
+    return torch.cat([counted(samples, noise, group, generator), counted(rest, mean, group, generator)])
+
+
+def counted(samples: Tensor, templates: Tensor, group: Group, generator: torch.Generator) -> Tensor:
+    elements = group.exact_elements.to(samples.device)
     likeness = torch.stack(
-        [group.act(samples, group.inverse(one).expand(len(samples))).flatten(1) @ noise.T for one in elements], -1
+        [group.act(samples, group.inverse(one).expand(len(samples))).flatten(1) @ templates.T for one in elements], -1
     )
     # Of a sample that looks the same in several poses, one of them is drawn, and not the first.
     unlike = likeness.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(likeness.dtype).tiny)
@@ -83,10 +91,10 @@ def orbit_diversity(samples: Tensor, group: Group) -> Tensor:
     as many samples: 1 for an invariant law, 1 / |G| for a single pose. The exponential of the entropy of poses, under
     the template that sees it least. Always 1 where no element but the identity is exact."""
     counts = pose_counts(samples, group).float()
-    share = counts / counts.sum(1, keepdim=True)
-    entropy = torch.special.entr(share).sum(1)
+    n = counts.sum(1, keepdim=True).clamp(min=1)
+    entropy = torch.special.entr(counts / n).sum(1)
     # In so few samples the entropy of a uniform law is lower, by (|G| - 1) / 2n (Miller, 1955).
-    missing = (counts.shape[1] - 1) / (2 * len(samples))
+    missing = (counts.shape[1] - 1) / (2 * n.squeeze(1))
     return ((entropy + missing).exp() / counts.shape[1]).clamp(max=1).min()
 
 

@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from point_groups import PointGroup
 
+from hf_canon.generative import orbit_diversity
+from hf_canon.generative.health import ONE_SIDED
+
 GROUPS = ["c1", "c4", "c8", "d3", "d4"]
 
 
@@ -116,6 +119,13 @@ def test_digits_to_learn_from_are_turned_and_are_not_those_of_the_classifier() -
     assert set(some) <= set(members(gan_digits.every_pose(pool)))
     assert 5 < len(set(some) & set(members(pool))) < 30
     assert some == members(gan_digits.draw_digits(60, seed=0)) != members(gan_digits.draw_digits(60, seed=1))
+
+
+def test_digits_in_one_pose_are_told_from_turned_ones() -> None:
+    """Which templates of noise see little of, and the mean of other digits shows."""
+    upright = gan_digits.upright("test")[0][:512]
+    assert orbit_diversity(upright, gan_digits.C4) < ONE_SIDED
+    assert orbit_diversity(gan_digits.draw_digits(512, seed=0), gan_digits.C4) > 0.95
 
 
 @pytest.fixture(scope="module")
