@@ -7,7 +7,7 @@ law, of order (|G| n)^(-1/d). Then generators of four Gaussians that quarter tur
 80 and 320 points, and last of handwritten digits that are turned by random quarters. The learning rate is chosen for
 every model by the distance to other points or digits, with seeds that are not counted. Every run is kept in
 build/figures, and not repeated while the code is the same. The runs are in gan_tasks.py and gan_digits.py; the law
-takes some minutes of two cores, the Gaussians a quarter of an hour, and the digits an hour.
+takes half a minute of two cores, the Gaussians a quarter of an hour, and the digits an hour.
 """
 
 import argparse
