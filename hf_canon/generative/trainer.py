@@ -196,6 +196,7 @@ class GANTrainer:
                     if found is not None and result.trouble is None:
                         result.trouble, result.sentence = found
                         if args.stop_on_collapse or result.trouble == "non-finite":
+                            self._progress.seen.clear()  # who goes on from here has other settings
                             break
                 if step % args.sample_steps == 0:
                     self._draw(folder / f"samples-{step}.png")

@@ -25,7 +25,7 @@ from hf_canon.generative import (
     orbit_diversity,
     orbit_uniformity,
 )
-from hf_canon.generative.health import Health, vital_signs
+from hf_canon.generative.health import PATIENCE, Health, vital_signs
 from hf_canon.groups import Pictures
 
 SHAPE = (1, 8, 8)
@@ -390,6 +390,8 @@ def test_interruptions_do_not_hide_a_collapse(tmp_path: Path) -> None:
             killed_after_each(collapsing("parts")).train(resume_from_checkpoint=part > 0)
     last = collapsing("parts").train(resume_from_checkpoint=True)
     assert (last.trouble, last.steps, last.sentence) == (whole.trouble, whole.steps, whole.sentence)
+    again = collapsing("parts").train(resume_from_checkpoint=True)  # and is given as long again
+    assert again.trouble == "collapse" and again.steps == last.steps + PATIENCE * 5
 
 
 def test_other_learning_rates_are_taken_when_it_is_resumed(tmp_path: Path) -> None:
