@@ -21,6 +21,7 @@ import gan_digits
 import gan_tasks as tasks
 import torch
 from kept_runs import Row, key, run_all
+from scipy import stats
 
 LAW_SEEDS, COLUMNS = 5, 5
 SIZES, SELECTION = (20, 80, 320), (80, (100, 101))
@@ -123,11 +124,15 @@ def learned(
 
 
 def print_learned(found: Learned, rates: dict[str, float], tried: Sequence[float], measure: str, digits: int) -> None:
-    """A table of that measure, and what a training says that collapses."""
+    """A table of that measure, and what a training says that collapses.
+
+    How much farther a model is than "both" is the mean over the sizes, with a 95 % interval over the seeds, each of which
+    has the same data for all models.
+    """
     models, sizes = list(dict.fromkeys(model for model, _ in found)), sorted({n for _, n in found})
     heading = " | ".join(f"n = {n}" for n in sizes)
-    print(f"| model | {heading} | poses, n = {sizes[0]} | what its signs said | rate |")
-    print(f"|---|{'---|' * len(sizes)}---|---|---|")
+    print(f"| model | {heading} | farther than both | poses, n = {sizes[0]} | what its signs said | rate |")
+    print(f"|---|{'---|' * len(sizes)}---|---|---|---|")
     for model in models:
         values = [spread([row[measure] for row in found[model, n]], digits) for n in sizes]
         rows = [row for n in sizes for row in found[model, n]]
@@ -136,10 +141,23 @@ def print_learned(found: Learned, rates: dict[str, float], tried: Sequence[float
         ended = ", ".join(f"{count} of {len(rows)}: {kind}" for kind, count in counts.items() if count) or "trained"
         poses = spread([100 * row["diversity"] for row in found[model, sizes[0]]], 0)
         edge = " (at the edge)" if rates[model] in (tried[0], tried[-1]) else ""
-        print(f"| {' | '.join([NAMES[model], *values, f'{poses} %', ended, f'{rates[model]:g}{edge}'])} |")
+        by_size = (
+            [one[measure] - other[measure] for one, other in zip(found[model, n], found["both", n], strict=True)]
+            for n in sizes
+        )
+        away = [statistics.mean(seed) for seed in zip(*by_size, strict=True)]
+        farther = "" if model == "both" else interval(away, digits)
+        print(f"| {' | '.join([NAMES[model], *values, farther, f'{poses} %', ended, f'{rates[model]:g}{edge}'])} |")
     example = next((row["sentence"] for row in found["critic", sizes[0]] if row["sentence"]), None)
     if example is not None:
         print(f"\nWhat a training says that collapses: {example}")
+
+
+def interval(values: list[float], digits: int) -> str:
+    """The mean and its 95 % interval, by Student's t."""
+    mean, n = statistics.mean(values), len(values)
+    reach = stats.t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5 if n > 1 else float("inf")
+    return f"{mean:.{digits}f} [{mean - reach:.{digits}f}, {mean + reach:.{digits}f}]"
 
 
 def spread(values: list[float], digits: int = 3) -> str:

@@ -181,15 +181,17 @@ def test_rates_are_chosen_by_the_calibration_split_and_seeds_that_are_not_counte
 
 
 def test_a_table_names_collapse_and_rates_at_an_edge(capsys: pytest.CaptureFixture[str]) -> None:
-    def rows(sentence: str | None) -> list[dict[str, Any]]:
-        return [{"distance": 1.0 + i, "diversity": 0.5, "sentence": sentence} for i in range(3)]
+    def rows(sentence: str | None, away: float = 0.0) -> list[dict[str, Any]]:
+        return [{"distance": 1.0 + i + away, "diversity": 0.5, "sentence": sentence} for i in range(3)]
 
-    found = {(model, n): rows(None) for model in ("plain", "critic") for n in (20, 80)}
-    found["critic", 20] = rows("The training shows collapse at step 9: x.")
-    benchmark.print_learned(found, {"plain": 0.1, "critic": 0.2}, (0.1, 0.2, 0.3), "distance", 1)
+    found = {(model, n): rows(None) for model in ("plain", "critic", "both") for n in (20, 80)}
+    found["critic", 20] = rows("The training shows collapse at step 9: x.", away=3)
+    benchmark.print_learned(found, {"plain": 0.1, "critic": 0.2, "both": 0.2}, (0.1, 0.2, 0.3), "distance", 1)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2] == "| plain | 2.0 ± 1.0 | 2.0 ± 1.0 | 50 ± 0 % | trained | 0.1 (at the edge) |"
-    assert lines[3].endswith("| 2.0 ± 1.0 | 2.0 ± 1.0 | 50 ± 0 % | 3 of 6: collapse | 0.2 |")
+    assert lines[2] == "| plain | 2.0 ± 1.0 | 2.0 ± 1.0 | 0.0 [0.0, 0.0] | 50 ± 0 % | trained | 0.1 (at the edge) |"
+    assert lines[3].endswith("| 5.0 ± 1.0 | 2.0 ± 1.0 | 1.5 [1.5, 1.5] | 50 ± 0 % | 3 of 6: collapse | 0.2 |")
+    assert lines[4] == "| both invariant | 2.0 ± 1.0 | 2.0 ± 1.0 |  | 50 ± 0 % | trained | 0.2 |"
+    assert benchmark.interval([1.0, 2.0, 3.0], 2) == "2.00 [-0.48, 4.48]"  # 4.303 deviations of the mean
     assert lines[-1] == "What a training says that collapses: The training shows collapse at step 9: x."
 
 
