@@ -126,8 +126,8 @@ def learned(
 def print_learned(found: Learned, rates: dict[str, float], tried: Sequence[float], measure: str, digits: int) -> None:
     """A table of that measure, and what a training says that collapses.
 
-    How much farther a model is than "both" is the mean over the sizes, with a 95 % interval over the seeds, each of which
-    has the same data for all models.
+    How much farther a model is than "both" is the mean over the sizes, with a 95 % interval over the seeds, each of
+    which has the same data for all models.
     """
     models, sizes = list(dict.fromkeys(model for model, _ in found)), sorted({n for _, n in found})
     heading = " | ".join(f"n = {n}" for n in sizes)
