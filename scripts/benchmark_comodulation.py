@@ -9,7 +9,6 @@ tasks are in comodulation_tasks.py; all take an hour and a half of two cores, wh
 """
 
 import argparse
-import math
 import os
 import statistics
 import timeit
@@ -21,7 +20,7 @@ from typing import Any
 import comodulation_tasks as tasks
 import torch
 from kept_runs import Row, key, run_all
-from scipy import stats
+from t_interval import mean_and_reach
 from transformers import EfficientNetForImageClassification
 
 from hf_canon.adaptation import Comodulation, comodulate
@@ -200,9 +199,7 @@ def verdict(differences: list[float]) -> str:
         >>> verdict([1.0, 1.1, 0.9]), verdict([-1.0, -1.1, -0.9]), verdict([1.0, -1.0])
         ('+1.0, **win**', '-1.0, loss', '+0.0, level')
     """
-    mean, number = statistics.mean(differences), len(differences)
-    error = statistics.stdev(differences) / math.sqrt(number) if number > 1 else math.inf
-    reach = stats.t.ppf(0.975, max(number - 1, 1)) * error
+    mean, reach = mean_and_reach(differences)
     return f"{mean:+.1f}, {'level' if abs(mean) <= reach else '**win**' if mean > 0 else 'loss'}"
 
 

@@ -13,7 +13,7 @@ takes half a minute of two cores, the Gaussians a quarter of an hour, and the di
 import argparse
 import os
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import gan_digits
 import gan_tasks as tasks
 import torch
 from kept_runs import Row, key, run_all
-from scipy import stats
+from t_interval import mean_and_reach
 
 LAW_SEEDS, COLUMNS = 5, 5
 SIZES, SELECTION = (20, 80, 320), (80, (100, 101))
@@ -109,7 +109,7 @@ def learned(
     def arguments(model: str, n: int, seed: int, lr: float) -> dict[str, Any]:
         return {"model": model, "n": n, "seed": seed, "lr": lr}
 
-    models = list(dict.fromkeys(model for model, _ in places))
+    models = models_of(places)
     size, uncounted = selection
     tried = [arguments(model, size, seed, lr) for model in models for lr in rates for seed in uncounted]
     kept = run_all(name, task, tried, folder, jobs)
@@ -123,13 +123,17 @@ def learned(
     return {place: [kept[key(one)] for one in some] for place, some in wanted.items()}, chosen
 
 
+def models_of(places: Iterable[tuple[str, int]]) -> list[str]:
+    return list(dict.fromkeys(model for model, _ in places))
+
+
 def print_learned(found: Learned, rates: dict[str, float], tried: Sequence[float], measure: str, digits: int) -> None:
     """A table of that measure, and what a training says that collapses.
 
     How much farther a model is than "both" is the mean over the sizes, with a 95 % interval over the seeds, each of
     which has the same data for all models.
     """
-    models, sizes = list(dict.fromkeys(model for model, _ in found)), sorted({n for _, n in found})
+    models, sizes = models_of(found), sorted({n for _, n in found})
     heading = " | ".join(f"n = {n}" for n in sizes)
     print(f"| model | {heading} | farther than both | poses, n = {sizes[0]} | what its signs said | rate |")
     print(f"|---|{'---|' * len(sizes)}---|---|---|---|")
@@ -155,8 +159,7 @@ def print_learned(found: Learned, rates: dict[str, float], tried: Sequence[float
 
 def interval(values: list[float], digits: int) -> str:
     """The mean and its 95 % interval, by Student's t."""
-    mean, n = statistics.mean(values), len(values)
-    reach = stats.t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5 if n > 1 else float("inf")
+    mean, reach = mean_and_reach(values)
     return f"{mean:.{digits}f} [{mean - reach:.{digits}f}, {mean + reach:.{digits}f}]"
 
 
@@ -221,7 +224,7 @@ def plot_digits(found: Learned, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    models, least = list(dict.fromkeys(model for model, _ in found)), min(n for _, n in found)
+    models, least = models_of(found), min(n for _, n in found)
     shown = {"learned from": gan_digits.draw_digits(least, 0)[:, 0]}
     for model in models:
         shown[NAMES[model]] = torch.tensor(found[model, least][0]["samples"]) / 255

@@ -127,7 +127,8 @@ def row_of(
     turned = [{"pixel_values": one} for one in C4.act(upright, element)]
 
     folder = arguments.folder / str(seed)
-    shutil.rmtree(folder, ignore_errors=True)  # of other code, perhaps
+    for old in ("adapter", "sampler"):  # of other code, perhaps
+        shutil.rmtree(folder / old, ignore_errors=True)
     new_model(checkpoint, seed).save_pretrained(folder / "adapter")
     sampler = train_sampler(reference, folder / "sampler", arguments.sampler_steps, seed)
     add_reference_sampler(folder / "adapter", sampler)

@@ -75,6 +75,7 @@ def pose_counts(samples: Tensor, group: Group) -> Tensor:
 
 
 def counted(samples: Tensor, templates: Tensor, group: Group, generator: torch.Generator) -> Tensor:
+    """How many have each pose, `(templates, exact elements)`; `generator` draws where several are as likely."""
     elements = group.exact_elements.to(samples.device)
     likeness = torch.stack(
         [group.act(samples, group.inverse(one).expand(len(samples))).flatten(1) @ templates.T for one in elements], -1

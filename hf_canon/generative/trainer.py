@@ -336,7 +336,7 @@ class GANTrainer:
                 target.rename(folder / f".old-{target.name}")
             new.rename(target)
             # Later ones are of a training that was resumed from an earlier one.
-            kept = [path for path in checkpoints(folder) if number(path) <= self._progress.step][-KEPT:]
+            kept = [path for path in checkpoints(folder) if step_of(path) <= self._progress.step][-KEPT:]
             for old in (*checkpoints(folder), *folder.glob(".old-*"), *folder.glob(".partial-*")):
                 if old not in kept:
                     shutil.rmtree(old)
@@ -452,10 +452,10 @@ def require_free(folder: str | Path, generator: Any) -> None:
 def checkpoints(folder: Path) -> list[Path]:
     """Of a training, by their steps."""
     found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdigit()]
-    return sorted(found, key=number)
+    return sorted(found, key=step_of)
 
 
-def number(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.partition("-")[2])
 
 
