@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 from .registration import register
 
 if TYPE_CHECKING:
-    from .calibration import calibrate
+    from .calibration import Monitor, calibrate
     from .configuration_canonicalized import CanonicalizedConfig
     from .evaluation import RobustnessReport, audit, check_equivariance, distribution_shift, evaluate_robustness
     from .groups import get_group
     from .modeling_canonicalized import CanonicalizedModel
-    from .monitoring import Monitor
     from .prediction import predict_dataset
     from .training import CanonicalizationArguments, CanonicalizationTrainer
 
@@ -23,9 +22,9 @@ _HOMES = {
     "CanonicalizationTrainer": "training",
     "CanonicalizedConfig": "configuration_canonicalized",
     "CanonicalizedModel": "modeling_canonicalized",
-    "RobustnessReport": "evaluation",
+    "RobustnessReport": "reports",
     "audit": "evaluation",
-    "Monitor": "monitoring",
+    "Monitor": "calibration",
     "calibrate": "calibration",
     "check_equivariance": "evaluation",
     "distribution_shift": "evaluation",

@@ -2,6 +2,7 @@
 canonical pose."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,16 +18,8 @@ from transformers.utils import SAFE_WEIGHTS_NAME, ModelOutput, logging
 
 from .adaptation import ATTACHMENTS
 from .adaptation.attachment import attachment_settings, attachments_of
-from .added import added_names, freeze_statistics
-from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer, fitting
-from .canonicalizers.orbit import Backbone
-from .configuration_canonicalized import CanonicalizedConfig
-from .fingerprint import differ, fingerprint
-from .groups import Group, Planar, Product, get_group
-from .groups.kinds import kind_from
-from .groups.planar import centre
-from .inputs import input_channels, input_name
-from .joining import (
+from .adapters.architectures import class_for, class_of
+from .adapters.pairing import (
     Source,
     bound_group,
     describe_move,
@@ -41,7 +34,16 @@ from .joining import (
     require_same_base,
     still_holds,
 )
-from .loading import (
+from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer, fitting
+from .canonicalizers.orbit import Backbone
+from .configuration_canonicalized import CanonicalizedConfig
+from .groups import Group, Planar, Product, get_group
+from .groups.kinds import kind_from
+from .groups.planar import centre
+from .outputs import PLACED, UNPLACED, Canonicalization, Members, Move, Rows, averaged, carry_back, moved, scale_of
+from .predictors.additions import added_names, freeze_statistics
+from .predictors.fingerprint import differ, fingerprint
+from .predictors.hub_files import (
     HUB_ARGUMENTS,
     load_predictor,
     pinned,
@@ -50,18 +52,19 @@ from .loading import (
     where_of,
     within_reach,
 )
-from .outputs import PLACED, UNPLACED, Canonicalization, Members, Move, Rows, averaged, carry_back, moved, scale_of
-from .peft import add_peft
+from .predictors.inputs import input_channels, input_name
+from .predictors.peft import add_peft
+from .reports.robustness import RobustnessReport
 from .selection import Calibration, DecisionRule, chosen_rule, decide, rank
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
 
-    from .evaluation import RobustnessReport
-    from .objectives import Objective
-
 
 logger = logging.get_logger(__name__)
+
+Objective = Callable[..., Tensor]
+"""A loss `(model, x, labels, lengths)`, as `hf_canon.objectives` has them."""
 
 
 class CanonicalizedModel(PreTrainedModel):
@@ -172,15 +175,13 @@ class CanonicalizedModel(PreTrainedModel):
                 the adapter does not fit the checkpoint.
             OSError: there is no such checkpoint or adapter.
         """
-        from .tasks import class_for
-
         if adapter is not None and (group is not None or isinstance(canonicalizer, str) or canonicalizer_settings):
             raise ValueError(
                 f"The adapter {os.fspath(adapter)} has its own group and canonicalizer. "
                 "Leave out group, canonicalizer and canonicalizer_settings, or leave out adapter."
             )
         group = get_group(group) if isinstance(group, str) else group
-        predictor, source = find_predictor(checkpoint, base_kwargs, class_for)
+        predictor, source = find_predictor(checkpoint, base_kwargs)
         if processor is not None:
             source = replace(source, processor=saved_files(processor))
         model_class = class_for([type(predictor).__name__], "This predictor")
@@ -260,8 +261,6 @@ class CanonicalizedModel(PreTrainedModel):
                 cannot decide by that rule.
             OSError: the adapter or its checkpoint cannot be found.
         """
-        from .tasks import class_of
-
         where = where_of(pretrained_model_name_or_path)
         hub_kwargs: dict[str, Any] = {"revision": revision, "token": token}
         hub_kwargs |= {key: base_kwargs.pop(key) for key in HUB_ARGUMENTS if key in base_kwargs}
@@ -322,7 +321,7 @@ class CanonicalizedModel(PreTrainedModel):
         is_main_process: bool = True,
         state_dict: dict[str, Tensor] | None = None,
         full: bool | None = None,
-        report: "RobustnessReport | None" = None,
+        report: RobustnessReport | None = None,
         export_code: bool = False,
         overwrite_card: bool = False,
         **kwargs: Any,
@@ -423,7 +422,7 @@ class CanonicalizedModel(PreTrainedModel):
         self,
         repo_id: str,
         *,
-        report: "RobustnessReport | None" = None,
+        report: RobustnessReport | None = None,
         full: bool | None = None,
         export_code: bool = False,
         overwrite_card: bool = False,
@@ -585,7 +584,7 @@ class CanonicalizedModel(PreTrainedModel):
         labels: Any = None,
         element: Tensor | None = None,
         canonicalize: bool = True,
-        objective: "Objective | None" = None,
+        objective: Objective | None = None,
         crop: int | tuple[int, int] | None = None,
         input_values: Tensor | None = None,
         input_features: Tensor | None = None,

@@ -8,8 +8,9 @@
 2. `words`: a Whisper encoder that names the language of a word; every other test clip by name.
 3. `stamps`: EfficientNet-lite0 on the labelled test stamps, upright on white, with every class that is right.
 
-Nothing else is trained, and the test splits choose nothing: the bounds in `hf_canon/evaluation/audit_findings.py` were
-set on the calibration splits. Every page is printed, and its figures are written to build/figures/audit/.
+Nothing else is trained, and the test splits choose nothing: the bounds in
+`hf_canon/evaluation/auditing/findings.py` were set on the calibration splits. Every page is printed, and its figures
+are written to build/figures/audit/.
 """
 
 import argparse

@@ -40,10 +40,10 @@ from transformers import (
 
 from hf_canon import CanonicalizedModel
 from hf_canon.canonicalizers.base import thumbnail
-from hf_canon.evaluation.report import Interval
 from hf_canon.evaluation.robustness import bootstrap
 from hf_canon.evaluation.transforms import Shift
 from hf_canon.groups import FinitePlanar
+from hf_canon.reports.robustness import Interval
 
 MARGIN = 1.2
 ANGLES = tuple(range(0, 360, 45))

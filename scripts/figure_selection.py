@@ -39,11 +39,11 @@ from torch import Tensor
 from transformers import EfficientNetForImageClassification
 
 from hf_canon import CanonicalizedModel
-from hf_canon.calibration import Measured, logits_of, measure, nearest, thresholds
+from hf_canon.calibration.calibrate import Measured, logits_of, measure, nearest, thresholds
 from hf_canon.canonicalizers import OrbitCanonicalizer
-from hf_canon.evaluation.plots import BLUE, DPI, FAINT, INK, VERMILLION
 from hf_canon.evaluation.robustness import Inputs
 from hf_canon.evaluation.transforms import moved_by
+from hf_canon.reports.plots import BLUE, DPI, FAINT, INK, VERMILLION
 from hf_canon.selection import RULES, Calibration, decide
 from hf_canon.selection.conformal import set_size
 

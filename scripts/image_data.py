@@ -10,8 +10,8 @@ import datasets
 from datasets import Dataset, IterableDataset
 from transformers import HfArgumentParser
 
-from hf_canon.named_data import DATA_HELP, image_column, label_column, read_dataset, with_known_classes
-from hf_canon.pictures import picture_mode
+from hf_canon.data.images import picture_mode
+from hf_canon.data.named import DATA_HELP, image_column, label_column, read_dataset, with_known_classes
 
 Pictures = Dataset | IterableDataset
 """A data set with the column `image`, and `label` where it has labels."""

@@ -35,7 +35,7 @@ from transformers import HfArgumentParser
 from hf_canon.cli import USAGE_ERROR
 from hf_canon.cli.checkpoints import load_model, load_processor
 from hf_canon.cli.predict import SPLITS
-from hf_canon.named_data import DATA_HELP, load_rows
+from hf_canon.data.named import DATA_HELP, load_rows
 from hf_canon.prediction import Summary, predict_dataset
 from hf_canon.prediction.dataset import processes
 from hf_canon.refusals import raised_by_us

@@ -30,10 +30,10 @@ from transformers import HfArgumentParser, set_seed
 
 from hf_canon.canonicalizers import EquivariantCanonicalizer
 from hf_canon.cli.sounds import load_sounds
+from hf_canon.data.named import load_rows
 from hf_canon.generative import GANArguments, GANTrainer, GeneratorConfig, InvariantGenerator, critic_of
 from hf_canon.generative.trainer import checkpoints
 from hf_canon.groups import Group
-from hf_canon.named_data import load_rows
 
 
 @dataclass

@@ -84,7 +84,7 @@ from hf_canon.cli.checkpoints import load_processor, read_config
 from hf_canon.cli.evaluate import is_number
 from hf_canon.cli.pictures import check_fit, naming_broken_pictures
 from hf_canon.hub import add_report
-from hf_canon.loading import where_of
+from hf_canon.predictors.hub_files import where_of
 
 logger = logging.getLogger(__name__)
 

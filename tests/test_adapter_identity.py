@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, evaluate_robustness
-from hf_canon.loading import normalization
+from hf_canon.predictors.hub_files import normalization
 
 
 def vit(seed: int = 0) -> ViTForImageClassification:

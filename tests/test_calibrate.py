@@ -13,9 +13,9 @@ from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 from transformers.utils import logging
 
 from hf_canon import CanonicalizedModel, Monitor, calibrate, get_group
+from hf_canon.calibration.monitor import same_distribution
 from hf_canon.canonicalizers import Canonicalizer
 from hf_canon.hub.folder import read_facts
-from hf_canon.monitoring import same_distribution
 from hf_canon.selection import Calibration
 
 SIZE = 16
@@ -243,7 +243,7 @@ def test_a_calibration_of_another_predictor_is_left_out(model: CanonicalizedMode
     if not any("lora" in name for name, _ in tuned.named_parameters()):
         pytest.fail("there is no LoRA, and this test could not fail")
     assert other.calibration is not None
-    from hf_canon.joining import still_holds
+    from hf_canon.adapters.pairing import still_holds
 
     assert still_holds(other.calibration, other.canonicalizer, tuned)
     assert not still_holds(other.calibration, other.canonicalizer, base)

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from hf_canon import CanonicalizedModel
-from hf_canon.inputs import input_name
+from hf_canon.predictors.inputs import input_name
 
 WRITING = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False}
 

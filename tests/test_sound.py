@@ -43,11 +43,11 @@ from transformers.modeling_outputs import TokenClassifierOutput
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel
 from hf_canon.canonicalizers import Canonicalizer
 from hf_canon.groups import Group, Pictures, Spectrograms, Waveforms, get_group
-from hf_canon.inputs import SPECTROGRAMS
 from hf_canon.objectives import PriorRegularization, TaskLoss
 from hf_canon.objectives.base import random_pose
+from hf_canon.predictors.inputs import SPECTROGRAMS
 from hf_canon.tasks import CanonicalizedForAudioClassification
-from hf_canon.tasks.sound import before_padding
+from hf_canon.tasks.audio import before_padding
 from hf_canon.training import SoundCollator
 
 EXTRACTORS: dict[str, tuple[Any, dict[str, Any]]] = {

@@ -10,7 +10,7 @@ from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 
 from hf_canon import CanonicalizedModel, calibrate
-from hf_canon.calibration import FITTED, require_bounds
+from hf_canon.calibration.calibrate import FITTED, require_bounds
 from hf_canon.cli import build_parser
 
 TRIAL = (Path(__file__).parent.parent / "docs/trial.md").read_text()

@@ -15,10 +15,10 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 from transformers.utils import cached_file
 
-from ..added import freeze_statistics, norms_with_statistics
-from ..fingerprint import differ, fingerprint
-from ..loading import UNREADABLE, because
-from ..peft import unwrap_peft
+from ..predictors.additions import freeze_statistics, norms_with_statistics
+from ..predictors.fingerprint import differ, fingerprint
+from ..predictors.hub_files import UNREADABLE, because
+from ..predictors.peft import unwrap_peft
 from .targets import plain_name
 
 

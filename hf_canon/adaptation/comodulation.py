@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging
 
-from ..added import COMODULATION
-from ..inputs import INPUT_NAMES, input_name
+from ..predictors.additions import COMODULATION
+from ..predictors.inputs import INPUT_NAMES, input_name
 from .attachment import Attachment
 from .coupling import Coupled, Coupling, Gain, InputCoupling, Units
 from .probing import INPUT, Probe, blocks_of, last_block, output_layer, probe, units_of

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..inputs import example_input
 from ..outputs.tokens import grid_of, layout_of
+from ..predictors.inputs import example_input
 from .attachment import Attachment
 from .coupling import Coupled, Units
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..added import LIFT, added_names
+from ..predictors.additions import LIFT, added_names
 from ..quadratic.neuron import SecondOrder
 from .attachment import Attachment, Part
 from .targets import Layer, layers_of_names, plain_name, target_layers

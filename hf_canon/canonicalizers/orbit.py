@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..constants import constant
 from ..groups import Group, Pictures, Planar
+from ..groups.constants import constant
 from ..quadratic import QuadraticLinear, linear_of
 from .base import Canonicalizer, channels_of, fitting, neuron_of
 from .thumbnails import inscribed_disc, picture_looks, sound_looks, thumbnail_channels

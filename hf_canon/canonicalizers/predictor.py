@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..added import asked_about_poses
 from ..groups import Group
-from ..inputs import input_name
+from ..predictors.additions import asked_about_poses
+from ..predictors.inputs import input_name
 from .base import Canonicalizer, channels_of, fitting
 
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..constants import constant
 from ..groups import Group, Planar
+from ..groups.constants import constant
 from ..quadratic import linear_of
 from .base import Canonicalizer, neuron_of
 from .coordinates import coordinates_for

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..constants import constant
 from ..groups import Group, Kind, Pictures, Waveforms
+from ..groups.constants import constant
 from .coordinates.log_frequency import frames_within, log_frequency_levels
 
 OCTAVES = 8

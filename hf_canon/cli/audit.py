@@ -4,7 +4,7 @@ import argparse
 import shlex
 from dataclasses import replace
 
-from ..named_data import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_pictures
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_file
 from .numbers import count

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from ..named_data import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_pictures
 from .checkpoints import load_processor, read_config
 from .numbers import count
 from .pictures import check_fit, naming_broken_pictures
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     require_adapter_folder(args.adapter)
     from .. import CanonicalizedModel, calibrate
-    from ..calibration import require_bounds, require_scores
+    from ..calibration.calibrate import require_bounds, require_scores
 
     require_bounds(args.alpha, args.harm)
     model = CanonicalizedModel.from_pretrained(args.adapter)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..named_data import looks_like_path
+from ..data.named import looks_like_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

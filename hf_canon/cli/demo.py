@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ..named_data import DATA_HELP
+from ..data.named import DATA_HELP
 from .numbers import count
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..named_data import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_pictures
 from .checkpoints import add_model_arguments, load_model, load_processor, read_config
 from .destinations import require_writable_file
 from .numbers import count

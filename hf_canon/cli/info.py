@@ -111,7 +111,7 @@ def files_of(repository: str, config: "CanonicalizedConfig") -> Path:
     from transformers.utils import SAFE_WEIGHTS_NAME, cached_file
 
     from ..hub import PLOT_FILE, REPORT_FILE
-    from ..loading import pinned
+    from ..predictors.hub_files import pinned
 
     folder = Path(repository)
     if not folder.is_dir():

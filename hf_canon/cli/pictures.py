@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..named_data import IMAGE_SUFFIXES
+from ..data.named import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,7 +37,7 @@ def find_broken_picture(dataset: "Dataset") -> str | None:
     import datasets
     from PIL import Image
 
-    from ..pictures import broken_because
+    from ..data.images import broken_because
 
     for index, row in enumerate(dataset.cast_column("image", datasets.Image(decode=False))):
         source = row["image"]
@@ -80,7 +80,7 @@ def open_picture(path: Path, mode: str) -> "Image":
     """
     from PIL import Image, ImageOps
 
-    from ..pictures import broken_because
+    from ..data.images import broken_because
 
     try:
         with Image.open(path) as picture:

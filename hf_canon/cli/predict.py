@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from ..named_data import DATA_HELP, load_rows
+from ..data.named import DATA_HELP, load_rows
 from .checkpoints import add_model_arguments, load_model, load_processor
 from .destinations import require_writable_folder
 from .numbers import count
@@ -94,7 +94,7 @@ def answer_images(args: argparse.Namespace) -> int:
     import torch
     from tqdm.auto import tqdm
 
-    from ..pictures import picture_mode
+    from ..data.images import picture_mode
 
     paths = find_images(args.images)
     model = load_model(args)

@@ -4,7 +4,7 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ..named_data import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_pictures
 from .checkpoints import load_model, load_processor, read_config
 from .destinations import require_writable_file
 from .numbers import count
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import CanonicalizedConfig, distribution_shift
     from ..evaluation import plot_shift
     from ..tasks import class_for
-    from ..tasks.sound import CanonicalizedListener
+    from ..tasks.audio import CanonicalizedListener
 
     config = read_config(args.model)
     model = args.model

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ..named_data import read_dataset
+from ..data.named import read_dataset
 
 if TYPE_CHECKING:
     from datasets import Dataset

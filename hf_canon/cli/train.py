@@ -3,7 +3,7 @@
 import argparse
 import shutil
 
-from ..named_data import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_pictures
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_folder
 from .numbers import count, positive
@@ -154,7 +154,7 @@ def prepare_output(args: argparse.Namespace) -> str | None:
     from transformers.trainer_utils import get_last_checkpoint
 
     from ..hub import require_ours
-    from ..loading import where_of
+    from ..predictors.hub_files import where_of
 
     folder = require_writable_folder(args.output)
     require_ours(folder)

@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar
 
 import gradio as gr
 
-from ..evaluation.axes import cut
 from ..refusals import raised_by_us
+from ..reports.axes import cut
 from . import words
 from .answering import best, top
 from .checkpoints import Checkpoints, Opened, Senses

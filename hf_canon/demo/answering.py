@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..groups import OneParameter
-from ..inputs import input_name
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Canonicalization
+from ..predictors.inputs import input_name
 from ..selection import Action
 
 

@@ -21,8 +21,8 @@ from transformers.utils import find_adapter_config_file
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..groups import get_group
 from ..hub.folder import is_repository
-from ..loading import because, load_base_config, load_config
 from ..modeling_canonicalized import CanonicalizedModel
+from ..predictors.hub_files import because, load_base_config, load_config
 from ..tasks import class_for, class_of
 from .offered import Offered
 

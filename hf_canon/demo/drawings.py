@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..evaluation.axes import BLUE, GRID, INK, NAMES, STYLES, VERMILLION, cut, style_circle
-from ..evaluation.page.figures import axes_in, canvas, percent, vector
 from ..groups import FinitePlanar, Group, OneParameter, Planar
 from ..groups.color import Hue
+from ..reports.axes import BLUE, GRID, INK, NAMES, STYLES, VERMILLION, cut, style_circle
+from ..reports.page.figures import axes_in, canvas, percent, vector
 from .answering import Answer
 from .sweep import Sweep
 

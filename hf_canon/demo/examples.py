@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from PIL import Image
 
-from ..named_data import image_column, label_column, load_rows
+from ..data.named import image_column, label_column, load_rows
 from .offered import Offered
 
 SPLITS = ("test", "validation", "train")

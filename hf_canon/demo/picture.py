@@ -8,11 +8,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ..data.images import broken_because, picture_mode
 from ..evaluation.display import displayed
 from ..groups import Pictures, get_group
-from ..inputs import input_name
 from ..outputs import Canonicalization
-from ..pictures import broken_because, picture_mode
+from ..predictors.inputs import input_name
 from .answering import Answer, Inputs, ask
 from .checkpoints import Opened
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..data.audio import extracted
 from ..groups import Waveforms, get_group
 from ..groups.resampling import resample
 from ..outputs import Canonicalization
-from ..sounds import extracted
 from .answering import Answer, Inputs, ask
 from .checkpoints import Opened
 

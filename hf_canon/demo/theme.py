@@ -3,7 +3,7 @@
 import gradio as gr
 from gradio.themes import colors
 
-from ..evaluation.page.figures import palette
+from ..reports.page.figures import palette
 
 ROUND = 330
 """Pixels, the height of drawings and of pictures beside them."""

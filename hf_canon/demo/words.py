@@ -2,7 +2,7 @@
 
 from html import escape
 
-from ..evaluation.page.figures import percent
+from ..reports.page.figures import percent
 from ..selection import Action
 from .answering import Answer
 from .checkpoints import Opened

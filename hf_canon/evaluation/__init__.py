@@ -1,16 +1,17 @@
 """How well a model answers when its inputs are moved, how equivariant it is, how far inputs are from those that it
 knows, and pictures of all that."""
 
-from .audit_report import Advice, AuditedElement, AuditedGroup, AuditReport, LabelChange
-from .auditing import audit
-from .diagnosis import Diagnosis
+from ..reports.audit import Advice, AuditedElement, AuditedGroup, AuditReport, LabelChange
+from ..reports.diagnosis import Diagnosis
+from ..reports.distribution_shift import Distance, ShiftReport, Side
+from ..reports.page import require_report_folder, write_page
+from ..reports.plots import plot_robustness, plot_shift
+from ..reports.robustness import Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
+from .auditing.audit import audit
+from .distribution.shift import distribution_shift
 from .equivariance import check_equivariance
-from .page import require_report_folder, write_page
-from .plots import plot_report, plot_robustness, plot_shift, plot_strip
-from .report import Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
 from .robustness import evaluate_robustness
-from .shift import distribution_shift
-from .shift_report import Distance, ShiftReport, Side
+from .strips import plot_report, plot_strip
 from .transforms import Transform
 
 __all__ = [

@@ -1,19 +1,17 @@
-"""A checkpoint that is asked, and is afterwards what it was; and what it is asked about."""
+"""What a checkpoint is asked about."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoImageProcessor
 
 from ..groups import Group, Pictures
-from ..inputs import input_name
 from ..modeling_canonicalized import CanonicalizedModel
-from .measures import Place
+from ..predictors.inputs import input_name
+from .metrics import Place
 from .transforms import AnyShift, Own
 
 
@@ -77,33 +75,6 @@ def first(inputs: Inputs, n: int) -> Inputs:
     """Some of a batch."""
     lengths = None if inputs.lengths is None else inputs.lengths[:n]
     return replace(inputs, x=inputs.x[:n], lengths=lengths, others={key: v[:n] for key, v in inputs.others.items()})
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and every module's own mode again afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-@contextmanager
-def as_found(checkpoint: Any) -> Iterator[None]:
-    """Wrapping freezes a live model and sets it to evaluation; afterwards it is what it was."""
-    if not isinstance(checkpoint, nn.Module):
-        yield
-        return
-    trained = [(parameter, parameter.requires_grad) for parameter in checkpoint.parameters()]
-    try:
-        with evaluating(checkpoint):
-            yield
-    finally:
-        for parameter, requires_grad in trained:
-            parameter.requires_grad_(requires_grad)
 
 
 def own_processor(model: CanonicalizedModel) -> Any:

@@ -13,8 +13,7 @@ from ..groups import FinitePlanar, Group, OneParameter
 from ..groups.color import FiniteHue, Hue
 from ..groups.product import Product
 from ..modeling_canonicalized import CanonicalizedModel
-from ..selection import Action, Ranking, rank
-from .diagnosis import (
+from ..reports.diagnosis import (
     LEVEL,
     ActionTaken,
     ClassScores,
@@ -28,8 +27,9 @@ from .diagnosis import (
     reliability_bins,
     risk_curve,
 )
-from .interval import Interval
-from .measures import Answer
+from ..reports.interval import Interval
+from ..selection import Action, Ranking, rank
+from .metrics import Answer
 from .transforms import STEPS, UPRIGHT, AnyShift, Moved, Shift
 
 Judged = Callable[[AnyShift, str], np.ndarray]

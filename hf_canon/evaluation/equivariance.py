@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..canonicalizers import Canonicalizer
 from ..groups import Group, Pictures, Waveforms
-from ..inputs import expected_size
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, moved
-from .asking import evaluating
+from ..predictors.inputs import expected_size
+from ..predictors.untouched import evaluating
 
 
 def check_equivariance(

@@ -13,19 +13,30 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.utils import logging
 
+from ..data.batches import Batches
+from ..data.provenance import describe_dataset
 from ..groups import FinitePlanar, Group, Pictures, Planar
-from ..inputs import input_name
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, moved
-from ..provenance import describe_dataset
-from .asking import Inputs, evaluating, name_of, shareable
-from .data import Batches
+from ..predictors.inputs import input_name
+from ..predictors.untouched import evaluating
+from ..reports.page import require_report_folder, write_page
+from ..reports.robustness import (
+    BASELINES,
+    NOTABLE,
+    Cost,
+    Interval,
+    RobustnessReport,
+    Score,
+    TransformResult,
+    TransformSet,
+)
+from .asking import Inputs, name_of, shareable
 from .decision_log import DecisionLog
-from .measures import Answer, Measure, measure_for
+from .distribution.shift import distribution_shift
+from .galleries import Galleries, class_name
 from .memory import peak_memory, size_of
-from .page import Galleries, class_name, require_report_folder, write_page
-from .report import BASELINES, NOTABLE, Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
-from .shift import distribution_shift
+from .metrics import Answer, Measure, measure_for
 from .transforms import UPRIGHT, AnyShift, Own, Shift, Transforms, check_shape, parse_transforms, tried
 
 RESAMPLES = 2000
@@ -174,7 +185,7 @@ def evaluate_robustness(
         shift=apart,
     )
     if folder is not None:
-        write_page(summary, folder, galleries)
+        write_page(summary, folder, None if galleries is None else galleries.examples)
     return summary
 
 

@@ -11,10 +11,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ..data.audio import samples
+from ..data.images import MODES, image_column
 from ..groups import Kind, Pictures, Waveforms
-from ..inputs import INPUT_NAMES
-from ..pictures import MODES, image_column
-from ..sounds import samples
+from ..predictors.inputs import INPUT_NAMES
 
 PRIME = 1_000_003
 EIGHT_BITS = ("1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB")

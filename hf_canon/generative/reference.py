@@ -11,11 +11,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..configuration_canonicalized import CanonicalizedConfig
+from ..data.images import MODES
 from ..groups import Kind, Pictures, Waveforms
 from ..hub.folder import CARD_FILE, SAMPLER, may_renew, require_reference, staged_folder, write_card
 from ..hub.push import read_config
-from ..loading import PROCESSOR_FILES, UNREADABLE, because, processor_files, where_of
-from ..pictures import MODES
+from ..predictors.hub_files import PROCESSOR_FILES, UNREADABLE, because, processor_files, where_of
 from .grids import draw_samples
 from .modeling_generator import InvariantGenerator
 from .sharing import SAMPLES_FILE

@@ -21,9 +21,9 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from ..data.provenance import describe_dataset
 from ..groups import Group
 from ..hub import require_ours
-from ..provenance import describe_dataset
 from .arguments import GANArguments
 from .data import Draws, Samples
 from .divergences import Divergence, divergence_named, gradient_penalty

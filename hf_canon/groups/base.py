@@ -2,16 +2,12 @@
 
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from .kinds import Kind
-
-if TYPE_CHECKING:
-    from .audio import Temporal
-    from .planar import Planar
 
 
 class Group(ABC):
@@ -126,11 +122,11 @@ class Group(ABC):
         lengths = None if lengths is None else lengths.repeat_interleave(k)
         return self.act(copies, elements.repeat(batch), lengths).unflatten(0, (batch, k))
 
-    def planar_part(self, element: Tensor) -> "tuple[Planar, Tensor] | None":
+    def planar_part(self, element: Tensor) -> tuple[Any, Tensor] | None:
         """What an element does to places in a picture: a planar group and its element; None where they stay."""
         return None
 
-    def temporal_part(self, element: Tensor) -> "tuple[Temporal, Tensor] | None":
+    def temporal_part(self, element: Tensor) -> tuple[Any, Tensor] | None:
         """What an element does to moments of a sound: a group that moves them and its element; None where they
         stay."""
         return None

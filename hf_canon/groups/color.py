@@ -11,8 +11,8 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from ..constants import constant
 from .base import Group, OneParameter
+from .constants import constant
 from .kinds import Kind, Pictures
 
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..constants import constant
 from .base import Group, OneParameter
+from .constants import constant
 from .kinds import Pictures
 
 

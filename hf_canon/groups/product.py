@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +11,6 @@ from torch import Tensor
 from .base import Group
 from .kinds import Kind, Pictures
 from .planar import Planar
-
-if TYPE_CHECKING:
-    from .audio import Temporal
 
 
 class Product(Group):
@@ -161,10 +158,10 @@ class Product(Group):
                 further, known = offset, True
         return x, self.join(parts), further
 
-    def planar_part(self, element: Tensor) -> tuple[Planar, Tensor] | None:
+    def planar_part(self, element: Tensor) -> tuple[Any, Tensor] | None:
         parts = (factor.planar_part(share) for factor, share in self._shares(element))
         return next((part for part in parts if part is not None), None)
 
-    def temporal_part(self, element: Tensor) -> "tuple[Temporal, Tensor] | None":
+    def temporal_part(self, element: Tensor) -> tuple[Any, Tensor] | None:
         parts = (factor.temporal_part(share) for factor, share in self._shares(element))
         return next((part for part in parts if part is not None), None)

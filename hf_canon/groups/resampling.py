@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..constants import constant
+from .constants import constant
 
 TAPS = 6
 SHARPNESS = 2.3 * TAPS

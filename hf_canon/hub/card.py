@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..evaluation.report import BASELINES, RobustnessReport
+from ..reports.robustness import BASELINES, RobustnessReport
 
 REPORT_FILE = "robustness.json"
 PLOT_FILE = "robustness.png"

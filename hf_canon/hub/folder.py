@@ -8,20 +8,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from safetensors import SafetensorError, safe_open
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ..adaptation import ATTACHMENTS
-from ..added import LIFT
 from ..configuration_canonicalized import CanonicalizedConfig
+from ..data.images import MODES
 from ..groups import Pictures, Spectrograms, Waveforms, get_group
 from ..groups.kinds import kind_from
-from ..loading import because
-from ..pictures import MODES
+from ..predictors.additions import LIFT
+from ..predictors.hub_files import because
 from ..quadratic.neuron import SECOND_ORDER
+from ..reports.plots import plot_robustness
+from ..reports.robustness import RobustnessReport
 from ..selection import RULES
 from .card import (
     PLOT_FILE,
@@ -33,9 +35,6 @@ from .card import (
     render_card,
     results_yaml,
 )
-
-if TYPE_CHECKING:
-    from ..evaluation.report import RobustnessReport
 
 CARD_FILE = "README.md"
 CODE_FILE = "canonicalized_remote_code.py"
@@ -103,7 +102,7 @@ def complete_folder(
     folder: str | os.PathLike[str],
     target: str | os.PathLike[str],
     processor: dict[str, bytes],
-    report: "RobustnessReport | None" = None,
+    report: RobustnessReport | None = None,
     export_code: bool = False,
     overwrite_card: bool = False,
 ) -> None:
@@ -199,10 +198,8 @@ def same_weights(one: Path, other: Path) -> bool:
     )
 
 
-def add_report(folder: Path, report: "RobustnessReport") -> None:
+def add_report(folder: Path, report: RobustnessReport) -> None:
     """Write the report of an evaluation, and its drawing, into an adapter's folder."""
-    from ..evaluation.plots import plot_robustness
-
     if not is_repository(report.model):  # a folder of this machine is nobody else's business
         report = replace(report, model=Path(report.model).name)
     report.save(folder / REPORT_FILE)
@@ -241,8 +238,6 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
     Raises:
         ValueError: the weights are damaged.
     """
-    from ..evaluation.report import RobustnessReport
-
     folder = Path(folder)
     config = CanonicalizedConfig.from_pretrained(folder)
     group = get_group(config.group).on(kind_from(config.input_kind))

@@ -15,7 +15,7 @@ from transformers import AutoConfig
 from transformers.utils import SAFE_WEIGHTS_NAME, logging
 
 from ..configuration_canonicalized import CanonicalizedConfig
-from ..loading import PROCESSOR_FILES, because
+from ..predictors.hub_files import PROCESSOR_FILES, because
 from .card import render_card
 from .folder import (
     CARD_FILE,

@@ -6,7 +6,7 @@ likely (arXiv 2305.13517, Lemma 1), and would teach nothing: this one is not inv
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -16,10 +16,8 @@ from ..canonicalizers.thumbnails import cell_means, inscribed_disc, sound_thumbn
 from ..generative.divergences import Wasserstein, gradient_penalty
 from ..generative.networks import Encoder
 from ..groups import Pictures
+from ..modeling_canonicalized import CanonicalizedModel
 from .base import Objective, random_pose
-
-if TYPE_CHECKING:
-    from ..modeling_canonicalized import CanonicalizedModel
 
 RESOLUTION = 32
 """At which a critic looks where the canonicalizer looks at no thumbnail."""
@@ -75,7 +73,7 @@ class AdversarialPrior(Objective):
 
     def __init__(
         self,
-        model: "CanonicalizedModel",
+        model: CanonicalizedModel,
         reference: Tensor | Iterable[tuple[Tensor, Tensor | None]],
         width: int = 16,
         critic_steps: int = 2,
@@ -100,7 +98,7 @@ class AdversarialPrior(Objective):
 
     def __call__(
         self,
-        model: "CanonicalizedModel",
+        model: CanonicalizedModel,
         x: Tensor,
         labels: Tensor | None = None,
         lengths: Tensor | None = None,
@@ -143,7 +141,7 @@ class AdversarialPrior(Objective):
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-def undone(model: "CanonicalizedModel", x: Tensor, lengths: Tensor | None = None) -> Tensor:
+def undone(model: CanonicalizedModel, x: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Thumbnails of inputs with each element undone, `(batch, |G|, channels, resolution, resolution)`."""
     group, side = model.group, getattr(model.canonicalizer, "resolution", 0) or RESOLUTION
     undo = group.inverse(group.elements)
@@ -158,7 +156,7 @@ def undone(model: "CanonicalizedModel", x: Tensor, lengths: Tensor | None = None
 
 @torch.no_grad()
 def upright(
-    model: "CanonicalizedModel", reference: Tensor | Iterable[tuple[Tensor, Tensor | None]], generator: torch.Generator
+    model: CanonicalizedModel, reference: Tensor | Iterable[tuple[Tensor, Tensor | None]], generator: torch.Generator
 ) -> Iterator[Tensor]:
     """Thumbnails of reference data that were moved at random and set upright again, batch by batch."""
     batches = ((part, None) for part in reference.split(64)) if isinstance(reference, Tensor) else reference

@@ -1,13 +1,11 @@
 """What an objective is."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ..modeling_canonicalized import CanonicalizedModel
+from ..modeling_canonicalized import CanonicalizedModel
 
 
 class Objective(ABC):
@@ -22,7 +20,7 @@ class Objective(ABC):
     @abstractmethod
     def __call__(
         self,
-        model: "CanonicalizedModel",
+        model: CanonicalizedModel,
         x: Tensor,
         labels: Tensor | None = None,
         lengths: Tensor | None = None,
@@ -38,7 +36,7 @@ class Objective(ABC):
 
 
 def random_pose(
-    model: "CanonicalizedModel", x: Tensor, lengths: Tensor | None, generator: torch.Generator | None = None
+    model: CanonicalizedModel, x: Tensor, lengths: Tensor | None, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """Inputs moved at random, as `Group.random_act` moves them, and how long they are then."""
     moved, element, offset = model.group.random_act(x, generator, lengths)

@@ -1,15 +1,11 @@
 """Contrastive uniqueness: only one member of an orbit should look canonical (Panigrahi & Mondal, arXiv 2405.14089)."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from ..canonicalizers import OrbitCanonicalizer
+from ..modeling_canonicalized import CanonicalizedModel
 from .base import Objective
-
-if TYPE_CHECKING:
-    from ..modeling_canonicalized import CanonicalizedModel
 
 
 class ContrastiveUniqueness(Objective):
@@ -24,7 +20,7 @@ class ContrastiveUniqueness(Objective):
 
     def __call__(
         self,
-        model: "CanonicalizedModel",
+        model: CanonicalizedModel,
         x: Tensor,
         labels: Tensor | None = None,
         lengths: Tensor | None = None,

@@ -1,17 +1,13 @@
 """Distillation: learn, in one cheap pass, which pose the frozen checkpoint itself likes best."""
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..canonicalizers import PredictorCanonicalizer
+from ..modeling_canonicalized import CanonicalizedModel
 from .base import Objective, random_pose
 from .prior import moved_prior
-
-if TYPE_CHECKING:
-    from ..modeling_canonicalized import CanonicalizedModel
 
 
 class Distillation(Objective):
@@ -37,7 +33,7 @@ class Distillation(Objective):
 
     def __call__(
         self,
-        model: "CanonicalizedModel",
+        model: CanonicalizedModel,
         x: Tensor,
         labels: Tensor | None = None,
         lengths: Tensor | None = None,
@@ -49,7 +45,7 @@ class Distillation(Objective):
 
 
 def predictor_scores(
-    model: "CanonicalizedModel", x: Tensor, lengths: Tensor | None = None, score: str = "confidence"
+    model: CanonicalizedModel, x: Tensor, lengths: Tensor | None = None, score: str = "confidence"
 ) -> Tensor:
     """How much the predictor likes each input with each element undone, `(batch, |G|)`; it is asked |G| times.
 

@@ -1,13 +1,9 @@
 """Prior regularization where every training input has its own pose, and somebody knows it."""
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
+from ..modeling_canonicalized import CanonicalizedModel
 from .base import Objective, random_pose
-
-if TYPE_CHECKING:
-    from ..modeling_canonicalized import CanonicalizedModel
 
 
 class KnownPose(Objective):
@@ -34,7 +30,7 @@ class KnownPose(Objective):
 
     def __call__(
         self,
-        model: "CanonicalizedModel",
+        model: CanonicalizedModel,
         x: Tensor,
         labels: Tensor | None = None,
         lengths: Tensor | None = None,

@@ -1,16 +1,13 @@
 """Prior regularization: the poses that come out should be distributed like those of the training data (2310.01647)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..modeling_canonicalized import CanonicalizedModel
 from .base import Objective, random_pose
-
-if TYPE_CHECKING:
-    from ..modeling_canonicalized import CanonicalizedModel
 
 
 class PriorRegularization(Objective):
@@ -47,7 +44,7 @@ class PriorRegularization(Objective):
 
     def __call__(
         self,
-        model: "CanonicalizedModel",
+        model: CanonicalizedModel,
         x: Tensor,
         labels: Tensor | None = None,
         lengths: Tensor | None = None,
@@ -59,7 +56,7 @@ class PriorRegularization(Objective):
         return F.cross_entropy(model.canonicalizer(moved, lengths), target)
 
 
-def moved_prior(model: "CanonicalizedModel", prior: Tensor, element: Tensor) -> Tensor:
+def moved_prior(model: CanonicalizedModel, prior: Tensor, element: Tensor) -> Tensor:
     """The prior of inputs that were moved by `element`: `q(g^-1 h)` for every h, `(batch, |G|)`.
 
     Args:

@@ -1,15 +1,12 @@
 """The task loss, through a straight-through choice over the transformed pictures (2310.01647)."""
 
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from ..modeling_canonicalized import CanonicalizedModel
 from .base import Objective, random_pose
-
-if TYPE_CHECKING:
-    from ..modeling_canonicalized import CanonicalizedModel
-
 
 UNLABELLED = ("keypoint-detection", "zero-shot-image-classification")
 """Tasks whose checkpoints are not trained with labels of one input."""
@@ -29,7 +26,7 @@ class TaskLoss(Objective):
 
     def __call__(
         self,
-        model: "CanonicalizedModel",
+        model: CanonicalizedModel,
         x: Tensor,
         labels: Any = None,
         lengths: Tensor | None = None,
@@ -48,7 +45,7 @@ class TaskLoss(Objective):
         loss: Tensor = model(**model.arguments(moved, lengths), labels=labels).loss
         return loss
 
-    def moved_labels(self, model: "CanonicalizedModel", labels: Any, element: Tensor) -> Any:
+    def moved_labels(self, model: CanonicalizedModel, labels: Any, element: Tensor) -> Any:
         """The labels of inputs to which an element has happened; those of classes stay.
 
         Raises:

@@ -4,25 +4,17 @@ A row says what happens to a field when the input is carried back from its canon
 refused by name: an answer in the wrong coordinates is worse than none.
 """
 
-from . import pictures, sound, text, to_pictures
+from . import audio, image_to_image, images, text
+from .audio import AUDIO_CLASSIFICATION, AUDIO_FEATURES, AUDIO_FRAMES, CTC, XVECTOR, ZERO_SHOT_AUDIO, frames
 from .averaging import Members, averaged, scale_of
-from .carrying import Canonicalization, carry_back, moved
+from .image_to_image import MATTING, RECONSTRUCTION
+from .images import BACKBONE, CLASSIFICATION, DEPTH, DETECTION, FEATURES, KEYPOINTS, MASKS, SEGMENTATION, ZERO_SHOT
 from .masks import MASK_GENERATION
-from .moves import Move, Rows, boxes, by_shape, invariant, left_out, pixels, plane
-from .pictures import BACKBONE, CLASSIFICATION, DEPTH, DETECTION, FEATURES, KEYPOINTS, MASKS, SEGMENTATION, ZERO_SHOT
-from .placed import PLACED, UNPLACED
-from .sound import (
-    AUDIO_CLASSIFICATION,
-    AUDIO_FEATURES,
-    AUDIO_FRAMES,
-    CTC,
-    XVECTOR,
-    ZERO_SHOT_AUDIO,
-    frames,
-)
+from .prompts import PLACED, UNPLACED
+from .rules import Move, Rows, boxes, by_shape, invariant, left_out, pixels, plane
 from .text import TEXT
-from .to_pictures import MATTING, RECONSTRUCTION
 from .tokens import attention, features
+from .transport import Canonicalization, carry_back, moved
 
 __all__ = [
     "AUDIO_CLASSIFICATION",
@@ -66,5 +58,5 @@ __all__ = [
     "scale_of",
 ]
 
-CANNOT: dict[str, str] = {**pictures.CANNOT, **text.CANNOT, **to_pictures.CANNOT, **sound.CANNOT}
+CANNOT: dict[str, str] = {**images.CANNOT, **text.CANNOT, **image_to_image.CANNOT, **audio.CANNOT}
 """Architectures that cannot be wrapped, and why."""

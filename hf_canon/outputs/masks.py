@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from .moves import Move, Rows, invariant, left_out, plane
+from .rules import Move, Rows, invariant, left_out, plane
 
 
 def channels_last(move: Move, value: Tensor) -> Tensor | None:

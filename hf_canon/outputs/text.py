@@ -1,6 +1,6 @@
 """How the answers of models that write move: what is said about a picture or a sound is the same in every pose."""
 
-from .moves import Rows, invariant, left_out
+from .rules import Rows, invariant, left_out
 
 TEXT: Rows = {
     **dict.fromkeys(

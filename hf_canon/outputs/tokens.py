@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..constants import constant
-from .moves import Move, invariant, plane
+from ..groups.constants import constant
+from .rules import Move, invariant, plane
 
 
 @dataclass(frozen=True)

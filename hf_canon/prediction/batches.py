@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..data.images import broken_because, process
 from ..modeling_canonicalized import CanonicalizedModel
-from ..pictures import broken_because, process
 from .rows import Row
 
 

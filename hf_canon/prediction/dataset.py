@@ -17,9 +17,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from transformers.utils import logging
 
-from ..evaluation.asking import evaluating
+from ..data.images import picture_mode, process
 from ..modeling_canonicalized import CanonicalizedModel
-from ..pictures import picture_mode, process
+from ..predictors.untouched import evaluating
 from .batches import Preparation, answer
 from .identity import model_identity, rows_identity
 from .parts import AnswerFolder

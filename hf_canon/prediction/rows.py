@@ -10,8 +10,8 @@ import datasets
 from datasets.features.features import require_decoding
 from datasets.iterable_dataset import BufferShuffledExamplesIterable
 
+from ..data.images import image_column
 from ..groups import Group
-from ..pictures import image_column
 from .parts import Progress
 
 Row = dict[str, Any]

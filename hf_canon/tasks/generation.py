@@ -14,10 +14,10 @@ from transformers.models.auto.modeling_auto import (
 from transformers.utils import ModelOutput
 
 from ..configuration_canonicalized import CanonicalizedConfig
-from ..inputs import INPUT_NAMES, input_name
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import TEXT, Canonicalization, carry_back
-from .sound import CanonicalizedListener
+from ..predictors.inputs import INPUT_NAMES, input_name
+from .audio import CanonicalizedListener
 
 
 class CanonicalizedWriter(CanonicalizedModel):

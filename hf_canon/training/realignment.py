@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,16 +25,13 @@ from transformers import TrainerCallback, set_seed
 from transformers.modeling_outputs import ImageClassifierOutput
 from transformers.trainer_utils import has_length
 
+from ..modeling_canonicalized import CanonicalizedModel
 from ..objectives.distillation import predictor_scores
-
-if TYPE_CHECKING:
-    from ..modeling_canonicalized import CanonicalizedModel
-    from .trainer import CanonicalizationTrainer
 
 POSES_FILE = "poses.safetensors"
 """In a checkpoint of Trainer: what a training that goes on from there believes."""
 
-Ask = Callable[["CanonicalizedModel", Tensor, Tensor | None], Tensor]
+Ask = Callable[[CanonicalizedModel, Tensor, Tensor | None], Tensor]
 
 
 class Realignment(TrainerCallback):
@@ -75,8 +72,8 @@ class Realignment(TrainerCallback):
         torch.Size([4])
     """
 
-    def __init__(self, trainer: "CanonicalizationTrainer", rounds: int):
-        self.model: CanonicalizedModel = trainer.model  # type: ignore[assignment]
+    def __init__(self, trainer: Any, rounds: int):
+        self.model: CanonicalizedModel = trainer.model
         dataset, group = trainer.train_dataset, self.model.group
         stream = isinstance(dataset, torch.utils.data.IterableDataset) or not has_length(dataset)
         if dataset is not None and stream:
@@ -107,7 +104,7 @@ class Realignment(TrainerCallback):
         if file is None or not file.is_file():
             return
         saved = load_file(file)
-        examples = len(self.trainer.train_dataset)  # type: ignore[arg-type]
+        examples = len(self.trainer.train_dataset)
         if len(saved["poses"]) != examples:
             raise ValueError(
                 f"{checkpoint} has the poses of {len(saved['poses'])} training inputs, and the data set has "
@@ -135,7 +132,7 @@ class Realignment(TrainerCallback):
         """
         before, facts = self.poses, {}
         if first and self.trainer.args.prior == "identity":  # whatever the predictor would say
-            self.poses = torch.zeros(len(self.trainer.train_dataset), dtype=torch.long)  # type: ignore[arg-type]
+            self.poses = torch.zeros(len(self.trainer.train_dataset), dtype=torch.long)
         else:
             if self.scores is None:
                 self.scores = self._asked(predictor_scores, "asking the predictor for the poses")
@@ -166,11 +163,11 @@ class Realignment(TrainerCallback):
         answers: list[Tensor] = []
 
         # As an objective it runs inside the forward pass, where distributed wrappers bring the weights together.
-        def answer(model: "CanonicalizedModel", x: Tensor, labels: Any, lengths: Tensor | None) -> Tensor:
+        def answer(model: CanonicalizedModel, x: Tensor, labels: Any, lengths: Tensor | None) -> Tensor:
             answers.append(trainer.accelerator.gather_for_metrics(ask(model, x, lengths).float()).cpu())
             return x.new_zeros(())
 
-        loader = trainer.get_test_dataloader(trainer.train_dataset)  # type: ignore[arg-type]
+        loader = trainer.get_test_dataloader(trainer.train_dataset)
         quiet = trainer.args.disable_tqdm or not trainer.is_world_process_zero()
         training = self.model.training
         self.model.eval()
@@ -183,7 +180,7 @@ class Realignment(TrainerCallback):
         return torch.cat(answers)
 
 
-def posterior(model: "CanonicalizedModel", x: Tensor, lengths: Tensor | None) -> Tensor:
+def posterior(model: CanonicalizedModel, x: Tensor, lengths: Tensor | None) -> Tensor:
     """The canonicalizer's log-probabilities, `(batch, |G|)`."""
     log_probabilities: Tensor = model.canonicalizer(x, lengths).float().log_softmax(-1)
     return log_probabilities

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,11 +10,9 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 from transformers.utils import logging
 
-from ..inputs import input_name
+from ..modeling_canonicalized import CanonicalizedModel
 from ..objectives import AdversarialPrior
-
-if TYPE_CHECKING:
-    from ..modeling_canonicalized import CanonicalizedModel
+from ..predictors.inputs import input_name
 
 logger = logging.get_logger(__name__)
 
@@ -23,7 +21,7 @@ CRITIC_FILE = "critic.pt"
 
 
 def reference_batches(
-    model: "CanonicalizedModel", dataset: Any, collator: Any, args: Any
+    model: CanonicalizedModel, dataset: Any, collator: Any, args: Any
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """The inputs of a data set, once, and the lengths of its sounds.
 

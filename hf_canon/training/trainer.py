@@ -12,6 +12,8 @@ from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import HubStrategy, get_last_checkpoint
 from transformers.utils import logging
 
+from ..data.collators import PictureCollator, SoundCollator
+from ..data.provenance import describe_dataset
 from ..groups import OneParameter, Pictures
 from ..hub.folder import CARD_FILE, is_repository, may_renew, write_card
 from ..hub.push import push_folder
@@ -27,13 +29,11 @@ from ..objectives import (
 )
 from ..objectives.base import random_pose
 from ..objectives.distillation import predictor_scores
-from ..provenance import describe_dataset
 from ..quadratic import slow_second_order
 from .arguments import CanonicalizationArguments
-from .data import NUMBER, Numbered, NumberedCollator, PictureCollator
+from .numbered import NUMBER, Numbered, NumberedCollator
 from .realignment import Realignment
 from .reference import KeptCritic, reference_batches
-from .sounds import SoundCollator
 
 logger = logging.get_logger(__name__)
 

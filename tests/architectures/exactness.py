@@ -13,11 +13,11 @@ from transformers.models.auto import modeling_auto
 from hf_canon import CanonicalizedModel
 from hf_canon.evaluation.equivariance import fields_of, tensors
 from hf_canon.groups import Pictures, Spectrograms, Waveforms
-from hf_canon.inputs import input_name
 from hf_canon.outputs import CANNOT, Move, moved
+from hf_canon.predictors.inputs import input_name
 from hf_canon.tasks import TASKS, CanonicalizedForBackbone, CanonicalizedForFeatureExtraction, features
+from hf_canon.tasks.audio import ENCODERS
 from hf_canon.tasks.generation import SPEECH_SEQ_2_SEQ
-from hf_canon.tasks.sound import ENCODERS
 
 MAPPINGS = {
     "image classification": modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,

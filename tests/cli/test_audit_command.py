@@ -8,8 +8,10 @@ from listeners import tiny_listener
 from transformers import Wav2Vec2FeatureExtractor
 
 from hf_canon.cli import build_parser
-from hf_canon.evaluation import Advice, AuditReport, audit_findings, audit_passes
-from hf_canon.evaluation.report import Cost
+from hf_canon.evaluation import Advice, AuditReport
+from hf_canon.evaluation.auditing import findings as audit_findings
+from hf_canon.evaluation.auditing import passes as audit_passes
+from hf_canon.reports.robustness import Cost
 
 
 @pytest.fixture(autouse=True)

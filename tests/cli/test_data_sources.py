@@ -6,7 +6,7 @@ from datasets import Dataset, DatasetDict, Features, Value
 from datasets import Image as ImageFeature
 from transformers import ViTConfig
 
-from hf_canon.named_data import load_pictures
+from hf_canon.data.named import load_pictures
 
 CONFIG = ViTConfig(id2label={0: "bird", 1: "cat", 2: "dog"}, label2id={"bird": 0, "cat": 1, "dog": 2})
 

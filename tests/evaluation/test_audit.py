@@ -20,8 +20,9 @@ from transformers import (
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from hf_canon import CanonicalizedModel, audit, evaluate_robustness, get_group
-from hf_canon.evaluation import AuditReport, audit_passes
-from hf_canon.evaluation.report import Cost
+from hf_canon.evaluation import AuditReport
+from hf_canon.evaluation.auditing import passes as audit_passes
+from hf_canon.reports.robustness import Cost
 
 PROCESSOR = ViTImageProcessorPil(size={"height": 16, "width": 16})
 MANY = 160

@@ -13,7 +13,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from hf_canon import CanonicalizedModel, RobustnessReport, evaluate_robustness, get_group
 from hf_canon.evaluation import plot_report
-from hf_canon.evaluation.measures import Boxes, Depth, Maps, Place, f1, measure_for, same
+from hf_canon.evaluation.metrics import Boxes, Depth, Maps, Place, f1, measure_for, same
 from hf_canon.evaluation.transforms import Shift
 
 

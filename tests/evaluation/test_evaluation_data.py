@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from transformers import ViTImageProcessorPil
 
-from hf_canon.evaluation.data import Batches
-from hf_canon.pictures import to_pixel_values
+from hf_canon.data.batches import Batches
+from hf_canon.data.images import to_pixel_values
 
 PROCESSOR = ViTImageProcessorPil(size={"height": 8, "width": 8})
 RGB = SimpleNamespace(num_channels=3, num_labels=5, label2id={"ant": 0, "bee": 1, "cat": 2, "dog": 3, "elk": 4})

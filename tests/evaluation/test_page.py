@@ -23,12 +23,13 @@ from transformers import (
 from hf_canon import CanonicalizedModel, RobustnessReport, evaluate_robustness, get_group
 from hf_canon.evaluation import require_report_folder, write_page
 from hf_canon.evaluation.decision_log import is_member
-from hf_canon.evaluation.diagnosis import risk_curve
 from hf_canon.evaluation.display import displayed
+from hf_canon.evaluation.galleries import Galleries
 from hf_canon.evaluation.memory import HeldByTensors
-from hf_canon.evaluation.page import Galleries, render_page, verdict
 from hf_canon.evaluation.transforms import Shift, moved_by, parse_transforms
 from hf_canon.groups import Pictures, Waveforms
+from hf_canon.reports.diagnosis import risk_curve
+from hf_canon.reports.page import render_page, verdict
 from hf_canon.selection import Calibration
 
 
@@ -213,14 +214,14 @@ def test_what_a_calibrated_rule_did_is_counted(wrap, items, rule, tmp_path):
 def test_the_examples_are_what_they_are_said_to_be(wrap, items, x, size, monkeypatch, tmp_path):
     kept = []
     monkeypatch.setattr(
-        "hf_canon.evaluation.robustness.write_page", lambda report, folder, galleries: kept.append(galleries)
+        "hf_canon.evaluation.robustness.write_page", lambda report, folder, examples: kept.append(examples)
     )
     model = wrap("c4", "orbit")
     report = evaluate_robustness(model, items, "c4", batch_size=size, report=tmp_path, baselines=False)
-    (galleries,) = kept
-    harmed, mended, unsure = (galleries[name] for name in ("harmed", "mended", "unsure"))
+    (examples,) = kept
+    harmed, mended, unsure = (examples.harmed, examples.mended, examples.unsure)
     found = report.sets["c4"]
-    assert galleries.totals == {"harmed": found.right_to_wrong, "mended": found.wrong_to_right}
+    assert examples.totals == {"harmed": found.right_to_wrong, "mended": found.wrong_to_right}
     assert len(unsure) == 8 and 0 < len(harmed) <= 8 and 0 < len(mended) <= 8
     with torch.inference_mode():
         for example in harmed + mended:
@@ -280,7 +281,7 @@ def test_sounds_are_drawn_and_padding_is_not(listener, sounds, tmp_path, monkeyp
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     model = CanonicalizedModel.wrap(listener, group="gain", canonicalizer="moment", processor=extractor)
     drawn = []
-    import hf_canon.evaluation.page.gallery as gallery
+    import hf_canon.evaluation.galleries as gallery
 
     original = gallery.drawn_sound
     monkeypatch.setattr(gallery, "drawn_sound", lambda one, *rest: drawn.append(len(one)) or original(one, *rest))
@@ -368,7 +369,7 @@ def test_advice_follows_the_figures(made):
 
 
 def test_galleries_hold_no_more_than_they_show(wrap):
-    from hf_canon.evaluation.measures import Classes
+    from hf_canon.evaluation.metrics import Classes
 
     model = wrap("c4", "orbit")
     galleries = Galleries(model, Classes(), None)

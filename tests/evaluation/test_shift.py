@@ -27,9 +27,10 @@ from transformers import (
 from hf_canon import CanonicalizedModel, RobustnessReport, distribution_shift, evaluate_robustness, get_group
 from hf_canon.adaptation import comodulate, quadratic_lift
 from hf_canon.canonicalizers import Canonicalizer
-from hf_canon.evaluation import Distance, Interval, ShiftReport, Side, plot_shift, shift_samples
-from hf_canon.evaluation.energy import dealt_out, drawn_again, mean_distances, samples, squared_energy
-from hf_canon.evaluation.shift import measured, nearer
+from hf_canon.evaluation import Distance, Interval, ShiftReport, Side, plot_shift
+from hf_canon.evaluation.distribution import samples as shift_samples
+from hf_canon.evaluation.distribution.energy import dealt_out, drawn_again, mean_distances, samples, squared_energy
+from hf_canon.evaluation.distribution.shift import measured, nearer
 
 PROCESSOR = ViTImageProcessorPil(size={"height": 16, "width": 16})
 N = 40
@@ -209,7 +210,7 @@ def test_averaging_over_the_orbit_is_averaging_over_the_symmetrised_law(group, r
     """E_P[S_G f] = E_{S^G P}[f], as the features are used here."""
     model = CanonicalizedModel.wrap(tiny(), group=group, processor=PROCESSOR)
     drawn = shift_samples.Drawn(items(reference), "x", model, PROCESSOR, 16, np.random.default_rng(0))
-    from hf_canon.evaluation.last_hidden import LastHidden
+    from hf_canon.evaluation.distribution.features import LastHidden
 
     with torch.inference_mode():
         look = LastHidden(drawn.first)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_canon.selection.calibration import (
+from hf_canon.selection.thresholds import (
     coverage_threshold,
     fit_temperature,
     harm_threshold,

@@ -17,7 +17,7 @@ from transformers import HfArgumentParser, TrainerCallback, ViTConfig, ViTForIma
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
 from hf_canon.objectives.distillation import predictor_scores
 from hf_canon.training import PictureCollator, SoundCollator
-from hf_canon.training.data import NUMBER, Numbered, NumberedCollator
+from hf_canon.training.numbered import NUMBER, Numbered, NumberedCollator
 from hf_canon.training.realignment import POSES_FILE, repeated_draws
 
 C4 = get_group("c4")

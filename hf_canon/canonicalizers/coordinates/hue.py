@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...constants import constant
 from ...groups import Group
 from ...groups.color import Hue
+from ...groups.constants import constant
 from .base import Circle
 
 CELLS = 4

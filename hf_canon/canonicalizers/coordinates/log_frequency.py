@@ -6,9 +6,9 @@ import math
 import torch
 from torch import Tensor
 
-from ...constants import constant
 from ...groups import Group, Spectrograms, Waveforms
 from ...groups.audio import Transposition
+from ...groups.constants import constant
 from ...groups.kinds import Kind
 from .base import Coordinates
 

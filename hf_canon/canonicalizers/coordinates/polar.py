@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...constants import constant
 from ...groups import Group, Planar
+from ...groups.constants import constant
 from .base import Circle
 
 

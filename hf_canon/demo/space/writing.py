@@ -21,10 +21,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from PIL import Image
 
+from ...data.images import broken_because
 from ...hub.folder import is_repository
 from ...hub.push import FILES, read_config, require_base_on_hub
-from ...loading import UNREADABLE
-from ...pictures import broken_because
+from ...predictors.hub_files import UNREADABLE
 from ..examples import Example, Examples
 from ..offered import DEFAULT, OFFER_FILE, Offered
 

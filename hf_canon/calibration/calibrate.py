@@ -1,0 +1,323 @@
+"""From held-back data to a temperature and two thresholds, and what they promise.
+
+The promises are those of split conformal prediction and of conformal risk control (Angelopoulos and Bates, arXiv
+2107.07511; Angelopoulos et al., arXiv 2208.02814): they need no assumption about the canonicalizer or the predictor,
+and one about the data, that those to come are like those of the calibration. They hold on average over calibration
+sets. Where the group is exact the posterior of a moved input is that of the input, moved, and with it the promise.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.utils import logging
+
+from ..data.batches import Batches
+from ..data.provenance import describe_dataset
+from ..evaluation.asking import Inputs
+from ..evaluation.metrics import measure_for
+from ..evaluation.transforms import UPRIGHT, moved_by, turn
+from ..groups import SO2, Group, OneParameter
+from ..modeling_canonicalized import CanonicalizedModel
+from ..predictors.fingerprint import fingerprint
+from ..predictors.inputs import input_name
+from ..predictors.untouched import evaluating
+from ..reports.robustness import NOTABLE
+from ..selection import RULES, Calibration, Ranking, rank
+from ..selection.conformal import set_size
+from ..selection.thresholds import (
+    coverage_threshold,
+    fit_temperature,
+    harm_threshold,
+    items_for_coverage,
+    items_for_harm,
+    smallest_share,
+)
+from .monitor import histograms, likeliest
+
+logger = logging.get_logger(__name__)
+
+FITTED = 4
+"""One in so many inputs is for the temperature, and not for the thresholds, which have to be found on others."""
+
+
+def calibrate(
+    model: CanonicalizedModel,
+    dataset: Iterable[Any],
+    alpha: float = 0.1,
+    harm: float | None = 0.05,
+    *,
+    processor: Callable[..., Any] | None = None,
+    batch_size: int = 32,
+    label_column: str | None = None,
+    seed: int = 0,
+) -> Calibration:
+    """Find out when a model may act, on data that nothing was trained on and that come as they should be.
+
+    Of every four inputs one fits the temperature of the posterior. The others, each moved by a random element, give
+    the threshold of the conformal set: it holds the element that happened with probability 1 - alpha at least. The
+    same inputs as they came give the threshold of `identity` and `abstain`: the probability that a right answer
+    becomes a wrong one there is at most `harm`. Without labels every answer that changes counts as one that became
+    wrong. Of answers between right and wrong, such as maps, those count that lose more than 10 points.
+
+    The record is stored in `model.config.calibration`, and saved with the adapter; training drops it again. The model
+    goes on deciding as before: ask for a rule by `model(..., decision="conformal")`, or for good by
+    `model.config.decision = "conformal"`.
+
+    Args:
+        model: what `CanonicalizedModel.wrap` or `from_pretrained` gave, its canonicalizer trained.
+        dataset: as in `evaluate_robustness`.
+        alpha: how often the set may miss the element, between 0 and 1.
+        harm: the bound, between 0 and 1; None to calibrate coverage alone.
+        processor: makes what the predictor reads from pictures or sounds.
+        batch_size: how many inputs a pass takes, where `dataset` gives single ones.
+        label_column: where the labels are, if not in `label` or `labels`.
+        seed: draws the elements, and the inputs for the temperature.
+
+    Returns:
+        The record; `print` shows what it promises.
+
+    Raises:
+        ValueError: alpha or harm are no probabilities, there are too few inputs for them (the sentence says how many
+            it takes), the answers of this task have no score and so no bound, or the data cannot be read, as in
+            `evaluate_robustness`.
+
+    Example:
+        >>> from transformers import ViTConfig, ViTForImageClassification
+        >>> tiny = ViTConfig(hidden_size=12, num_hidden_layers=1, intermediate_size=12, image_size=16)
+        >>> model = CanonicalizedModel.wrap(ViTForImageClassification(tiny), group="c4")
+        >>> items = [{"pixel_values": torch.rand(3, 16, 16), "label": i % 2} for i in range(40)]
+        >>> calibrate(model, items, alpha=0.2, harm=0.1).items
+        30
+        >>> int(model(pixel_values=torch.rand(1, 3, 16, 16), decision="conformal").canonicalization.size) >= 1
+        True
+    """
+    require_bounds(alpha, harm)
+    if harm is not None:
+        require_scores(model)
+    measured = measure(model, dataset, harm is not None, processor, batch_size, label_column, seed)
+    found = thresholds(measured, alpha, harm, seed)
+    model.config.calibration = found.to_dict()
+    if harm is None and RULES[model.config.decision].needs == "harm":
+        logger.warning(
+            f"Nothing bounds the harm any more, and {model.config.decision!r} goes by that: back to 'argmax'."
+        )
+        model.config.decision = "argmax"
+    return found
+
+
+def require_scores(model: CanonicalizedModel) -> None:
+    """Raise ValueError if nobody can say which answers of a model are spoiled."""
+    try:
+        measure_for(model)
+    except ValueError as error:
+        raise ValueError(
+            f"Answers of a model for {model.task} have no score here, so nobody can say which of them "
+            "canonicalization spoils. Calibrate the coverage alone, with harm=None (--harm none in a shell)."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of the inputs of a calibration.
+
+    Args:
+        model: that was asked.
+        moved: `(n, |G|)`, what the canonicalizer said of the inputs, each moved by a random element.
+        element: `(n,)`, that element.
+        upright: `(n, |G|)`, what it said of them as they came.
+        spoiled: bool `(n,)`, whether undoing the likeliest element spoils the answer to the input as it came; None if
+            that was not asked.
+        labelled: whether there were labels.
+        data: what is known of where they came from.
+    """
+
+    model: CanonicalizedModel
+    moved: Tensor
+    element: Tensor
+    upright: Tensor
+    spoiled: Tensor | None
+    labelled: bool
+    data: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.element)
+
+    def __getitem__(self, index: Tensor) -> "Measured":
+        """Some of them."""
+        return replace(
+            self,
+            moved=self.moved[index],
+            element=self.element[index],
+            upright=self.upright[index],
+            spoiled=None if self.spoiled is None else self.spoiled[index],
+        )
+
+    def ranked(self, logits: Tensor, temperature: float) -> Ranking:
+        element = self.model.canonicalizer.element(logits)
+        return rank((logits / temperature).softmax(-1), self.model.group, element)
+
+
+def measure(
+    model: CanonicalizedModel,
+    dataset: Iterable[Any],
+    answers: bool = True,
+    processor: Callable[..., Any] | None = None,
+    batch_size: int = 32,
+    label_column: str | None = None,
+    seed: int = 0,
+) -> Measured:
+    """Ask a model about the inputs of a calibration; with `answers`, the predictor too. Others as in `calibrate`."""
+    group = model.group
+    judge = measure_for(model) if answers else None
+    config, name = model.predictor.config, input_name(model.predictor)
+    labels = None if judge is None else judge.labels
+    batches = Batches(dataset, processor, batch_size, label_column, config, labels, group.kind, name)
+    digest = hashlib.sha256()
+    drawn = torch.Generator().manual_seed(seed)
+    moved: list[Tensor] = []
+    upright: list[Tensor] = []
+    true: list[Tensor] = []
+    spoiled: list[Tensor] = []
+    labelled = False
+    with (
+        evaluating(model),
+        torch.inference_mode(),
+        logging.tqdm(total=batches.total, unit=" batches", desc="calibrate", leave=False) as bar,
+    ):
+        for batch in batches:
+            asked = Inputs.of(model, batch.inputs)
+            group.check_shape(asked.x.shape)
+            digest.update(asked.x.float().cpu().numpy().tobytes() + repr(batch.labels).encode())
+            labelled = batch.labels is not None
+            element = group.sample(len(asked.x), drawn)
+            moved.append(moved_logits(asked, group, element).cpu())
+            true.append(element)
+            if judge is None:
+                upright.append(logits_of(asked).cpu())
+            else:
+                place = asked.place(UPRIGHT)
+                arguments = model.arguments(asked.x, asked.lengths, asked.others)
+                outputs = [asked.untouched(), model(**arguments, decision="argmax")]
+                upright.append(outputs[1].canonicalization.logits.cpu())
+                before, after = (judge.read(output) for output in outputs)
+                was, now = (
+                    judge.agreement(answer, before, place)
+                    if batch.labels is None
+                    else judge.accuracy(answer, batch.labels, place)
+                    for answer in (before, after)
+                )
+                notable = NOTABLE if judge.graded else 0.0
+                spoiled.append(was.cpu().double() - now.cpu().double() > notable + 1e-9)
+            bar.update()
+    return Measured(
+        model=model,
+        moved=torch.cat(moved).clone(),
+        element=torch.cat(true).clone(),
+        upright=torch.cat(upright).clone(),
+        spoiled=torch.cat(spoiled).clone() if spoiled else None,
+        labelled=labelled,
+        data={**describe_dataset(dataset), "fingerprint": digest.hexdigest()[:16]},
+    )
+
+
+@torch.no_grad()
+def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int = 0) -> Calibration:
+    """The record that follows from what was measured. Arguments and errors as in `calibrate`."""
+    needed = require_bounds(alpha, harm)
+    count = len(measured)
+    if count - count // FITTED < needed:
+        raise too_few(count, needed, alpha, harm)
+    group = measured.model.group
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    fit, hold = measured[order[: count // FITTED]], measured[order[count // FITTED :]]
+    bins = measured.moved.shape[1]
+    temperature = fit_temperature(fit.moved, near(group, fit.element, bins)) if len(fit) else 1.0
+
+    ranking = hold.ranked(hold.moved, temperature)
+    happened = ranking.place.gather(1, nearest(group, hold.element, bins).unsqueeze(1))
+    came = hold.ranked(hold.upright, temperature)
+    sure = came.confidence
+    confidence = None if harm is None or hold.spoiled is None else harm_threshold(hold.spoiled, sure, harm)
+    found = Calibration(
+        temperature=temperature,
+        alpha=alpha,
+        threshold=coverage_threshold(ranking.probability.gather(1, happened).squeeze(1), alpha),
+        harm=harm,
+        confidence=confidence,
+        items=len(hold),
+        fitted=len(fit),
+        labelled=measured.labelled,
+        harm_of_argmax=None if hold.spoiled is None else float(hold.spoiled.double().mean()),
+        acts_on=None if confidence is None else float((sure > confidence).double().mean()),
+        canonicalizer=fingerprint(measured.model.canonicalizer),
+        predictor=fingerprint(measured.model.predictor, with_added=True),
+        data=measured.data,
+        seen={},
+    )
+    found.seen.update(histograms(sure, set_size(came, found), likeliest(hold.upright, group), group))
+    return found
+
+
+def require_bounds(alpha: float, harm: float | None) -> int:
+    """How many inputs the bounds take.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    examples = {"alpha": "0.1, for sets that hold the pose of 9 in 10 inputs", "harm": "0.02, for 2 answers in 100"}
+    for name, share in {"alpha": alpha, "harm": harm}.items():
+        if share is not None and not 0 < share < 1:
+            raise ValueError(
+                f"{name}={share!r} is not a share of inputs that may go wrong, which lies between 0 and 1 and is "
+                f"neither. Give {name}={examples[name]}."
+            )
+    return max(items_for_coverage(alpha), 1 if harm is None else items_for_harm(harm))
+
+
+def too_few(count: int, needed: int, alpha: float, harm: float | None) -> ValueError:
+    total = needed
+    while total - total // FITTED < needed:
+        total += 1
+    bounds = f"alpha={alpha:g}" if harm is None else f"alpha={alpha:g} and harm={harm:g}"
+    return ValueError(
+        f"{bounds} take {total:,} inputs at least, a quarter of them for the temperature, and there are {count:,}. "
+        f"Give more, or bounds of {smallest_share(count - count // FITTED):g} and above."
+    )
+
+
+def logits_of(inputs: Inputs) -> Tensor:
+    """What the canonicalizer says, `(batch, |G|)`."""
+    model = inputs.model
+    with torch.autocast(inputs.x.device.type, enabled=False):
+        return model.canonicalizer(inputs.x, inputs.lengths).float()
+
+
+def moved_logits(inputs: Inputs, group: Group, element: Tensor) -> Tensor:
+    """The same for inputs that were moved by an element each, in the way in which evaluations move them."""
+    found: dict[int, Tensor] = {}
+    for one in element.unique():
+        rows = (element == one).nonzero().flatten()
+        lengths = None if inputs.lengths is None else inputs.lengths[rows]
+        some = replace(inputs, x=inputs.x[rows], lengths=lengths)
+        shift = turn(math.degrees(one)) if isinstance(group, SO2) else moved_by(group, one.item())
+        found |= dict(zip(rows.tolist(), logits_of(some.moved(shift)), strict=True))
+    return torch.stack([found[i] for i in range(len(found))])
+
+
+def near(group: Group, element: Tensor, bins: int) -> Tensor:
+    """Which elements are the true one, or of a continuous group bins within its tolerance; bool `(n, |G|)`."""
+    if not isinstance(group, OneParameter):
+        return torch.nn.functional.one_hot(element, bins).bool()
+    return group.wrap(group.parameters(bins) - element.unsqueeze(1)).abs() <= group.tolerance
+
+
+def nearest(group: Group, element: Tensor, bins: int) -> Tensor:
+    """The element, or the bin of a continuous group that lies nearest; `(n,)` long."""
+    if not isinstance(group, OneParameter):
+        return element
+    return group.wrap(group.parameters(bins) - element.unsqueeze(1)).abs().argmin(1)

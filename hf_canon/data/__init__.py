@@ -1,0 +1,1 @@
+"""From a file, a column, a folder or an array to what a predictor reads."""

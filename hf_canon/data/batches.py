@@ -1,0 +1,227 @@
+"""From whatever holds the inputs to batches of what a predictor reads, and right answers."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from itertools import chain, islice
+from operator import length_hint
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import ImageOps
+from torch import Tensor
+
+from ..groups import Kind, Pictures, Waveforms
+from ..predictors.inputs import INPUT_NAMES
+from .audio import changed, sound_column, unpadded
+from .collators import SoundCollator
+from .images import class_numbers, image_column, process, stack
+
+Answer = tuple[int, ...]
+"""The classes that are right for one picture."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some inputs, and what is known of them.
+
+    Args:
+        inputs: what the predictor is given: `pixel_values`, or another name, and perhaps a mask.
+        labels: the right classes of each, maps `(batch, height, width)`, or boxes; None if nobody knows.
+        moved: from what happens to one input as the data set holds it, to the predictor's inputs afterwards.
+    """
+
+    inputs: dict[str, Tensor]
+    labels: Any
+    moved: Callable[[Callable[[Any], Any]], dict[str, Tensor]]
+
+
+class Batches:
+    """Reads a data set of items (an input, and a label or none), or of finished batches.
+
+    A label of a classifier is a class, or a list of the classes that are all right. Where the data set names its
+    classes and the model knows all of those names, labels are matched by name. That of a segmenter or a depth
+    estimator is a map, that of a detector a dictionary with `class_labels` and `boxes`.
+
+    Args:
+        dataset: any iterable of dicts, or a sequence of them without `__iter__`.
+        processor: makes what the predictor reads from pictures or sounds.
+        batch_size: how many items make a batch.
+        label_column: where the labels are, if not in `label` or `labels` (or `annotation`, for maps).
+        model_config: the predictor's; says how many channels and which classes there are.
+        labels: what kind of label the task has: "classes", "maps", "boxes", or None.
+        kind: what the predictor's inputs are.
+        name: what it calls them.
+
+    Raises:
+        ValueError: there is nothing in it, no input in an item, no processor for the inputs, a label that the
+            model has no class for, or labels on some items and none on others.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        processor: Callable[..., Any] | None = None,
+        batch_size: int = 32,
+        label_column: str | None = None,
+        model_config: Any = None,
+        labels: str | None = "classes",
+        kind: Kind | None = None,
+        name: str = "pixel_values",
+    ):
+        if batch_size < 1:
+            raise ValueError(f"A batch of {batch_size} pictures holds nothing; give a batch_size of 1 or more.")
+        first, self.items = _items(dataset)
+        self.processor = processor
+        self.model_config = model_config
+        self.kind = Pictures() if kind is None else kind
+        self.name = name
+        self.pictures = isinstance(self.kind, Pictures)
+        self.input_column = image_column(first) if self.pictures else sound_column(first)
+        self.label_column = _label_column(first, label_column, labels)
+        self.labels = labels
+        self.to_label = _answers(dataset, self.label_column, model_config) if labels == "classes" else READ[labels]
+        self.ready = self.input_column in INPUT_NAMES
+        single = 3 if self.pictures else 1 if isinstance(self.kind, Waveforms) else 2
+        self.finished = self.ready and np.ndim(first[self.input_column]) == single + 1
+        self.batch_size = 1 if self.finished else batch_size
+        # A loader of a stream has a length that cannot be asked for.
+        items = length_hint(dataset, 0)
+        self.total = math.ceil(items / self.batch_size) if items else None
+        """How many batches there are, if the data set knows its length."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        labelled: bool | None = None
+        while chunk := list(islice(self.items, self.batch_size)):
+            columns = [[item.get(name) for item in chunk] for name in (self.input_column, self.label_column)]
+            masks = [item.get("attention_mask") for item in chunk]
+            if self.finished:
+                size = len(columns[0][0])
+                *columns, masks = ([None] * size if one[0] is None else _as_list(one[0]) for one in (*columns, masks))
+            raw, labels = columns
+            if self.ready and not self.pictures:
+                raw = [unpadded(sound, mask) for sound, mask in zip(raw, masks, strict=True)]
+            known = [self.to_label(label) for label in labels]
+            labelled = known[0] is not None if labelled is None else labelled
+            if any((one is not None) != labelled for one in known):
+                raise ValueError(
+                    "Some items have a label and some have none; evaluate on those that have one, "
+                    "or remove the column to measure agreement alone."
+                )
+            yield Batch(self.prepare(raw), self._together(raw, known) if labelled else None, self._moving(raw))
+
+    def prepare(self, raw: list[Any]) -> dict[str, Tensor]:
+        """What the predictor is given for inputs as the data set holds them."""
+        if isinstance(self.kind, Pictures):
+            return {self.name: stack(raw) if self.ready else process(raw, self.processor, self.model_config)}
+        return prepare_sounds(raw, self.input_column, self.processor)
+
+    def _moving(self, raw: list[Any]) -> Callable[[Callable[[Any], Any]], dict[str, Tensor]]:
+        def moved(function: Callable[[Any], Any]) -> dict[str, Tensor]:
+            if not self.pictures:
+                return self.prepare([changed(sound, function) for sound in raw])
+            upright = [ImageOps.exif_transpose(one) if hasattr(one, "getexif") else _as_tensor(one) for one in raw]
+            return self.prepare([function(one) for one in upright])
+
+        return moved
+
+    def _together(self, raw: list[Any], known: list[Any]) -> Any:
+        """The labels of a batch."""
+        if self.labels != "maps":
+            return known
+        if self.ready:
+            return torch.stack([_as_tensor(one) for one in known])
+        prepares = getattr(self.processor, "preprocess", self.processor)
+        made: Any = {}
+        if prepares is not None and "segmentation_maps" in signature(prepares).parameters:
+            assert self.processor is not None
+            upright = [ImageOps.exif_transpose(one).convert("RGB") for one in raw]
+            made = self.processor(images=upright, segmentation_maps=known, return_tensors="pt")
+        if "labels" not in made:
+            raise ValueError(
+                "These maps belong to pictures, and the processor does not prepare the two together; give finished "
+                "'pixel_values' with 'labels', or remove the column to measure agreement alone."
+            )
+        return torch.stack([_as_tensor(one) for one in made["labels"]])
+
+
+def _map(label: Any) -> Any:
+    """Values at each place; None for a number, which is a class at most."""
+    return label if label is not None and np.ndim(label) > 1 else None
+
+
+def _boxes(label: Any) -> Any:
+    return label if isinstance(label, Mapping) and {"boxes", "class_labels"} <= set(label) else None
+
+
+READ: dict[str | None, Callable[[Any], Any]] = {"maps": _map, "boxes": _boxes, None: lambda label: None}
+"""From what a data set holds to a label, or None; classes need to know how they are called."""
+
+
+def _items(dataset: Any) -> tuple[Mapping[str, Any], Iterator[Any]]:
+    """The first item, and an iterator over all of them."""
+    if isinstance(dataset, Mapping):
+        names = ", ".join(repr(name) for name in dataset)
+        raise ValueError(f"This is a dictionary of data sets ({names}); pass one of them, as in dataset['test'].")
+    if isinstance(dataset, str) or not (hasattr(dataset, "__iter__") or hasattr(dataset, "__getitem__")):
+        raise ValueError(
+            f"{dataset!r} is no data set; pass one, such as datasets.load_dataset('mnist', split='test'), "
+            "or any iterable of dicts with an image and a label."
+        )
+    # Not every map-style data set ends with an IndexError, so one without __iter__ is walked by its length.
+    items = iter(dataset) if hasattr(dataset, "__iter__") else (dataset[i] for i in range(len(dataset)))
+    first = next(items, None)
+    if first is None:
+        raise ValueError("The data set is empty; there is nothing to evaluate on.")
+    if not isinstance(first, Mapping):
+        raise ValueError(
+            f"An item of the data set is a {type(first).__name__}, and has to be a dict with an 'image' or "
+            "'pixel_values' and, if known, a 'label'."
+        )
+    return first, chain([first], items)
+
+
+def _label_column(item: Mapping[str, Any], wanted: str | None, labels: str | None) -> str | None:
+    if wanted is None:
+        usual = ("label", "labels", *(("annotation",) if labels == "maps" else ()))
+        return next((name for name in usual if name in item), None)
+    if wanted not in item:
+        columns = ", ".join(repr(name) for name in item)
+        raise ValueError(f"There is no column {wanted!r} for the labels; the columns are {columns}.")
+    return wanted
+
+
+def _answers(dataset: Any, label_column: str | None, model_config: Any) -> Callable[[Any], Answer | None]:
+    """What turns a label into the right classes of the model."""
+    translation = class_numbers(getattr(dataset, "features", None), label_column, model_config)
+    classes = getattr(model_config, "num_labels", None)
+
+    def to_answer(label: Any) -> Answer | None:
+        right = tuple(-1 if one is None else int(one) for one in (label if np.ndim(label) else [label]))
+        if not right or any(one < 0 for one in right):  # how data sets mark what has no label
+            return None
+        if translation:
+            right = tuple(translation[one] for one in right)
+        if classes is not None and any(one >= classes for one in right):
+            raise ValueError(
+                f"The label {max(right)} has no class in this model, which has {classes}; "
+                "evaluate on the data that it was trained for, or remove the column to measure agreement alone."
+            )
+        return right
+
+    return to_answer
+
+
+def prepare_sounds(sounds: Sequence[Any], column: str, processor: Any) -> dict[str, Tensor]:
+    """What a predictor is given for the sounds of one column."""
+    return SoundCollator(processor)([{column: sound} for sound in sounds])
+
+
+def _as_list(values: Any) -> list[Any]:
+    return list(values.tolist() if np.ndim(values) < 2 and hasattr(values, "tolist") else values)
+
+
+def _as_tensor(values: Any) -> Tensor:
+    return values if isinstance(values, Tensor) else torch.as_tensor(np.array(values))

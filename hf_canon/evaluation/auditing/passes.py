@@ -1,0 +1,282 @@
+"""An untouched checkpoint asked in every pose: the passes of an audit, and what was seen in them."""
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.utils import logging
+
+from ...adapters.pairing import Source, bound_group
+from ...canonicalizers import build_canonicalizer, fitting
+from ...canonicalizers.base import channels_of
+from ...data.batches import Batches
+from ...groups import Group, Pictures, Spectrograms, Waveforms
+from ...groups.kinds import Kind
+from ...modeling_canonicalized import CanonicalizedModel
+from ...outputs import Move, moved
+from ...predictors.inputs import input_channels
+from ...reports.robustness import Cost, Score
+from ..asking import Inputs, first
+from ..metrics import Answer, Classes, Measure, Place
+from ..robustness import measure_cost, mixed, wall_clock
+from ..transforms import UPRIGHT, AnyShift, members, moved_by, tried
+
+GROUPS: dict[type[Kind], tuple[str, ...]] = {
+    Pictures: ("c4", "d1", "d4", "c8", "channels", "negative", "hue12", "white_balance", "gamma"),
+    Waveforms: ("reverse", "polarity", "time_shift4", "gain", "speed12", "pitch12"),
+    Spectrograms: ("reverse", "polarity", "time_shift4", "gain", "speed12", "pitch12"),
+}
+"""What is tried on each kind of input."""
+
+OBLONG = {"c4": "c2", "d4": "d2"}
+"""What is tried in place of a group that does not fit pictures that are not square."""
+
+TIMED_ITEMS = 4
+"""How many inputs the passes have that are timed, at least."""
+TIMED_PASS = 0.2
+"""Seconds that such a pass should take: shorter ones say more about whatever else the machine does."""
+
+
+@dataclass(frozen=True)
+class Undone:
+    """An element, made and undone again: what a perfect canonicalizer leaves of it.
+
+    Args:
+        group: acting on inputs of the kind that the model reads.
+        element: the first of those that differ by an exact element, which leaves nothing behind.
+    """
+
+    group: Group
+    element: int | float
+
+    @classmethod
+    def of(cls, group: Group, element: int | float) -> "Undone":
+        if not group.finite:
+            return cls(group, element)
+        alike = group.compose(group.inverse(group.exact_elements), torch.tensor(element))
+        return cls(group, int(alike.min()))
+
+    @property
+    def identity(self) -> bool:
+        return self.element == self.group.identity
+
+
+Tried = AnyShift | Undone
+
+
+class Trial:
+    """The passes over a data set, and what they gave for each input.
+
+    Args:
+        model: the checkpoint, wrapped.
+        measure: how its answers are judged.
+        asked: the groups to try; None for all that fit.
+
+    Raises:
+        ValueError: a group that was asked for does not fit.
+    """
+
+    def __init__(self, model: CanonicalizedModel, measure: Measure, asked: list[Group] | None):
+        self.model = model
+        self.measure = measure
+        self.asked = asked
+        self.left_out: dict[str, str] = {}
+        self.groups: list[Group] = []
+        self._sample: Inputs | None = None
+        self._seen: dict[tuple[Tried, str], list[np.ndarray]] = defaultdict(list)
+        for group in GROUPS[type(model.group.kind)] if asked is None else asked:
+            self._admit(group, len(self.groups))
+
+    # ------------------------------------------------------------------------------------------------------- passes
+
+    def run(self, batches: Batches) -> None:
+        """Pass every batch in every pose.
+
+        Raises:
+            ValueError: no group fits these inputs, or one that was asked for does not.
+        """
+        # Silent where transformers' own bars are.
+        with logging.tqdm(unit=" passes", desc="audit", leave=False) as bar:
+            for batch in batches:
+                asked = Inputs.of(self.model, batch.inputs)
+                if self._sample is None:
+                    self._fit(asked.x.shape)
+                    self._sample = asked
+                    bar.total = None if batches.total is None else batches.total * self._passes()
+                self._pass(asked, batch.labels, bar.update)
+
+    def cost(self, group: Group) -> Cost:
+        """Of the canonicalizer that fits a group, on a few inputs that were moved."""
+        inputs = replace(self._timed(), model=self.behind(group))
+        return measure_cost(inputs.model, mixed(inputs, members(group)))
+
+    def _timed(self) -> Inputs:
+        assert self._sample is not None
+        few = first(self._sample, TIMED_ITEMS)
+        few.untouched()
+        return first(
+            self._sample, max(TIMED_ITEMS, int(TIMED_ITEMS * TIMED_PASS / wall_clock(few.untouched, few.x.device)))
+        )
+
+    def behind(self, group: Group) -> CanonicalizedModel:
+        """The checkpoint behind the untrained canonicalizer that fits a group."""
+        model = self.model
+        seen = channels_of(group, input_channels(model.predictor.config))
+        canonicalizer = build_canonicalizer(fitting(group), group, **seen)
+        config = copy.deepcopy(model.config)
+        config.group, config.canonicalizer = group.name, canonicalizer.name
+        config.canonicalizer_settings = canonicalizer.settings
+        return type(model)(config, model.predictor, canonicalizer.to(model.device)).eval()
+
+    def _admit(self, group: str | Group, at: int) -> None:
+        source = Source(None, None, None, self.model.processor_files)
+        try:
+            bound = bound_group(group, self.model.predictor, source)
+            members(bound)
+        except ValueError as error:
+            self._refuse(group if isinstance(group, str) else group.name, error)
+        else:
+            self.groups.insert(at, bound)
+
+    def _refuse(self, name: str, error: ValueError) -> None:
+        if self.asked is not None:
+            raise error
+        self.left_out[name] = str(error)
+        self.groups = [group for group in self.groups if group.name != name]
+
+    def _fit(self, shape: torch.Size) -> None:
+        """Leave out the groups that do not fit the shape of the inputs."""
+        for group in list(self.groups):
+            try:
+                group.check_shape(shape)
+            except ValueError as error:
+                at = self.groups.index(group)
+                self._refuse(group.name, error)
+                if group.name in OBLONG:
+                    self._admit(OBLONG[group.name], at)
+
+    def _passes(self) -> int:
+        return len({as_seen(moved_by(group, element)) for group in self.groups for element in tried(group).tolist()})
+
+    def _pass(self, asked: Inputs, labels: Any, done: Callable[[], Any]) -> None:
+        place = asked.place(UPRIGHT)
+        upright = self.measure.read(asked.untouched())
+        found: dict[Tried, Columns] = {UPRIGHT: self._judged(upright, upright, labels, place)}
+        done()
+        for group in list(self.groups):
+            try:
+                group.check_shape(asked.x.shape)
+                for element in tried(group).tolist():
+                    self._try(group, element, asked, upright, labels, found, done)
+            except ValueError as error:
+                self._refuse(group.name, error)
+        if not self.groups:
+            raise ValueError(f"No group fits these inputs: {' '.join(self.left_out.values())}")
+        for tried_one, columns in found.items():
+            for what, values in columns.items():
+                self._seen[tried_one, what].append(values)
+
+    def _try(
+        self,
+        group: Group,
+        element: int | float,
+        asked: Inputs,
+        upright: Answer,
+        labels: Any,
+        found: "dict[Tried, Columns]",
+        done: Callable[[], Any],
+    ) -> None:
+        """One element, unless another group has tried it; and what is left of it when it is undone."""
+        shift, undone = as_seen(moved_by(group, element)), Undone.of(group, element)
+        if shift not in found:
+            inputs = asked.moved(shift)
+            place = asked.place(shift)
+            expected = place.carry(upright, self.model.rows, self.model.predictor.config)
+            found[shift] = self._judged(self.measure.read(inputs.untouched()), expected, labels, place)
+            done()
+        if undone.identity or undone in found:
+            return
+        shift = moved_by(group, undone.element)
+        each = torch.full((len(asked.x),), undone.element, device=asked.x.device)
+        back = asked.moved(shift).acted(group, group.inverse(each))
+        if alike(back, asked):
+            found[undone] = found[UPRIGHT]
+            return
+        height, width = asked.x.shape[-2:]
+        place = asked.place(shift)
+        config = self.model.predictor.config
+        answer = moved(
+            self.measure.read(back.untouched()), self.model.rows, Move(group, each, (height, width), config)
+        )
+        found[undone] = self._judged(answer, place.carry(upright, self.model.rows, config), labels, place)
+
+    def _judged(self, answer: Answer, expected: Answer, labels: Any, place: Place) -> "Columns":
+        columns = {"agreement": self.measure.agreement(answer, expected, place)}
+        if labels is not None:
+            columns["accuracy"] = self.measure.accuracy(answer, labels, place)
+        if self.classes:
+            likely = answer["logits"].double().log_softmax(-1)
+            columns["sure"], columns["answer"] = likely.max(-1)
+            if labels is not None:
+                right = [one[list(classes)].logsumexp(0) for one, classes in zip(likely, labels, strict=True)]
+                columns["label"] = torch.stack(right)
+        return {what: values.cpu().numpy() for what, values in columns.items()}
+
+    # ----------------------------------------------------------------------------------------------------- answers
+
+    @property
+    def classes(self) -> bool:
+        """Whether the checkpoint says one class for an input."""
+        return isinstance(self.measure, Classes)
+
+    @property
+    def labelled(self) -> bool:
+        return (UPRIGHT, "accuracy") in self._seen
+
+    def get(self, one: "Tried", what: str) -> np.ndarray:
+        """`(items,)`; `what` is 'agreement', 'accuracy', and for classes 'answer', and the logarithms of the
+        probabilities of that ('sure') and of the right one ('label')."""
+        return np.concatenate(self._seen[UPRIGHT if one.identity else one, what])
+
+    def judged(self, one: "Tried") -> np.ndarray:
+        """How right each answer was; without labels, how near to the answer to the input as it came."""
+        return self.get(one, "accuracy" if self.labelled else "agreement").astype(float)
+
+    def score(self, *several: "Tried") -> Score:
+        """The mean over some of what was tried."""
+        agreement, accuracy = (
+            float(np.mean([self.get(one, what).astype(float).mean() for one in several]))
+            if what == "agreement" or self.labelled
+            else None
+            for what in ("agreement", "accuracy")
+        )
+        assert agreement is not None
+        return Score(agreement, accuracy)
+
+    def undoing(self, group: Group, what: str) -> np.ndarray:
+        """Of a finite group: what was seen when each element was undone in the inputs as they came,
+        `(items, order)`."""
+        undo = group.inverse(group.elements).tolist()
+        return np.stack([self.get(moved_by(group, element), what) for element in undo], 1)
+
+
+Columns = dict[str, np.ndarray]
+"""What was seen of a batch, `(items,)` each."""
+
+
+def as_seen(shift: AnyShift) -> AnyShift:
+    """The identity of every group is tried once."""
+    return UPRIGHT if shift.identity else shift
+
+
+def alike(one: Inputs, other: Inputs) -> bool:
+    """Whether two batches are the same up to rounding, so that a checkpoint need not be asked twice."""
+    if one.x.shape != other.x.shape:
+        return False
+    if one.lengths is not None and other.lengths is not None and not torch.equal(one.lengths, other.lengths):
+        return False
+    return bool((one.x - other.x).abs().max() <= 1e-3 * other.x.float().std())

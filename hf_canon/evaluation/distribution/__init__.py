@@ -1,0 +1,5 @@
+"""How far incoming data are from reference data."""
+
+from .shift import distribution_shift
+
+__all__ = ["distribution_shift"]

@@ -1,0 +1,383 @@
+"""What an audit found: a page, and a file."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from .robustness import Cost, Interval, Score
+
+HARMLESS, HURTS, UNCLEAR, CHANGES, IDENTITY = "harmless", "hurts", "unclear", "changes the label", "as they came"
+"""What is said of an element."""
+
+WIDTH = 100
+NAMES = 18
+"""Columns before what is said of something."""
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """Inputs of one class that become inputs of another one, as far as a checkpoint can tell.
+
+    Attributes:
+        label: the class of the inputs as they came.
+        becomes: the class that the checkpoint sees in most of them afterwards.
+        items: how many inputs of `label` it had right as they came.
+        share: of those, how many become the other class.
+        sure: its median probability of that class then.
+        usual: its median probability of that class for inputs that are of it.
+    """
+
+    label: str
+    becomes: str
+    items: int
+    share: float
+    sure: float
+    usual: float
+
+
+@dataclass(frozen=True)
+class AuditedElement:
+    """What one element does to the untouched checkpoint.
+
+    Attributes:
+        name: in words.
+        angle: in degrees; None for what is no rotation.
+        mirrored: whether it is a mirror image.
+        score: afterwards.
+        loss: how much lower that is than as the inputs came.
+        told: the score if the element is known and undone.
+        verdict: "harmless" if the loss is below 2 points for sure, "hurts" if it is above 0 for sure, "unclear" if
+            neither is; "changes the label"; "as they came" for the identity.
+        changes: the suspicion that it turns one class into another.
+    """
+
+    name: str
+    angle: float | None
+    mirrored: bool
+    score: Score
+    loss: Interval
+    told: Score
+    verdict: str
+    changes: tuple[LabelChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class AuditedGroup:
+    """What one group does to the untouched checkpoint, on average over its elements.
+
+    Attributes:
+        name: of the group.
+        meaning: in words.
+        elements: each by itself.
+        mean: the score.
+        loss: how much lower that is than as the inputs came.
+        told: the mean score if the elements are known and undone: what a perfect canonicalizer would reach on inputs
+            that come upright.
+        surest: the score if the checkpoint is asked in every pose and its surest answer taken, without any training;
+            None for continuous groups, and where there are no classes.
+        won: what is won back at best: the better of those two, minus the mean.
+        poses: for each element of a finite group, the share of the inputs that seem to have come so: with labels, in
+            whose pose, undone, the checkpoint is likeliest to say the label; else, surest. Its own opinion. None
+            for others, and where there are no classes.
+        spread: whether by that opinion the inputs come in poses that matter, other than the identity.
+        canonicalizer: the one that fits the group, whose cost it is.
+        cost: before any training, which changes nothing about it.
+    """
+
+    name: str
+    meaning: str
+    elements: tuple[AuditedElement, ...]
+    mean: Score
+    loss: Interval
+    told: Score
+    surest: Score | None
+    won: Interval
+    poses: dict[str, float] | None
+    spread: bool
+    canonicalizer: str
+    cost: Cost
+
+    @property
+    def worst(self) -> AuditedElement:
+        """The element, other than the identity, under which the checkpoint answers worst."""
+        return min(self.moving or self.elements, key=lambda element: element.score.value)
+
+    @property
+    def moving(self) -> tuple[AuditedElement, ...]:
+        """All elements but the identity."""
+        return tuple(element for element in self.elements if element.verdict != IDENTITY)
+
+    @property
+    def changes_labels(self) -> bool:
+        return any(element.changes for element in self.elements)
+
+    @property
+    def thin(self) -> list[str]:
+        """The elements in which less than half of an even share of the inputs seems to have come."""
+        poses = self.poses or {}
+        return [name for name, share in poses.items() if share < 0.5 / len(poses)]
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which group to canonicalize.
+
+    Attributes:
+        group: None if there is none to recommend.
+        reason: in a sentence or two.
+        command: what to type next; None without a group.
+        caveats: what else has to be known, a sentence or two each.
+    """
+
+    group: str | None
+    reason: str
+    command: str | None
+    caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What `audit` found about an untouched checkpoint. Scores are fractions; differences are percentage points.
+
+    `print(report)` shows a page, `report.groups["c4"]` has the figures of one group.
+
+    Attributes:
+        model: the checkpoint's name or path.
+        items: number of pictures, or sounds.
+        dataset: where they came from, as far as the data set knows.
+        labelled: whether there were labels; without them, agreement with the checkpoint's own answers to the inputs
+            as they came takes the place of accuracy.
+        score: of the inputs as they came.
+        groups: by name.
+        left_out: for each group that does not fit, why.
+        classes: how many classes have enough inputs to look for label changes; None where there are no classes.
+        advice: the recommendation.
+        measure: what the scores are: "accuracy", or "mean IoU" and the like.
+        unit: "pictures" or "sounds".
+
+    Example:
+        >>> import tempfile, torch
+        >>> from transformers import ViTConfig, ViTForImageClassification
+        >>> from hf_canon import audit
+        >>> vit = ViTForImageClassification(
+        ...     ViTConfig(hidden_size=12, num_hidden_layers=1, intermediate_size=12, image_size=16)
+        ... )
+        >>> report = audit(vit, [{"pixel_values": torch.rand(3, 16, 16)}], "c4")
+        >>> report.score.agreement, report.score.accuracy  # there were no labels
+        (1.0, None)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report.save(f"{folder}/audit.json")
+        ...     AuditReport.load(f"{folder}/audit.json") == report
+        True
+    """
+
+    model: str
+    items: int
+    dataset: dict[str, Any] | None
+    labelled: bool
+    score: Score
+    groups: dict[str, AuditedGroup]
+    left_out: dict[str, str]
+    classes: int | None
+    advice: Advice
+    measure: str = "accuracy"
+    unit: str = "pictures"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, in what JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "AuditReport":
+        advice = {**data["advice"], "caveats": tuple(data["advice"]["caveats"])}
+        groups = {name: _group_from_dict(group) for name, group in data["groups"].items()}
+        return cls(**{**data, "score": Score(**data["score"]), "groups": groups, "advice": Advice(**advice)})
+
+    def save(self, path: str | Path) -> None:
+        """Write a JSON file that `load` reads."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> "AuditReport":
+        """Read a JSON file that `save` wrote."""
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def __str__(self) -> str:
+        """A page, at most 100 columns wide."""
+        return "\n".join([*self._table(), *self._elements(), *self._poses(), *self._left_out(), *self._advice()])
+
+    def _table(self) -> Iterator[str]:
+        what = self.measure if self.labelled else "agreement with its own answers to them as they came"
+        if not self.labelled and self.measure != "accuracy":
+            what = f"{self.measure}, {what}"
+        model = self.model if len(self.model) <= 48 else f"...{self.model[-45:]}"
+        yield f"{model}, untouched: what it loses when inputs are moved"
+        yield f"{self.items:,} {self.unit}, {what} in %; as they came {100 * self.score.value:.1f}"
+        yield ""
+        header = (
+            f"{'group':<{NAMES}}{'mean':>6}{'lost on average':>24}   {'worst':<24}{'told':>6}{'surest':>8}{'time':>9}"
+        )
+        yield header
+        yield "-" * len(header)
+        for group in self.groups.values():
+            loss = f"{group.loss.value:.1f} [{group.loss.low:.1f}, {group.loss.high:.1f}]"
+            worst = f"{100 * group.worst.score.value:.1f} {group.worst.name}"
+            surest = "" if group.surest is None else f"{100 * group.surest.value:.1f}"
+            time = f"{group.cost.latency_ratio:.2f} x"
+            yield (
+                f"{_cut(group.name, NAMES):<{NAMES}}{100 * group.mean.value:>6.1f}{loss:>24}   {_cut(worst, 24):<24}"
+                f"{100 * group.told.value:>6.1f}{surest:>8}{time:>9}"
+            )
+        yield "-" * len(header)
+        told = "mean: over all elements, the identity among them. told: if what happened were known and undone. "
+        surest = "surest: asked in every pose, the surest answer taken, with no training. "
+        if all(group.surest is None for group in self.groups.values()):
+            surest = ""
+        yield from wrap(f"{told}{surest}time: behind the default canonicalizer, against bare.", WIDTH)
+
+    def _elements(self) -> Iterator[str]:
+        """Each element once, by verdict, with the points that it costs."""
+        said: dict[str, list[str]] = {HARMLESS: [], HURTS: [], UNCLEAR: []}
+        known: set[Any] = set()
+        for group in self.groups.values():
+            new = [element for element in group.moving if _key(group, element) not in known]
+            known |= {_key(group, element) for element in new}
+            for verdict, entries in said.items():
+                alike = [element for element in new if element.verdict == verdict]
+                if alike:
+                    entries.append(f"{group.name}: {_in_runs(group, alike)}")
+        yield ""
+        yield from _paragraph(HARMLESS, "; ".join(said[HARMLESS]) or "nothing, for sure")
+        yield from _paragraph("hurts, points", "; ".join(said[HURTS]) or "nothing, for sure")
+        if said[UNCLEAR]:
+            yield from _paragraph(UNCLEAR, f"{'; '.join(said[UNCLEAR])}; more {self.unit} would tell")
+        yield from _paragraph("changes labels", self._changes())
+
+    def _changes(self) -> str:
+        if self.classes is None:
+            return "not looked for: the checkpoint does not say one class for an input"
+        found: dict[tuple[str, str, str], LabelChange] = {}
+        for group in self.groups.values():
+            for element in group.elements:
+                for change in element.changes:
+                    found.setdefault((element.name, change.label, change.becomes), change)
+        if not found:
+            if self.classes < 2:
+                return "not looked for: no two classes have 10 inputs that the checkpoint has right"
+            return f"nothing is suspected, among {self.classes} classes of 10 inputs or more"
+        pairs = [
+            f"{label} -> {becomes} under {name} ({100 * change.share:.0f} % of {change.items}, "
+            f"{100 * change.sure:.0f} % sure; of a real {becomes}, {100 * change.usual:.0f} %)"
+            for (name, label, becomes), change in found.items()
+        ]
+        return f"{'; '.join(pairs)}. A suspicion: look at some of them"
+
+    def _poses(self) -> Iterator[str]:
+        shown = [group for group in self.groups.values() if group.poses]
+        if not shown:
+            return
+        way = "likeliest to say the label" if self.labelled else "surest of its answer"
+        yield ""
+        yield from wrap(
+            f"The poses that the data come in, in the checkpoint's own opinion (where it is {way}); thin is less than "
+            "half of an even share:",
+            WIDTH,
+        )
+        for group in shown:
+            assert group.poses is not None
+            thick = {name: share for name, share in group.poses.items() if name not in group.thin}
+            shares = ", ".join(f"{_plain(name)} {100 * share:.0f} %" for name, share in thick.items())
+            few = ", ".join(map(_plain, group.thin)) if len(group.thin) < 7 else f"the other {len(group.thin)}"
+            thin = f"; thin: {few}" if group.thin else "; none is thin"
+            yield from _paragraph(group.name, f"{shares}{thin}", 2)
+
+    def _left_out(self) -> Iterator[str]:
+        alike: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            # What several groups cannot do for one reason is said once.
+            start = reason.partition(", and ")[0].partition("(")[0].replace(name, "")
+            alike.setdefault(start, []).append(name)
+        if alike:
+            yield ""
+        for names in alike.values():
+            yield from _paragraph("left out", f"{', '.join(names)}: {self.left_out[names[0]]}")
+
+    def _advice(self) -> Iterator[str]:
+        yield ""
+        yield from _paragraph("RECOMMENDED", self.advice.reason)
+        if self.advice.command is not None:
+            yield f"{'next':<{NAMES}}{self.advice.command}"  # whole, to be copied
+        for caveat in self.advice.caveats:
+            yield from _paragraph("note", caveat)
+
+
+def _in_runs(group: AuditedGroup, elements: list[AuditedElement]) -> str:
+    """Elements and the points that they cost; of four or more in a row, the first and the last."""
+    runs: list[list[AuditedElement]] = []
+    for element in elements:
+        together = runs and group.moving.index(element) == group.moving.index(runs[-1][-1]) + 1
+        if together:
+            runs[-1].append(element)
+        else:
+            runs.append([element])
+    said = []
+    for run in runs:
+        names = [_plain(element.name).removeprefix(f"{group.name} ") for element in run]
+        points = [f"{round(element.loss.value) + 0:d}" for element in run]
+        if len(run) < 4:
+            said += [f"{name} {cost}" for name, cost in zip(names, points, strict=True)]
+        else:
+            low, high = min(points, key=int), max(points, key=int)
+            _, _, unit = names[-1].partition(" ")
+            start = names[0].removesuffix(f" {unit}")
+            said.append(f"{start} to {names[-1]}: {low if low == high else f'{low} to {high}'}")
+    return ", ".join(said)
+
+
+def _plain(name: str) -> str:
+    """The name of an element, for lists with commas."""
+    return name.replace(", ", " ")
+
+
+def _key(group: AuditedGroup, element: AuditedElement) -> Any:
+    """Turns and mirror images are the same in every group; others are told apart by their group."""
+    return (group.name, element.name) if element.angle is None else (element.angle, element.mirrored)
+
+
+def _paragraph(name: str, text: str, indent: int = 0) -> list[str]:
+    start = f"{' ' * indent}{name}"
+    lines = wrap(text, WIDTH - NAMES, break_long_words=False, break_on_hyphens=False)
+    return [f"{start if i == 0 else '':<{NAMES}}{line}" for i, line in enumerate(lines)]
+
+
+def _cut(text: str, width: int) -> str:
+    """With a space behind it."""
+    return text if len(text) < width else text[: width - 2] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _group_from_dict(data: Mapping[str, Any]) -> AuditedGroup:
+    return AuditedGroup(
+        **{
+            **data,
+            **{name: Interval(**data[name]) for name in ("loss", "won")},
+            **{name: Score(**data[name]) for name in ("mean", "told")},
+            "surest": None if data["surest"] is None else Score(**data["surest"]),
+            "elements": tuple(_element_from_dict(element) for element in data["elements"]),
+            "cost": Cost(**data["cost"]),
+        }
+    )
+
+
+def _element_from_dict(data: Mapping[str, Any]) -> AuditedElement:
+    return AuditedElement(
+        **{
+            **data,
+            "score": Score(**data["score"]),
+            "told": Score(**data["told"]),
+            "loss": Interval(**data["loss"]),
+            "changes": tuple(LabelChange(**change) for change in data["changes"]),
+        }
+    )
