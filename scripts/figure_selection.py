@@ -41,8 +41,8 @@ from transformers import EfficientNetForImageClassification
 from hf_canon import CanonicalizedModel
 from hf_canon.calibration.calibrate import Measured, logits_of, measure, nearest, thresholds
 from hf_canon.canonicalizers import OrbitCanonicalizer
-from hf_canon.evaluation.robustness import Inputs
 from hf_canon.evaluation.transforms import moved_by
+from hf_canon.outputs import Inputs
 from hf_canon.reports.plots import BLUE, DPI, FAINT, INK, VERMILLION
 from hf_canon.selection import RULES, Calibration, decide
 from hf_canon.selection.conformal import set_size
@@ -89,7 +89,7 @@ def record(model: CanonicalizedModel, x: Tensor, right: Tensor | None, labels: l
     poses, said = [], []
     for part in x.split(32):
         shifted = [moved_by(group, g)(part) for g in range(group.order)]
-        poses.append(torch.stack([logits_of(Inputs(model, one, None, {})) for one in shifted], 1))
+        poses.append(torch.stack([logits_of(model, Inputs(one)) for one in shifted], 1))
         if group.is_exact:  # the orbit of a moved picture is that of the picture, in another order
             orbit = torch.stack([answers(model, part, g) for g in range(group.order)], 1)
             order = group.compose(group.inverse(group.elements)[:, None], group.elements[None])

@@ -219,7 +219,7 @@ class TestWhatItCarries:
         predictor.add_adapter(LoraConfig(r=2, target_modules=["q_proj"]))
         CanonicalizedModel.wrap(predictor, group="c4").save_pretrained(tmp_path / "adapter")
         said: list[str] = []
-        monkeypatch.setattr("hf_canon.modeling_canonicalized.logger.warning", said.append)
+        monkeypatch.setattr("hf_canon.adapters.saving.logger.warning", said.append)
         CanonicalizedModel.wrap(save(tmp_path / "other"), adapter=tmp_path / "adapter")
         assert len(said) == 1 and "also holds PEFT weights for its own checkpoint" in said[0]
 

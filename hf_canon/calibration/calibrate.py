@@ -16,16 +16,14 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from ..data.batches import Batches
 from ..data.provenance import describe_dataset
-from ..evaluation.asking import Inputs
 from ..evaluation.metrics import measure_for
+from ..evaluation.passes import Passes, transformed
 from ..evaluation.transforms import UPRIGHT, moved_by, turn
 from ..groups import SO2, Group, OneParameter
 from ..modeling_canonicalized import CanonicalizedModel
+from ..outputs import Inputs
 from ..predictors.fingerprint import fingerprint
-from ..predictors.inputs import input_name
-from ..predictors.untouched import evaluating
 from ..reports.robustness import NOTABLE
 from ..selection import RULES, Calibration, Ranking, rank
 from ..selection.conformal import set_size
@@ -174,9 +172,7 @@ def measure(
     """Ask a model about the inputs of a calibration; with `answers`, the predictor too. Others as in `calibrate`."""
     group = model.group
     judge = measure_for(model) if answers else None
-    config, name = model.predictor.config, input_name(model.predictor)
-    labels = None if judge is None else judge.labels
-    batches = Batches(dataset, processor, batch_size, label_column, config, labels, group.kind, name)
+    passes = Passes(model, judge, dataset, processor, batch_size, label_column)
     digest = hashlib.sha256()
     drawn = torch.Generator().manual_seed(seed)
     moved: list[Tensor] = []
@@ -184,35 +180,26 @@ def measure(
     true: list[Tensor] = []
     spoiled: list[Tensor] = []
     labelled = False
-    with (
-        evaluating(model),
-        torch.inference_mode(),
-        logging.tqdm(total=batches.total, unit=" batches", desc="calibrate", leave=False) as bar,
-    ):
-        for batch in batches:
-            asked = Inputs.of(model, batch.inputs)
+    with passes.run("calibrate") as (batches, bar):
+        for poses in batches:
+            asked = poses.inputs
             group.check_shape(asked.x.shape)
-            digest.update(asked.x.float().cpu().numpy().tobytes() + repr(batch.labels).encode())
-            labelled = batch.labels is not None
-            element = group.sample(len(asked.x), drawn)
-            moved.append(moved_logits(asked, group, element).cpu())
+            digest.update(asked.x.float().cpu().numpy().tobytes() + repr(poses.labels).encode())
+            labelled = poses.labels is not None
+            element = group.sample(len(asked), drawn)
+            moved.append(moved_logits(model, asked, element).cpu())
             true.append(element)
             if judge is None:
-                upright.append(logits_of(asked).cpu())
+                upright.append(logits_of(model, asked).cpu())
             else:
-                place = asked.place(UPRIGHT)
-                arguments = model.arguments(asked.x, asked.lengths, asked.others)
-                outputs = [asked.untouched(), model(**arguments, decision="argmax")]
-                upright.append(outputs[1].canonicalization.logits.cpu())
-                before, after = (judge.read(output) for output in outputs)
+                output = poses.canonicalized(asked, decision="argmax")
+                upright.append(output.canonicalization.logits.cpu())
                 was, now = (
-                    judge.agreement(answer, before, place)
-                    if batch.labels is None
-                    else judge.accuracy(answer, batch.labels, place)
-                    for answer in (before, after)
+                    poses.judged(answer, UPRIGHT, poses.upright) for answer in (poses.upright, judge.read(output))
                 )
+                what = "accuracy" if labelled else "agreement"
                 notable = NOTABLE if judge.graded else 0.0
-                spoiled.append(was.cpu().double() - now.cpu().double() > notable + 1e-9)
+                spoiled.append(was[what].cpu().double() - now[what].cpu().double() > notable + 1e-9)
             bar.update()
     return Measured(
         model=model,
@@ -290,22 +277,19 @@ def too_few(count: int, needed: int, alpha: float, harm: float | None) -> ValueE
     )
 
 
-def logits_of(inputs: Inputs) -> Tensor:
+def logits_of(model: CanonicalizedModel, inputs: Inputs) -> Tensor:
     """What the canonicalizer says, `(batch, |G|)`."""
-    model = inputs.model
     with torch.autocast(inputs.x.device.type, enabled=False):
         return model.canonicalizer(inputs.x, inputs.lengths).float()
 
 
-def moved_logits(inputs: Inputs, group: Group, element: Tensor) -> Tensor:
+def moved_logits(model: CanonicalizedModel, inputs: Inputs, element: Tensor) -> Tensor:
     """The same for inputs that were moved by an element each, in the way in which evaluations move them."""
     found: dict[int, Tensor] = {}
     for one in element.unique():
         rows = (element == one).nonzero().flatten()
-        lengths = None if inputs.lengths is None else inputs.lengths[rows]
-        some = replace(inputs, x=inputs.x[rows], lengths=lengths)
-        shift = turn(math.degrees(one)) if isinstance(group, SO2) else moved_by(group, one.item())
-        found |= dict(zip(rows.tolist(), logits_of(some.moved(shift)), strict=True))
+        shift = turn(math.degrees(one)) if isinstance(model.group, SO2) else moved_by(model.group, one.item())
+        found |= dict(zip(rows.tolist(), logits_of(model, transformed(inputs[rows], shift)), strict=True))
     return torch.stack([found[i] for i in range(len(found))])
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..canonicalizers import Canonicalizer
 from ..groups import Group, Pictures, Waveforms
 from ..modeling_canonicalized import CanonicalizedModel
-from ..outputs import Move, moved
+from ..outputs import Move, carry_back
 from ..predictors.inputs import expected_size
 from ..predictors.untouched import evaluating
 
@@ -124,7 +124,7 @@ def model_violation(model: CanonicalizedModel, x: Tensor, others: dict[str, Any]
     for g in group.exact_elements.to(x.device):
         element = g.expand(len(x))
         move = Move(group, element, (x.shape[-2], x.shape[-1]), model.predictor.config, frames)
-        there, here = tensors(ask(element)), tensors(moved(answer, model.rows, move))
+        there, here = tensors(ask(element)), tensors(carry_back(answer, model.rows, move))
         found += [(a.float() - b.float()).abs().max() for a, b in zip(there, here, strict=True)]
     return torch.stack(found).max()
 

@@ -1,7 +1,7 @@
 """How an answer is judged: a score from 0 to 1 for each input, in the way that is usual for the task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..modeling_canonicalized import CanonicalizedModel
-from ..outputs import Move, Rows, moved
+from ..outputs import Move, Rows, carry_back
 from .transforms import Step
 
 Answer = dict[str, Tensor]
@@ -37,7 +37,7 @@ class Place:
         """An answer for the picture as it came, where it belongs now."""
         for group, element in self.steps:
             batch = len(next(iter(answer.values())))
-            answer = moved(answer, rows, Move(group, _each(element, batch), self.size, config))
+            answer = carry_back(answer, rows, Move(group, _each(element, batch), self.size, config))
         return answer
 
     def carry_maps(self, labels: Tensor) -> Tensor:
@@ -313,35 +313,29 @@ def f1(alike: Tensor) -> Tensor:
     return torch.tensor(2 * matched / total)
 
 
+METRICS: dict[str, Callable[[Any], Measure]] = {
+    "accuracy": lambda config: Classes(),
+    "mean_iou": lambda config: Maps(ignored_label(config)),
+    "query_mean_iou": lambda config: QueriedMaps(config.num_labels, ignored_label(config)),
+    "depth": lambda config: Depth(),
+    "boxes": lambda config: Boxes(config.num_labels),
+    "keypoints": lambda config: Points(),
+}
+"""By the name that a task has for it: from the predictor's configuration."""
+
+
 def measure_for(model: CanonicalizedModel) -> Measure:
     """How the answers of a model are judged.
 
     Raises:
         ValueError: nobody has said how.
     """
-    from ..tasks import (
-        CanonicalizedForInstanceSegmentation,
-        CanonicalizedForSemanticSegmentation,
-        CanonicalizedForUniversalSegmentation,
-    )
-
-    config: Any = model.predictor.config
-    if isinstance(model, CanonicalizedForSemanticSegmentation):
-        return Maps(ignored_label(config))
-    if isinstance(model, CanonicalizedForInstanceSegmentation | CanonicalizedForUniversalSegmentation):
-        return QueriedMaps(config.num_labels, ignored_label(config))
-    if model.task in ("image-classification", "audio-classification"):
-        return Classes()
-    if model.task == "depth-estimation":
-        return Depth()
-    if model.task == "object-detection":
-        return Boxes(config.num_labels)
-    if model.task == "keypoint-detection":
-        return Points()
-    raise ValueError(
-        f"This report is about classifiers, segmenters, depth estimators and detectors, and this is a model for "
-        f"{model.task}. check_equivariance(model) says how far its answers are from moving with the input."
-    )
+    if model.metric is None:
+        raise ValueError(
+            f"This report is about classifiers, segmenters, depth estimators and detectors, and this is a model for "
+            f"{model.task}. check_equivariance(model) says how far its answers are from moving with the input."
+        )
+    return METRICS[model.metric](model.predictor.config)
 
 
 def ignored_label(config: Any) -> int:

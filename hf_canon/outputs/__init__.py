@@ -9,12 +9,14 @@ from .audio import AUDIO_CLASSIFICATION, AUDIO_FEATURES, AUDIO_FRAMES, CTC, XVEC
 from .averaging import Members, averaged, scale_of
 from .image_to_image import MATTING, RECONSTRUCTION
 from .images import BACKBONE, CLASSIFICATION, DEPTH, DETECTION, FEATURES, KEYPOINTS, MASKS, SEGMENTATION, ZERO_SHOT
+from .inputs import Inputs
+from .labels import LABELS
 from .masks import MASK_GENERATION
 from .prompts import PLACED, UNPLACED
 from .rules import Move, Rows, boxes, by_shape, invariant, left_out, pixels, plane
 from .text import TEXT
 from .tokens import attention, features
-from .transport import Canonicalization, carry_back, moved
+from .transport import Canonicalization, carry_back, with_canonicalization
 
 __all__ = [
     "AUDIO_CLASSIFICATION",
@@ -28,6 +30,7 @@ __all__ = [
     "DETECTION",
     "FEATURES",
     "KEYPOINTS",
+    "LABELS",
     "MASKS",
     "MASK_GENERATION",
     "MATTING",
@@ -40,6 +43,7 @@ __all__ = [
     "ZERO_SHOT",
     "ZERO_SHOT_AUDIO",
     "Canonicalization",
+    "Inputs",
     "Members",
     "Move",
     "Rows",
@@ -52,10 +56,10 @@ __all__ = [
     "frames",
     "invariant",
     "left_out",
-    "moved",
     "pixels",
     "plane",
     "scale_of",
+    "with_canonicalization",
 ]
 
 CANNOT: dict[str, str] = {**images.CANNOT, **text.CANNOT, **image_to_image.CANNOT, **audio.CANNOT}

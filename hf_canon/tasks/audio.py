@@ -33,11 +33,28 @@ from ..outputs import (
     XVECTOR,
     ZERO_SHOT_AUDIO,
     Canonicalization,
+    Inputs,
 )
-from ..predictors.inputs import input_name
 
 STREAMING = ("speaker_cache", "num_lookahead_frames", "num_lookback_frames")
 """Arguments of predictors that hear a recording piece by piece."""
+
+
+# transformers has no mapping of these by themselves: they are AutoModel's.
+ENCODERS = {
+    "audio-spectrogram-transformer": "ASTModel",
+    "data2vec-audio": "Data2VecAudioModel",
+    "hubert": "HubertModel",
+    "lasr_encoder": "LasrEncoder",
+    "parakeet_encoder": "ParakeetEncoder",
+    "sew": "SEWModel",
+    "sew-d": "SEWDModel",
+    "unispeech": "UniSpeechModel",
+    "unispeech-sat": "UniSpeechSatModel",
+    "wav2vec2": "Wav2Vec2Model",
+    "wav2vec2-conformer": "Wav2Vec2ConformerModel",
+    "wavlm": "WavLMModel",
+}
 
 
 class CanonicalizedListener(CanonicalizedModel):
@@ -45,7 +62,7 @@ class CanonicalizedListener(CanonicalizedModel):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.main_input_name = input_name(self.predictor)  # where pipelines put the sound
+        self.main_input_name = self.checkpoint.input_name  # where pipelines put the sound
 
     def lengths(self, x: Tensor, arguments: dict[str, Any]) -> Tensor:
         """How much of each sound is no padding, `(batch,)`: what its mask says; in a spectrogram without a mask, all
@@ -69,6 +86,12 @@ class CanonicalizedListener(CanonicalizedModel):
                 "padding_side='right' in the feature extractor."
             )
         return lengths
+
+    def inputs(self, given: Mapping[str, Tensor]) -> Inputs:
+        inputs = super().inputs(given)
+        if getattr(self.predictor.config, "feat_extract_norm", None) == "group":
+            inputs.others.pop("attention_mask", None)  # it takes padding for silence, and was never told of it
+        return inputs
 
     def canonicalize(
         self,
@@ -111,7 +134,7 @@ class CanonicalizedListener(CanonicalizedModel):
         """
         extractor = getattr(feature_extractor, "feature_extractor", feature_extractor)
         read = extracted(sounds, extractor)
-        x = read.pop(input_name(self.predictor)).to(self.device)
+        x = read.pop(self.checkpoint.input_name).to(self.device)
         found = self.canonicalize(x, self.lengths(x, read))
         assert found.element is not None
         return self.undo(found.element, sounds, extractor.sampling_rate)
@@ -212,8 +235,10 @@ class CanonicalizedForAudioClassification(CanonicalizedListener):
 
     task = "audio-classification"
     auto_class = AutoModelForAudioClassification
+    architectures = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES
     rows = AUDIO_CLASSIFICATION
     averages = ("logits",)
+    metric = "accuracy"
 
 
 class CanonicalizedForCTC(CanonicalizedListener):
@@ -221,6 +246,7 @@ class CanonicalizedForCTC(CanonicalizedListener):
 
     task = "automatic-speech-recognition"
     auto_class = AutoModelForCTC
+    architectures = MODEL_FOR_CTC_MAPPING_NAMES
     rows = CTC
 
 
@@ -229,6 +255,7 @@ class CanonicalizedForAudioFrameClassification(CanonicalizedListener):
 
     task = "audio-frame-classification"
     auto_class = AutoModelForAudioFrameClassification
+    architectures = MODEL_FOR_AUDIO_FRAME_CLASSIFICATION_MAPPING_NAMES
     rows = AUDIO_FRAMES
 
     def canonical_arguments(self, arguments: dict[str, Any], undo: Tensor) -> dict[str, Any]:
@@ -254,6 +281,7 @@ class CanonicalizedForAudioXVector(CanonicalizedListener):
 
     task = "audio-xvector"
     auto_class = AutoModelForAudioXVector
+    architectures = MODEL_FOR_AUDIO_XVECTOR_MAPPING_NAMES
     rows = XVECTOR
     averages = ("logits", "embeddings")
 
@@ -270,6 +298,7 @@ class CanonicalizedForAudioFeatureExtraction(CanonicalizedListener):
 
     task = "feature-extraction"
     auto_class = AutoModel
+    architectures = ENCODERS
     rows = AUDIO_FEATURES
 
 
@@ -278,31 +307,5 @@ class CanonicalizedForZeroShotAudioClassification(CanonicalizedListener):
 
     task = "zero-shot-audio-classification"
     auto_class = AutoModel
+    architectures = {"clap": "ClapModel"}
     rows = ZERO_SHOT_AUDIO
-
-
-# transformers has no mapping of these by themselves: they are AutoModel's.
-ENCODERS = {
-    "audio-spectrogram-transformer": "ASTModel",
-    "data2vec-audio": "Data2VecAudioModel",
-    "hubert": "HubertModel",
-    "lasr_encoder": "LasrEncoder",
-    "parakeet_encoder": "ParakeetEncoder",
-    "sew": "SEWModel",
-    "sew-d": "SEWDModel",
-    "unispeech": "UniSpeechModel",
-    "unispeech-sat": "UniSpeechSatModel",
-    "wav2vec2": "Wav2Vec2Model",
-    "wav2vec2-conformer": "Wav2Vec2ConformerModel",
-    "wavlm": "WavLMModel",
-}
-
-MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
-    (CanonicalizedForAudioClassification, MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES),
-    (CanonicalizedForCTC, MODEL_FOR_CTC_MAPPING_NAMES),
-    (CanonicalizedForAudioFrameClassification, MODEL_FOR_AUDIO_FRAME_CLASSIFICATION_MAPPING_NAMES),
-    (CanonicalizedForAudioXVector, MODEL_FOR_AUDIO_XVECTOR_MAPPING_NAMES),
-    (CanonicalizedForAudioFeatureExtraction, ENCODERS),
-    (CanonicalizedForZeroShotAudioClassification, {"clap": "ClapModel"}),
-]
-"""Each class, and the names of transformers' architectures that it wraps."""

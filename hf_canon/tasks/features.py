@@ -1,6 +1,5 @@
 """Encoders of pictures: features of places, and of the picture as a whole."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from transformers import AutoBackbone, AutoModel
@@ -9,30 +8,6 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING_NA
 
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import BACKBONE, FEATURES
-
-
-class CanonicalizedForFeatureExtraction(CanonicalizedModel):
-    """An image encoder behind a canonicalizer: tokens and maps move with the picture, pooled features do not."""
-
-    task = "image-feature-extraction"
-    auto_class = AutoModel
-    rows = FEATURES
-    averages = ("pooler_output", "last_hidden_state")
-
-
-class AutoBackboneFromAnywhere(_BaseAutoModelClass):
-    """`AutoBackbone` asks the Hub before it reads, and takes whatever is not there (a folder, too) for timm's."""
-
-    _model_mapping = AutoBackbone._model_mapping  # type: ignore[assignment]  # transformers says None
-
-
-class CanonicalizedForBackbone(CanonicalizedModel):
-    """A backbone behind a canonicalizer: its feature maps `(batch, channels, height, width)` move with the picture."""
-
-    task = "image-feature-extraction"
-    auto_class = AutoBackboneFromAnywhere
-    rows = BACKBONE
-
 
 ENCODERS: dict[str, Any] = {
     **MODEL_FOR_IMAGE_MAPPING_NAMES,
@@ -48,8 +23,27 @@ ENCODERS: dict[str, Any] = {
 }
 """Encoders of pictures, by the type of the model."""
 
-MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
-    (CanonicalizedForFeatureExtraction, ENCODERS),
-    (CanonicalizedForBackbone, MODEL_FOR_BACKBONE_MAPPING_NAMES),
-]
-"""Each class, and the names of transformers' architectures that it wraps."""
+
+class CanonicalizedForFeatureExtraction(CanonicalizedModel):
+    """An image encoder behind a canonicalizer: tokens and maps move with the picture, pooled features do not."""
+
+    task = "image-feature-extraction"
+    auto_class = AutoModel
+    architectures = ENCODERS
+    rows = FEATURES
+    averages = ("pooler_output", "last_hidden_state")
+
+
+class AutoBackboneFromAnywhere(_BaseAutoModelClass):
+    """`AutoBackbone` asks the Hub before it reads, and takes whatever is not there (a folder, too) for timm's."""
+
+    _model_mapping = AutoBackbone._model_mapping  # type: ignore[assignment]  # transformers says None
+
+
+class CanonicalizedForBackbone(CanonicalizedModel):
+    """A backbone behind a canonicalizer: its feature maps `(batch, channels, height, width)` move with the picture."""
+
+    task = "image-feature-extraction"
+    auto_class = AutoBackboneFromAnywhere
+    architectures = MODEL_FOR_BACKBONE_MAPPING_NAMES
+    rows = BACKBONE

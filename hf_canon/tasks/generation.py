@@ -1,6 +1,5 @@
 """Predictors that write: what is in a picture, an answer about it, or what is said in a sound."""
 
-from collections.abc import Mapping
 from inspect import Parameter, signature
 from typing import Any
 
@@ -15,8 +14,8 @@ from transformers.utils import ModelOutput
 
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..modeling_canonicalized import CanonicalizedModel
-from ..outputs import TEXT, Canonicalization, carry_back
-from ..predictors.inputs import INPUT_NAMES, input_name
+from ..outputs import TEXT, Canonicalization, Inputs, with_canonicalization
+from ..predictors.inputs import INPUT_NAMES
 from .audio import CanonicalizedListener
 
 
@@ -75,20 +74,14 @@ class CanonicalizedWriter(CanonicalizedModel):
         """
         predictor: Any = self.predictor
         arguments = self._named(args, kwargs)
-        x = arguments.pop(input_name(self.predictor), None)
+        name = self.checkpoint.input_name
+        x = arguments.pop(name, None)
         if x is None or not canonicalize:
-            return predictor.generate(**arguments, **({} if x is None else {input_name(self.predictor): x}))
-        lengths = self.lengths(x, arguments)
-        canonicalization = self.canonicalize(x, lengths, decision=decision)
-        assert canonicalization.canonical is not None
-        undo = self.group.inverse(canonicalization.element)
-        arguments = self.canonical_arguments(arguments, undo)
-        canonical = canonicalization.canonical.to(self.dtype)
-        lengths = None if lengths is None else self.group.moved_lengths(lengths, undo, canonical)
-        output: Any = predictor.generate(**self.arguments(canonical, lengths, arguments))
-        if not isinstance(output, ModelOutput):
-            return output
-        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
+            return predictor.generate(**arguments, **({} if x is None else {name: x}))
+        inputs = Inputs(x, self.lengths(x, arguments), arguments)
+        found = self.canonicalize(x, inputs.lengths, decision=decision)
+        output = self.ask(inputs, found.element, found.canonical, predictor.generate)
+        return with_canonicalization(output, found) if isinstance(output, ModelOutput) else output
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of the predictor's `generate` by name, and its main input by the name that it has there."""
@@ -100,7 +93,7 @@ class CanonicalizedWriter(CanonicalizedModel):
                 named |= named.pop(parameter.name, {})
         main = predictor.main_input_name
         if named.get("inputs") is not None:
-            named[input_name(predictor) if main == "inputs" else main] = named.pop("inputs")
+            named[self.checkpoint.input_name if main == "inputs" else main] = named.pop("inputs")
         return named
 
 
@@ -113,6 +106,7 @@ class CanonicalizedForImageTextToText(CanonicalizedWriter):
 
     task = "image-text-to-text"
     auto_class = AutoModelForImageTextToText
+    architectures = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
     def canonicalize(
         self,
@@ -152,11 +146,16 @@ class CanonicalizedForImageTextToText(CanonicalizedWriter):
         return arguments
 
 
+SPEECH_SEQ_2_SEQ: dict[str, Any] = dict(MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES)
+"""Those of transformers, before ours is among them."""
+
+
 class CanonicalizedForSpeechSeq2Seq(CanonicalizedWriter, CanonicalizedListener):
     """A model that writes down speech behind a canonicalizer: what is said does not move with the sound."""
 
     task = "automatic-speech-recognition"
     auto_class = AutoModelForSpeechSeq2Seq
+    architectures = SPEECH_SEQ_2_SEQ
 
     def frames(self, x: Tensor, lengths: Tensor) -> None:
         """None: a text has no frames."""
@@ -178,14 +177,5 @@ class CanonicalizedForSpeechSeq2Seq(CanonicalizedWriter, CanonicalizedListener):
         return super().generate(*args, canonicalize=canonicalize, **kwargs)
 
 
-SPEECH_SEQ_2_SEQ: dict[str, Any] = dict(MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES)
-"""Those of transformers."""
-
 # Pipelines look here for the name of a model's class, to know whether it writes or names each frame.
 MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES[CanonicalizedConfig.model_type] = CanonicalizedForSpeechSeq2Seq.__name__
-
-MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
-    (CanonicalizedForImageTextToText, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES),
-    (CanonicalizedForSpeechSeq2Seq, SPEECH_SEQ_2_SEQ),
-]
-"""Each class, and the names of transformers' architectures that it wraps."""

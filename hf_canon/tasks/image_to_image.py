@@ -1,8 +1,5 @@
 """Predictors that answer with a picture: mattes, larger pictures, pictures with their hidden parts filled in."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from transformers import AutoModelForImageMatting, AutoModelForImageToImage, AutoModelForMaskedImageModeling
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_MATTING_MAPPING_NAMES,
@@ -22,6 +19,7 @@ class CanonicalizedForImageMatting(CanonicalizedModel):
 
     task = "image-matting"
     auto_class = AutoModelForImageMatting
+    architectures = MODEL_FOR_IMAGE_MATTING_MAPPING_NAMES
     rows = MATTING
 
 
@@ -31,6 +29,7 @@ class CanonicalizedForImageToImage(CanonicalizedModel):
 
     task = "image-to-image"
     auto_class = AutoModelForImageToImage
+    architectures = MODEL_FOR_IMAGE_TO_IMAGE_MAPPING_NAMES
     rows = RECONSTRUCTION
 
 
@@ -40,11 +39,5 @@ class CanonicalizedForMaskedImageModeling(CanonicalizedModel):
 
     task = "masked-image-modeling"
     auto_class = AutoModelForMaskedImageModeling
+    architectures = MODEL_FOR_MASKED_IMAGE_MODELING_MAPPING_NAMES
     rows = RECONSTRUCTION
-
-
-MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
-    (CanonicalizedForImageMatting, MODEL_FOR_IMAGE_MATTING_MAPPING_NAMES),
-    (CanonicalizedForImageToImage, MODEL_FOR_IMAGE_TO_IMAGE_MAPPING_NAMES),
-    (CanonicalizedForMaskedImageModeling, MODEL_FOR_MASKED_IMAGE_MODELING_MAPPING_NAMES),
-]

@@ -1,6 +1,5 @@
 """Predictors that cut out what they are pointed at: Segment Anything and its relatives."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASK_GENERATION_MAP
 from transformers.utils import ModelOutput
 
 from ..modeling_canonicalized import CanonicalizedModel
-from ..outputs import MASK_GENERATION, Canonicalization, carry_back
+from ..outputs import MASK_GENERATION, Canonicalization, Inputs, with_canonicalization
 
 
 class CanonicalizedForMaskGeneration(CanonicalizedModel):
@@ -29,6 +28,7 @@ class CanonicalizedForMaskGeneration(CanonicalizedModel):
 
     task = "mask-generation"
     auto_class = AutoModelForMaskGeneration
+    architectures = MODEL_FOR_MASK_GENERATION_MAPPING_NAMES
     rows = MASK_GENERATION
 
     def forward(  # type: ignore[override]
@@ -54,10 +54,14 @@ class CanonicalizedForMaskGeneration(CanonicalizedModel):
             return super().forward(pixel_values, canonicalize=canonicalize, **kwargs)
         if not canonicalize:
             return self.predictor(image_embeddings=image_embeddings, **kwargs)
-        canonicalization = pose_of(image_embeddings)
-        kwargs = self.canonical_arguments(kwargs, self.group.inverse(canonicalization.element))
-        output = self.predictor(image_embeddings=image_embeddings, **kwargs)
-        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
+        found = pose_of(image_embeddings)
+        assert found.canonical is not None
+
+        def predict(pixel_values: Tensor, **prompts: Any) -> ModelOutput:
+            return self.predictor(image_embeddings=image_embeddings, **prompts)
+
+        answer = self.ask(Inputs(found.canonical, others=kwargs), found.element, found.canonical, predict)
+        return with_canonicalization(answer, found)
 
     @torch.no_grad()
     def get_image_embeddings(self, pixel_values: Tensor, **kwargs: Any) -> Any:
@@ -87,8 +91,3 @@ def pose_of(embeddings: Any) -> Canonicalization:
             "get_image_embeddings(pixel_values) returned, no slice or copy of them; or pass pixel_values."
         )
     return canonicalization
-
-
-MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
-    (CanonicalizedForMaskGeneration, MODEL_FOR_MASK_GENERATION_MAPPING_NAMES),
-]

@@ -13,7 +13,7 @@ from transformers.models.auto import modeling_auto
 from hf_canon import CanonicalizedModel
 from hf_canon.evaluation.equivariance import fields_of, tensors
 from hf_canon.groups import Pictures, Spectrograms, Waveforms
-from hf_canon.outputs import CANNOT, Move, moved
+from hf_canon.outputs import CANNOT, Move, carry_back
 from hf_canon.predictors.inputs import input_name
 from hf_canon.tasks import TASKS, CanonicalizedForBackbone, CanonicalizedForFeatureExtraction, features
 from hf_canon.tasks.audio import ENCODERS
@@ -113,10 +113,10 @@ def violations(name: str) -> dict[str, float]:
         element = g.expand(len(x))
         move = Move(model.group, element, (x.shape[-2], x.shape[-1]), model.predictor.config, frames)
         there = answers(model, inputs, element)
-        for field, expected in moved(upright, model.rows, move).items():
+        for field, expected in carry_back(upright, model.rows, move).items():
             found[field] = max(found[field], difference(expected, there[field]))
         there = answers(model, inputs, element, canonicalize=False)
-        for field, expected in moved(bare, model.rows, move).items():
+        for field, expected in carry_back(bare, model.rows, move).items():
             found["untouched"] = max(
                 found["untouched"], difference(expected, there[field]) if expected is not None else 0
             )

@@ -30,7 +30,7 @@ from transformers import (
 
 from hf_canon import CanonicalizedModel, get_group
 from hf_canon.evaluation.equivariance import tensors
-from hf_canon.outputs import BACKBONE, CANNOT, Move, Rows, attention, features, moved, plane
+from hf_canon.outputs import BACKBONE, CANNOT, Move, Rows, attention, carry_back, features, plane
 from hf_canon.outputs.tokens import LAYOUTS, Layout, grid_of, layout_of
 from hf_canon.tasks import (
     TASKS,
@@ -182,7 +182,7 @@ def test_hidden_states_come_with_the_answer(name: str) -> None:
     assert [one.shape for one in here["hidden_states"]] == [one.shape for one in bare["hidden_states"]]
     assert exactness.difference(here["hidden_states"], there["hidden_states"]) > 0
     move = Move(model.group, quarter, (x.shape[-2], x.shape[-1]), model.predictor.config)
-    assert exactness.difference(moved(here, model.rows, move), there) <= exactness.ROUNDING
+    assert exactness.difference(carry_back(here, model.rows, move), there) <= exactness.ROUNDING
 
 
 def test_the_scrambled_backbone_is_scrambled() -> None:

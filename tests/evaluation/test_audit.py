@@ -142,7 +142,7 @@ def test_a_live_model_is_left_as_it_was(vit, items):
 
 def test_cost_is_that_of_the_canonicalizer_that_fits(vit, items, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr("hf_canon.evaluation.robustness.TIMED_PASSES", 1)
+    monkeypatch.setattr("hf_canon.evaluation.cost.TIMED_PASSES", 1)
     report = audit(vit, items, ["c4", "gamma"], processor=PROCESSOR)
     for name, group in report.groups.items():
         model = CanonicalizedModel.wrap(vit, group=name, processor=PROCESSOR)

@@ -213,7 +213,7 @@ def test_averaging_over_the_orbit_is_averaging_over_the_symmetrised_law(group, r
     from hf_canon.evaluation.distribution.features import LastHidden
 
     with torch.inference_mode():
-        look = LastHidden(drawn.first)
+        look = LastHidden(model, drawn.first)
         orbit = drawn.read(look, torch.Generator(), adapted=False).orbit
         # Every item in every pose, one after the other: the empirical S^G P.
         everything = model.group.orbit(reference).flatten(0, 1)

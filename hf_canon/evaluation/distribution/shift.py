@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.utils import logging
 
 from ...groups import Group, Pictures, Waveforms
 from ...modeling_canonicalized import CanonicalizedModel
+from ...outputs import Inputs
 from ...predictors.untouched import as_found, evaluating
 from ...reports.distribution_shift import Distance, ShiftReport
 from ...reports.interval import Interval
-from ..asking import Inputs, name_of, shareable
+from ..asking import name_of, shareable, wrapped
 from .energy import dealt_out, drawn_again, mean_distances, samples, squared_energy
 from .features import LastHidden
 from .samples import Drawn, Features, all_of, members_of
@@ -107,7 +108,7 @@ def distribution_shift(
             old = Drawn(reference, "The reference", asked, processor, batch_size, rng)
             new = Drawn(incoming, "What is incoming", asked, processor, batch_size, rng)
             require_alike(old, new)
-            reading = LastHidden(old.first)
+            reading = LastHidden(asked, old.first)
             adapted = isinstance(model, CanonicalizedModel)
             poses = members_of(asked.group) + (not all_of(asked.group))  # and as they came
             passes = (old.batches + new.batches) * poses + new.batches * adapted
@@ -151,12 +152,7 @@ def ready_to_ask(model: Any, group: str | Group | None, processor: Any) -> Canon
         raise ValueError(
             "A checkpoint without adapter does not say what counts as pose. Give a group, such as group='c4'."
         )
-    described = processor if hasattr(processor, "save_pretrained") else None  # and no function of one's own
-    wrapped = CanonicalizedModel.wrap(model, group=group, processor=described)
-    device = torch.accelerator.current_accelerator(check_available=True)
-    if device is not None and not isinstance(model, nn.Module):
-        wrapped.to(device)  # type: ignore[arg-type]
-    return wrapped
+    return wrapped(model, group, processor)
 
 
 def require_alike(old: Drawn, new: Drawn) -> None:
