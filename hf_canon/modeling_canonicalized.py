@@ -22,21 +22,21 @@ from .groups.kinds import kind_from
 from .groups.planar import centre
 from .outputs import (
     LABELS,
-    PLACED,
-    UNPLACED,
     Canonicalization,
     Inputs,
-    Members,
     Move,
     Rows,
     averaged,
+    canonical_prompts,
     carry_back,
+    further_members,
+    require_finite,
     scale_of,
     with_canonicalization,
 )
 from .predictors.additions import added_names, freeze_statistics
 from .predictors.predictor import Predictor
-from .selection import DecisionRule, chosen_rule, decide, rank
+from .selection import DecisionRule, chosen_rule, decide
 
 Objective = Callable[..., Tensor]
 """A loss `(model, x, labels, lengths)`, as `hf_canon.objectives` has them."""
@@ -265,18 +265,13 @@ class CanonicalizedModel(AdapterModel):
                 carried back.
         """
         undo = self.group.inverse(element)
-        if canonical is None:
-            asked = inputs.transformed(self.group, undo)
-        else:
-            lengths = inputs.lengths
-            lengths = None if lengths is None else self.group.moved_lengths(lengths, undo, canonical)
-            asked = replace(inputs, x=canonical, lengths=lengths, crop=None)
-        asked = replace(asked, x=asked.x.to(self.dtype), others=self.canonical_arguments(inputs.others, undo))
-        output = self.predict(asked, predict)
+        undone = inputs.transformed(self.group, undo, canonical)
+        undone = replace(undone, x=undone.x.to(self.dtype), others=self.canonical_arguments(inputs.others, undo))
+        output = self.predict(undone, predict)
         if not isinstance(output, Mapping):
             return output
-        frames = None if asked.lengths is None else self.frames(inputs.x, asked.lengths)
-        height, width = asked.x.shape[-2:]
+        frames = None if undone.lengths is None else self.frames(inputs.x, undone.lengths)
+        height, width = undone.x.shape[-2:]
         move = Move(self.group, element, (height, width), self.predictor.config, frames)
         if read is not None:
             return carry_back(read(output), self.rows, move)
@@ -290,17 +285,10 @@ class CanonicalizedModel(AdapterModel):
     def _average(self, answer: ModelOutput, found: Canonicalization, inputs: Inputs) -> None:
         """Ask the predictor about the other elements of a decision, all in one batch, and average them into `answer`:
         the weighted frames of Dym et al. (arXiv 2402.16077), sum over g of p(g | x) rho_out(g) p(rho_in(g)^-1 x)."""
-        assert found.probabilities is not None and found.passes is not None
-        ranking = rank(found.probabilities, self.group, found.element)
-        asked = torch.arange(ranking.element.shape[1], device=inputs.x.device) < found.passes.unsqueeze(1)
-        weight = ranking.probability * asked
-        weight = weight / weight.sum(1, keepdim=True)
-        item, place = asked[:, 1:].nonzero(as_tuple=True)
-        if not len(item):
+        element, members = further_members(found, self.group)
+        if not len(element):
             return
-        place = place + 1
-        further = self.ask(self.some_of(inputs, item), ranking.element[item, place], read=self._averaged_fields)
-        members = Members(weight[:, 0], item, weight[item, place])
+        further = self.ask(self.some_of(inputs, members.item), element, read=self._averaged_fields)
         for name, value in further.items():
             answer[name] = averaged(answer[name], value, members, scale_of(name, value, self.predictor.config))
 
@@ -366,27 +354,9 @@ class CanonicalizedModel(AdapterModel):
         Raises:
             ValueError: one of them says something about the input as it is that cannot be moved.
         """
-        unplaced = [name for name in UNPLACED if arguments.get(name) is not None]
-        if unplaced:
-            raise ValueError(
-                f"{', '.join(unplaced)} were found for a picture in another pose than the canonical one, and cannot "
-                "be moved. Leave them out, or pass canonicalize=False."
-            )
-        mask = arguments.get("pixel_mask")
-        if mask is not None and not bool(mask.all()):
-            raise ValueError(
-                "The pictures are padded to one size, and padding does not move with a picture: a turned one has it "
-                "elsewhere, and a tinted one in the same colour. Resize them to one size: "
-                "processor(..., do_pad=False, size={'height': 640, 'width': 640})."
-            )
         if arguments.get("labels") is not None:
             arguments = {**arguments, "labels": self.canonical_labels(arguments["labels"], undo)}
-        turned = self.group.planar_part(undo)
-        if turned is None:
-            return arguments
-        placed = {name: value for name, value in arguments.items() if name in PLACED and value is not None}
-        moved = {name: PLACED[name](*turned, value, self.predictor.config) for name, value in placed.items()}
-        return {**arguments, **moved}
+        return canonical_prompts(arguments, self.group, undo, self.predictor.config)
 
     def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
         """The labels for the canonical input: `undo` happens to them as it did to the input."""
@@ -437,14 +407,3 @@ class CanonicalizedModel(AdapterModel):
 
     def get_input_embeddings(self) -> nn.Module:
         return self.predictor.get_input_embeddings()
-
-
-def require_finite(logits: Tensor) -> None:
-    """Raise ValueError if an input had numbers in it that are none: they reach the canonicalizer's scores."""
-    finite = logits.isfinite().all(-1)
-    if not bool(finite.all()):
-        odd = (~finite).nonzero().flatten().tolist()
-        raise ValueError(
-            f"Of the inputs in this batch, {odd} hold NaN or infinite values (or the canonicalizer's weights do), and "
-            "have no pose. Look at what the processor made of them, and leave them out."
-        )

@@ -11,7 +11,6 @@ from torch import Tensor
 from ..groups import OneParameter
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Canonicalization
-from ..predictors.inputs import input_name
 from ..selection import Action
 
 
@@ -95,7 +94,7 @@ def ask(
         ValueError: the group does not fit the input, or the model cannot decide by that rule.
     """
     inputs = ready(inputs, model)
-    x = inputs[input_name(model.predictor)]
+    x = inputs[model.checkpoint.input_name]
     chosen = model.rule(rule)
     clock = Clock(model.device)
     alone = model(**inputs, canonicalize=False)

@@ -12,7 +12,6 @@ from ..data.images import broken_because, picture_mode
 from ..evaluation.display import displayed
 from ..groups import Pictures, get_group
 from ..outputs import Canonicalization
-from ..predictors.inputs import input_name
 from .answering import Answer, Inputs, ask
 from .checkpoints import Opened
 
@@ -134,7 +133,7 @@ def answer_picture(opened: Opened, picture: Image.Image, rule: str | None) -> tu
 
 def answer_pixels(opened: Opened, x: Tensor, rule: str | None) -> Answer:
     """Both answers to `(1, channels, height, width)`, as the checkpoint reads it."""
-    name = input_name(opened.model.predictor)
+    name = opened.model.checkpoint.input_name
 
     def canonical(found: Canonicalization) -> Inputs:
         assert found.canonical is not None

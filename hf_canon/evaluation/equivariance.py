@@ -11,7 +11,6 @@ from ..canonicalizers import Canonicalizer
 from ..groups import Group, Pictures, Waveforms
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Move, carry_back
-from ..predictors.inputs import expected_size
 from ..predictors.untouched import evaluating
 
 
@@ -70,7 +69,7 @@ def check_equivariance(
             device = next((parameter.device for parameter in thing.parameters()), inputs[0].device)
             return largest(canonicalizer_violation(thing, one.to(device)) for one in inputs)
         if x is None:
-            x = noise(group, channels, *expected_size(thing.predictor.config))[0]
+            x = noise(group, channels, *thing.checkpoint.expected_size)[0]
         return largest([model_violation(thing, x.to(thing.device, thing.dtype), others)])
 
 

@@ -6,13 +6,13 @@ refused by name: an answer in the wrong coordinates is worse than none.
 
 from . import audio, image_to_image, images, text
 from .audio import AUDIO_CLASSIFICATION, AUDIO_FEATURES, AUDIO_FRAMES, CTC, XVECTOR, ZERO_SHOT_AUDIO, frames
-from .averaging import Members, averaged, scale_of
+from .averaging import Members, averaged, further_members, scale_of
 from .image_to_image import MATTING, RECONSTRUCTION
 from .images import BACKBONE, CLASSIFICATION, DEPTH, DETECTION, FEATURES, KEYPOINTS, MASKS, SEGMENTATION, ZERO_SHOT
-from .inputs import Inputs
+from .inputs import Inputs, require_finite
 from .labels import LABELS
 from .masks import MASK_GENERATION
-from .prompts import PLACED, UNPLACED
+from .prompts import PLACED, UNPLACED, canonical_prompts
 from .rules import Move, Rows, boxes, by_shape, invariant, left_out, pixels, plane
 from .text import TEXT
 from .tokens import attention, features
@@ -51,13 +51,16 @@ __all__ = [
     "averaged",
     "boxes",
     "by_shape",
+    "canonical_prompts",
     "carry_back",
     "features",
     "frames",
+    "further_members",
     "invariant",
     "left_out",
     "pixels",
     "plane",
+    "require_finite",
     "scale_of",
     "with_canonicalization",
 ]

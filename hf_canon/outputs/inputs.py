@@ -42,13 +42,30 @@ class Inputs:
         lengths = None if self.lengths is None else self.lengths[index]
         return replace(self, x=self.x[index], lengths=lengths, others=others)
 
-    def transformed(self, group: Group, element: Tensor) -> Self:
-        """Each input transformed by its own element, `(batch,)`, its margin used up. The other arguments stay."""
-        if self.crop is None:
+    def transformed(self, group: Group, element: Tensor, x: Tensor | None = None) -> Self:
+        """Each input transformed by its own element, `(batch,)`, its margin used up. The other arguments stay.
+
+        Args:
+            group: that acts.
+            element: `(batch,)`.
+            x: the transformed inputs, where they are at hand already.
+        """
+        if x is None and self.crop is None:
             x = group.act(self.x, element, self.lengths)
-        elif isinstance(group, Planar | Product) and group.planar_part(element) is not None:
+        elif x is None and isinstance(group, Planar | Product) and group.planar_part(element) is not None:
             x = group.act(self.x, element, crop=self.crop)
-        else:
+        elif x is None:
             x = group.act(self.inner, element)
         lengths = None if self.lengths is None else group.moved_lengths(self.lengths, element, x)
         return replace(self, x=x, lengths=lengths, crop=None)
+
+
+def require_finite(values: Tensor) -> None:
+    """Raise ValueError if an input had NaN in it, which reaches the canonicalizer's logits `(batch, ...)`."""
+    finite = values.isfinite().flatten(1).all(-1)
+    if not bool(finite.all()):
+        odd = (~finite).nonzero().flatten().tolist()
+        raise ValueError(
+            f"Of the inputs in this batch, {odd} hold NaN or infinite values (or the canonicalizer's weights do), and "
+            "have no pose. Look at what the processor made of them, and leave them out."
+        )

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..groups import Planar
+from ..groups import Group, Planar
 
 Placement = Callable[[Planar, Tensor, Any, Any], Any]
 """From a group, an element for each picture, an argument and the predictor's configuration to the moved argument."""
@@ -76,3 +76,29 @@ PLACED: dict[str, Placement] = {
 
 UNPLACED = ("attention_similarity", "target_embedding")
 """Those that are about tokens of the picture in the pose in which a predictor has seen it."""
+
+
+def canonical_prompts(arguments: dict[str, Any], group: Group, undo: Tensor, config: Any) -> dict[str, Any]:
+    """A predictor's arguments for the canonical input: those that have places in the image follow it.
+
+    Raises:
+        ValueError: one of them says something about the input as it is that cannot be moved.
+    """
+    unplaced = [name for name in UNPLACED if arguments.get(name) is not None]
+    if unplaced:
+        raise ValueError(
+            f"{', '.join(unplaced)} were found for a picture in another pose than the canonical one, and cannot be "
+            "moved. Leave them out, or pass canonicalize=False."
+        )
+    mask = arguments.get("pixel_mask")
+    if mask is not None and not bool(mask.all()):
+        raise ValueError(
+            "The pictures are padded to one size, and padding does not move with a picture: a turned one has it "
+            "elsewhere, and a tinted one in the same colour. Resize them to one size: "
+            "processor(..., do_pad=False, size={'height': 640, 'width': 640})."
+        )
+    planar = group.planar_part(undo)
+    if planar is None:
+        return arguments
+    placed = {name: value for name, value in arguments.items() if name in PLACED and value is not None}
+    return {**arguments, **{name: PLACED[name](*planar, value, config) for name, value in placed.items()}}

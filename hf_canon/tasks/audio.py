@@ -24,7 +24,7 @@ from transformers.models.auto.modeling_auto import (
 
 from ..data.audio import extracted, samples
 from ..groups import Waveforms
-from ..modeling_canonicalized import CanonicalizedModel, require_finite
+from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import (
     AUDIO_CLASSIFICATION,
     AUDIO_FEATURES,
@@ -34,6 +34,7 @@ from ..outputs import (
     ZERO_SHOT_AUDIO,
     Canonicalization,
     Inputs,
+    require_finite,
 )
 
 STREAMING = ("speaker_cache", "num_lookahead_frames", "num_lookback_frames")
@@ -101,7 +102,7 @@ class CanonicalizedListener(CanonicalizedModel):
         decision: str | None = None,
     ) -> Canonicalization:
         if not torch.compiler.is_compiling():
-            require_finite(x.flatten(1))  # what is no number has no place in a histogram of amplitudes
+            require_finite(x)  # what is no number has no place in a histogram of amplitudes
         return super().canonicalize(x, lengths, crop, decision)
 
     @torch.no_grad()

@@ -12,7 +12,6 @@ from transformers.utils import logging
 
 from ..modeling_canonicalized import CanonicalizedModel
 from ..objectives import AdversarialPrior
-from ..predictors.inputs import input_name
 
 logger = logging.get_logger(__name__)
 
@@ -39,7 +38,7 @@ def reference_batches(
         generator=torch.Generator(),  # its own: a loader draws a seed, and what is drawn after would be another
     )
     for batch in batches:
-        x = batch[input_name(model.predictor)]
+        x = batch[model.checkpoint.input_name]
         yield x, model.lengths(x, batch)
 
 
