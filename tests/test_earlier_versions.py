@@ -1,6 +1,6 @@
 """What version 0.1.0 saved, before its names were those of the field, is loaded to the bit: `earlier/0.1.0`.
 
-Tiny random checkpoints behind canonicalizers, each saved with its predictor, with what it answered; reports; a generator.
+Tiny random checkpoints behind canonicalizers, each saved with its predictor and its answers; reports; and a generator.
 """
 
 import json

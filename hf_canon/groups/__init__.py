@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+import torch
+
 from .audio import Gain, Pitch, Polarity, Reverse, Speed, Temporal, TimeShift
 from .base import Group, OneParameter
 from .color import Channels, Color, FiniteHue, Gamma, Hue, HueCircle, Negative, WhiteBalance
@@ -105,7 +107,10 @@ def get_group(name: str) -> Group:
             place = "" if part == name else f" in {name!r}"
             raise ValueError(f"There is no group {part!r}{place}. Known groups: {known}.")
         factors.append(factor)
-    return factors[0] if len(factors) == 1 else Product(factors)
+    if len(factors) == 1:
+        return factors[0]
+    with torch.device("cpu"):  # and not where a model is being built, which may be no device at all
+        return Product(factors)
 
 
 def single_group(name: str) -> Group | None:
