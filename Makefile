@@ -58,5 +58,5 @@ bench: quickstart
 
 # build/ keeps what was downloaded and measured: remove it by hand.
 clean:
-	rm -rf $(VENV) out *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) out *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find hf_canon scripts spaces_app tests -name __pycache__ -type d -prune -exec rm -rf {} +
