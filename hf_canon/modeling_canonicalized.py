@@ -18,8 +18,8 @@ from .adapters.saving import AdapterModel
 from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer
 from .configuration_canonicalized import CanonicalizedConfig
 from .groups import Group, get_group
+from .groups.base import centre
 from .groups.kinds import kind_from
-from .groups.planar import centre
 from .outputs import (
     LABELS,
     Canonicalization,

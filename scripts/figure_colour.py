@@ -231,7 +231,7 @@ def see_looks(eyes: PoseNetwork, group: Group, x: Tensor) -> list[Tensor]:
 
 
 def masked(group: Group, small: Tensor) -> Tensor:
-    turns = group.planar_part(group.elements) is not None
+    turns = group.planar is not None
     return small * inscribed_disc(RESOLUTION, small.device) if turns else small
 
 
@@ -240,7 +240,7 @@ def training_looks(eyes: PoseNetwork, group: Group, pictures: list[Image.Image])
     """Every training picture in several framings, moved by random elements: what the frozen blocks see, and the
     elements. A group that mirrors is told which pictures are mirrored, so that none is in passing."""
     set_seed(0)
-    mirror = group.planar_part(group.elements) is None
+    mirror = group.planar is None
     seen, elements = [], []
     for chosen in torch.arange(len(pictures)).repeat(VIEWS).split(64):
         framed = cell_means(reframe(values([pictures[i] for i in chosen]), mirror), RESOLUTION)

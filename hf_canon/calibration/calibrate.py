@@ -7,7 +7,6 @@ sets. Where the group is exact the posterior of a moved input is that of the inp
 """
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,8 +18,8 @@ from transformers.utils import logging
 from ..data.provenance import describe_dataset
 from ..evaluation.metrics import measure_for
 from ..evaluation.passes import Passes, transformed
-from ..evaluation.transforms import UPRIGHT, moved_by, turn
-from ..groups import SO2, Group, OneParameter
+from ..evaluation.transforms import UPRIGHT, moved_by
+from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Inputs
 from ..predictors.fingerprint import fingerprint
@@ -226,7 +225,7 @@ def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int =
     temperature = fit_temperature(fit.moved, near(group, fit.element, bins)) if len(fit) else 1.0
 
     ranking = hold.ranked(hold.moved, temperature)
-    happened = ranking.place.gather(1, nearest(group, hold.element, bins).unsqueeze(1))
+    happened = ranking.place.gather(1, group.nearest(hold.element, bins).unsqueeze(1))
     came = hold.ranked(hold.upright, temperature)
     sure = came.confidence
     confidence = None if harm is None or hold.spoiled is None else harm_threshold(hold.spoiled, sure, harm)
@@ -288,20 +287,11 @@ def moved_logits(model: CanonicalizedModel, inputs: Inputs, element: Tensor) -> 
     found: dict[int, Tensor] = {}
     for one in element.unique():
         rows = (element == one).nonzero().flatten()
-        shift = turn(math.degrees(one)) if isinstance(model.group, SO2) else moved_by(model.group, one.item())
+        shift = moved_by(model.group, one.item())
         found |= dict(zip(rows.tolist(), logits_of(model, transformed(inputs[rows], shift)), strict=True))
     return torch.stack([found[i] for i in range(len(found))])
 
 
 def near(group: Group, element: Tensor, bins: int) -> Tensor:
     """Which elements are the true one, or of a continuous group bins within its tolerance; bool `(n, |G|)`."""
-    if not isinstance(group, OneParameter):
-        return torch.nn.functional.one_hot(element, bins).bool()
-    return group.wrap(group.parameters(bins) - element.unsqueeze(1)).abs() <= group.tolerance
-
-
-def nearest(group: Group, element: Tensor, bins: int) -> Tensor:
-    """The element, or the bin of a continuous group that lies nearest; `(n,)` long."""
-    if not isinstance(group, OneParameter):
-        return element
-    return group.wrap(group.parameters(bins) - element.unsqueeze(1)).abs().argmin(1)
+    return group.distance(group.grid(bins), element.unsqueeze(1)) <= group.tolerance

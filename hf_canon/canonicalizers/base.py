@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -53,7 +52,7 @@ class Canonicalizer(nn.Module):
 
     def element(self, logits: Tensor) -> Tensor:
         """The most likely element, `(batch,)`: an index, or the parameter of a continuous group."""
-        return peak(logits, self.group) if isinstance(self.group, OneParameter) else logits.argmax(-1)
+        return self.group.peak(logits)
 
     def pose_loss(
         self, x: Tensor, element: Tensor, offset: Tensor | None = None, lengths: Tensor | None = None
@@ -68,25 +67,6 @@ class Canonicalizer(nn.Module):
             lengths: as in `forward`.
         """
         return F.cross_entropy(self(x, lengths), element)
-
-
-def peak(logits: Tensor, group: OneParameter) -> Tensor:
-    """Where logits over evenly spread elements peak, between the bins: an element, `(batch,)`.
-
-    The vertex of the parabola through the highest bin and its two neighbours; the ends of a line have but one.
-    """
-    bins = logits.shape[-1]
-    highest = logits.argmax(-1, keepdim=True)
-    around = (highest + torch.arange(-1, 2, device=logits.device)) % bins
-    before, at, after = logits.float().gather(-1, around).unbind(-1)
-    curvature = before - 2 * at + after
-    offset = (0.5 * (before - after) / curvature.clamp(max=-1e-12)).clamp(-0.5, 0.5)
-    inside = curvature < 0
-    parameters = group.parameters(bins).to(logits.device)
-    if group.period is None:
-        inside = inside & (around[:, 0] < around[:, 1]) & (around[:, 1] < around[:, 2])
-    step = parameters[1] - parameters[0]
-    return group.wrap(parameters[highest.squeeze(-1)] + torch.where(inside, offset, 0.0) * step)
 
 
 def channels_of(group: Group, channels: int) -> dict[str, int]:

@@ -73,7 +73,7 @@ class MomentCanonicalizer(Canonicalizer):
             parameters = self.parameter(self.group.elements.to(x.device))
         else:
             assert isinstance(self.group, OneParameter)
-            parameters = self.group.parameters(self.bins).to(x.device)
+            parameters = self.group.grid(self.bins).to(x.device)
         distance = self.wrapped(found[:, None] - parameters)
         return -(distance / (parameters[1] - parameters[0])).square() / 2 if len(parameters) > 1 else 0 * distance
 

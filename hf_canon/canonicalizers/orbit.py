@@ -139,7 +139,7 @@ class OrbitCanonicalizer(Canonicalizer):
             pixels = look_pixels(self.group, *picture.shape[1:3], x.device)
             return picture.flatten(1).index_select(1, pixels).view(-1, *picture.shape[1:])
         looks = self.as_learned(picture_looks(x, self.group, self.resolution).flatten(0, 1))
-        if self.group.planar_part(self.group.elements) is None:
+        if self.group.planar is None:
             return looks
         return looks * inscribed_disc(self.resolution, x.device).to(looks.dtype)
 

@@ -13,7 +13,7 @@ import torch
 from PIL import ImageOps
 from torch import Tensor
 
-from ..groups import Kind, Pictures, Waveforms
+from ..groups import Kind, Pictures
 from ..predictors.inputs import INPUT_NAMES
 from .audio import changed, sound_column, unpadded
 from .collators import SoundCollator
@@ -84,8 +84,7 @@ class Batches:
         self.labels = labels
         self.to_label = _answers(dataset, self.label_column, model_config) if labels == "classes" else READ[labels]
         self.ready = self.input_column in INPUT_NAMES
-        single = 3 if self.pictures else 1 if isinstance(self.kind, Waveforms) else 2
-        self.finished = self.ready and np.ndim(first[self.input_column]) == single + 1
+        self.finished = self.ready and np.ndim(first[self.input_column]) == self.kind.item_ndim + 1
         self.batch_size = 1 if self.finished else batch_size
         # A loader of a stream has a length that cannot be asked for.
         items = length_hint(dataset, 0)

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..groups import OneParameter
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Canonicalization
 from ..selection import Action
@@ -149,7 +148,7 @@ def likely(model: CanonicalizedModel, found: Canonicalization) -> dict[str, floa
     assert found.probabilities is not None
     posterior = found.probabilities[0].float().cpu()
     group = model.group
-    elements = group.parameters(len(posterior)) if isinstance(group, OneParameter) else group.elements
+    elements = group.grid(len(posterior))
     value, index = posterior.topk(min(TOP, len(posterior)))
     return {group.describe(elements[i].item()): float(v) for v, i in zip(value, index, strict=True)}
 

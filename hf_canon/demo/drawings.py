@@ -92,7 +92,7 @@ def circle(axes: "PolarAxes", top: str) -> None:
 def along(posterior: Tensor, group: OneParameter) -> "Figure":
     drawing = canvas(SIDE, SIDE)
     axes = axes_in(drawing, (0.17, 0.17, 0.78, 0.7))
-    where, values = group.parameters(len(posterior)).numpy(), 100 * posterior.numpy()
+    where, values = group.grid(len(posterior)).numpy(), 100 * posterior.numpy()
     axes.fill_between(where, values, color=BLUE, alpha=0.8, linewidth=1.5)
     axes.set_xlim(float(where[0]), float(where[-1]))
     axes.set_ylim(0, max(float(values.max()) * 1.1, 1))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..groups import FinitePlanar, Group, OneParameter
+from ..groups import FinitePlanar, Group
 from ..groups.color import FiniteHue, Hue
 from ..groups.product import Product
 from ..modeling_canonicalized import CanonicalizedModel
@@ -75,7 +75,8 @@ class DecisionLog:
             right = shift.recovered(likeliest, group)
             if right is not None:
                 columns["right"] = right
-                columns["covered"] = ranking.place[:, self._place(element, said.probabilities.shape[1])] < size
+                place = int(group.nearest(torch.tensor(element), said.probabilities.shape[1]))
+                columns["covered"] = ranking.place[:, place] < size
         for name, values in columns.items():
             values = values.cpu()
             self._seen[shift, name].append(
@@ -120,15 +121,7 @@ class DecisionLog:
 
     def _bin(self, element: Tensor) -> Tensor:
         """The nearest of the elements that have a name here."""
-        if not isinstance(self.group, OneParameter):
-            return element.long()
-        return self.group.wrap(self.bins - element.cpu().double().unsqueeze(-1)).abs().argmin(-1)
-
-    def _place(self, element: int | float, size: int) -> int:
-        """Where in a posterior an element is."""
-        if not isinstance(self.group, OneParameter):
-            return int(element)
-        return int(self.group.wrap(self.group.parameters(size).double() - element).abs().argmin())
+        return self.group.nearest(element.cpu(), len(self.bins))
 
     @property
     def names(self) -> list[str]:
@@ -206,9 +199,7 @@ class DecisionLog:
 def bins_of(group: Group) -> Tensor:
     """The elements under whose names counts are kept: all of a finite group; of a continuous one the quarter and
     eighth turns of a circle, or some that are spread evenly along a line."""
-    if not isinstance(group, OneParameter):
-        return group.elements
-    return group.parameters(8 if group.period is not None else STEPS).double()
+    return group.grid(8 if getattr(group, "period", None) else STEPS)
 
 
 def smallest_sets(ranking: Ranking) -> Tensor:

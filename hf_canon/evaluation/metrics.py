@@ -43,8 +43,7 @@ class Place:
     def carry_maps(self, labels: Tensor) -> Tensor:
         """Maps `(batch, height, width)` of what is known to be there."""
         for group, element in self.steps:
-            maps = labels.unsqueeze(1)
-            labels = group.act(maps, _each(element, len(maps)), interpolation="nearest").squeeze(1)
+            labels = group.act_maps(labels, _each(element, len(labels)), "nearest")
         return labels
 
     def carry_boxes(self, boxes: Tensor) -> Tensor:

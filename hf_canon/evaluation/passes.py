@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers.utils import logging
 
 from ..data.batches import Batch, Batches
-from ..groups import Group, Pictures
+from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Inputs
 from ..predictors.untouched import evaluating
@@ -133,7 +133,7 @@ class Poses:
     def place(self, transform: AnyShift) -> Place:
         """Where the images have gone."""
         height, width = self.inputs.x.shape[-2:]
-        return Place(transform.steps if isinstance(self.model.group.kind, Pictures) else (), (height, width))
+        return Place(transform.steps, (height, width))
 
 
 def transformed(inputs: Inputs, transform: AnyShift) -> Inputs:

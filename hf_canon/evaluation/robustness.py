@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from ..data.provenance import describe_dataset
-from ..groups import Pictures, Planar
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Inputs
 from ..reports.page import require_report_folder, write_page
@@ -104,7 +103,7 @@ def evaluate_robustness(
     group, metric = model.group, measure_for(model)
     if reference is not None:
         require_rereadable(dataset)
-    usual = "c8" if isinstance(group, Planar) else group.name
+    usual = "c8" if group.planar is group else group.name
     sets = parse_transforms(usual if transforms is None else transforms, group)
     named = [shift for members in sets.values() for shift in members if not shift.identity]
     shifts: list[AnyShift] = list(dict.fromkeys([UPRIGHT, *named]))
@@ -256,7 +255,7 @@ def summarize(
         sets=found,
         cost=cost,
         measure=measure.name,
-        unit="pictures" if isinstance(model.group.kind, Pictures) else "sounds",
+        unit=model.group.kind.unit,
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..data.images import to_pixel_values
-from ..groups import Group, Planar
+from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 from ..predictors.untouched import evaluating
 from ..reports.axes import BLUE, FAINT, INK, VERMILLION, cut
@@ -147,7 +147,7 @@ class Row:
 
 def _columns(group: Group, transforms: Transforms | None) -> list[AnyShift]:
     """The shifts of a strip: by default four that show what the group is about."""
-    if transforms is not None or isinstance(group, Planar):
+    if transforms is not None or group.planar is group:
         sets = parse_transforms((0, 45, 90, 180) if transforms is None else transforms, group)
         return [shift for members in sets.values() for shift in members]
     same, others = ([one for one in members(group) if one.identity == wanted] for wanted in (True, False))

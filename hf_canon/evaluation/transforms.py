@@ -22,8 +22,8 @@ OWN = "own transforms"
 STEPS = 9
 """How many elements of a continuous group are tried: an odd number, so that a line has the identity in its middle."""
 
-Step = tuple[Planar, int | float]
-"""What happens to places in a picture: a planar group, and its element."""
+Step = tuple[Group, int | float]
+"""What happens to places in a picture: a group, and its element."""
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ def members(group: Group) -> list[AnyShift]:
 
 def tried(group: Group) -> Tensor:
     """The elements over which a group is measured."""
-    return group.parameters(STEPS) if isinstance(group, OneParameter) else group.elements
+    return group.grid(STEPS)
 
 
 def chosen(name: str, value: float, like: Group) -> AnyShift:
@@ -323,30 +323,26 @@ def chosen(name: str, value: float, like: Group) -> AnyShift:
     if not math.isfinite(value):
         raise ValueError(f"{value!r} is no element of {name}; give finite numbers.")
     assert isinstance(group, OneParameter)
-    return Moved(group, math.radians(value) if _is_circle(group) else float(value))
+    return Moved(group, math.radians(value) if group.is_circle else float(value))
 
 
 def moved_by(group: Group, element: int | float) -> Shift | Moved:
     """One element of a group."""
-    if isinstance(group, FinitePlanar):
-        return Shift(360 * (int(element) % group.n) / group.n, element >= group.n)
+    if isinstance(group, Planar):  # whose rotations are made by another interpolation than the one that undoes them
+        return Shift(*group.degrees(element))
     return Moved(group, element)
 
 
 def shown(group: Group, element: int | float) -> float | None:
     """An element of a continuous group in the unit in which users give it; None for a finite one."""
-    if not isinstance(group, OneParameter):
-        return None
-    return math.degrees(element) if _is_circle(group) else float(element)
+    return group.shown(element)
 
 
 def is_element(found: Tensor, group: Group, element: int | float | None) -> Tensor | None:
     """Whether each predicted element `(batch,)` is that one, or for a continuous group near it; None for none."""
     if element is None:
         return None
-    if isinstance(group, OneParameter):
-        return group.wrap(found.cpu().double() - element).abs() <= group.tolerance
-    return found.cpu() == element
+    return group.distance(found.cpu(), torch.tensor(element, dtype=torch.double)) <= group.tolerance
 
 
 def joined(shift: Shift | Moved, group: Group) -> int | None:
@@ -360,18 +356,13 @@ def joined(shift: Shift | Moved, group: Group) -> int | None:
 
 
 def steps_of(group: Group, element: int | float) -> list[Step]:
-    part = group.planar_part(torch.tensor([element]))
-    return [] if part is None else [(part[0], part[1].item())]
+    return [] if group.planar is None else [(group, element)]
 
 
 def check_shape(shifts: Sequence[AnyShift], shape: torch.Size) -> None:
     """Raise ValueError if the shifts of a set cannot be made on inputs of this shape."""
     for shift in shifts:
         shift.check_shape(shape)
-
-
-def _is_circle(group: OneParameter) -> bool:
-    return group.period is not None and math.isclose(group.period, 2 * math.pi)
 
 
 def _same_line(a: Group, b: Group) -> bool:

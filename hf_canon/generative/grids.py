@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..groups import Group, OneParameter, Pictures
+from ..groups import Group, Pictures
 
 ROWS, COLUMNS, GAP = 6, 8, 3
 
@@ -37,8 +37,8 @@ def draw_samples(generator: Any, path: Path, seed: int = 0) -> None:
 
 def some_elements(group: Group) -> Tensor:
     """As many as fit in a row, evenly spread."""
-    if isinstance(group, OneParameter):
-        return group.parameters(COLUMNS)
+    if not group.finite:
+        return group.grid(COLUMNS)
     elements = group.elements
     return elements[torch.linspace(0, len(elements) - 1, min(len(elements), COLUMNS)).round().long()]
 

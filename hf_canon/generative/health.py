@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..groups import Group, OneParameter
+from ..groups import Group
 
 TEMPLATES = 4
 """Of noise."""
@@ -101,7 +101,7 @@ def orbit_diversity(samples: Tensor, group: Group) -> Tensor:
 
 def orbit_distance(a: Tensor, b: Tensor, group: Group) -> Tensor:
     """The mean distance of samples to the nearest images of others; of a batch and itself, of different ones."""
-    elements = group.parameters(PARAMETERS) if isinstance(group, OneParameter) else group.elements
+    elements = group.grid(PARAMETERS)
     elements = elements[:: -(-len(elements) // IMAGES)]
     nearest = torch.full((len(a), len(b)), torch.inf, device=a.device)
     for one in elements.to(a.device):

@@ -78,22 +78,9 @@ class Cyclic(Group):
 class Temporal(Sound):
     """A group that moves the moments of a sound."""
 
-    @abstractmethod
-    def act_frames(
-        self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: Tensor | int | None = None
-    ) -> Tensor:
-        """Move what was found for each moment with the sound.
-
-        Args:
-            frames: `(batch, frames, ...)`, evenly spaced over the sound.
-            element: `(batch,)`, on any device.
-            lengths: `(batch,)`, how many frames of each are sound.
-            count: frames of the result, where an element changes how many there are; it keeps all that are sound
-                unless said.
-        """
-
-    def temporal_part(self, element: Tensor) -> "tuple[Temporal, Tensor]":
-        return self, element
+    @property
+    def temporal(self) -> "Temporal":
+        return self
 
 
 class Permutation(Temporal, Cyclic):

@@ -18,6 +18,12 @@ class Pictures:
     shift: tuple[float, ...] | None = None
 
     noun = "pictures"
+    unit = "pictures"
+    """What several of them are called, in reports."""
+    item_ndim = 3
+    """Dimensions of a single one."""
+    usual_group = "c4"
+    """What happens to such inputs most often."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,9 @@ class Waveforms:
     sampling_rate: int = 16_000
 
     noun = "sound, as a waveform"
+    unit = "sounds"
+    item_ndim = 1
+    usual_group = "speed12"
     time_axis = -1
 
 
@@ -51,6 +60,9 @@ class Spectrograms:
     decibel: float
 
     noun = "sound, as a spectrogram"
+    unit = "sounds"
+    item_ndim = 2
+    usual_group = "speed12"
 
     @property
     def time_axis(self) -> int:

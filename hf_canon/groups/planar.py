@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import Group, OneParameter
+from .base import Group, OneParameter, centre
 from .constants import constant
 from .kinds import Pictures
 
@@ -33,6 +33,10 @@ class Planar(Group):
 
     def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
         """The angle in radians and the mirror (bool) of each element."""
+        raise NotImplementedError
+
+    def degrees(self, element: int | float) -> tuple[float, bool]:
+        """The angle of an element in [0, 360), without rounding, and whether it is a mirror image."""
         raise NotImplementedError
 
     def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,29 +109,26 @@ class Planar(Group):
         order = torch.cat([exact.nonzero(), (~exact).nonzero()]).squeeze(1).argsort()
         return torch.cat([permuted, resampled])[order]
 
-    def planar_part(self, element: Tensor) -> tuple["Planar", Tensor]:
-        return self, element
+    @property
+    def planar(self) -> "Planar":
+        return self
+
+    def act_cropped(self, x: Tensor, element: Tensor, crop: int | tuple[int, int]) -> Tensor:
+        return self.act(x, element, crop=crop)
+
+    def act_maps(self, maps: Tensor, element: Tensor, interpolation: str = "bilinear") -> Tensor:
+        flat = maps.unsqueeze(1) if maps.ndim == 3 else maps.flatten(1, -3)
+        return self.act(flat, element, interpolation=interpolation).view(maps.shape)
 
     def act_points(self, points: Tensor, element: Tensor) -> Tensor:
-        """Move points with the picture that they are in.
-
-        Args:
-            points: `(batch, ..., 2)`, x to the right and y downwards, as shares of width and height.
-            element: `(batch,)`.
-        """
         cos, sin, sign = self._directions(element.to(points.device), points)
         x, y = (points - 0.5).unbind(-1)
         x = sign * x
         return torch.stack([cos * x + sin * y, cos * y - sin * x], -1) + 0.5
 
     def act_boxes(self, boxes: Tensor, element: Tensor) -> Tensor:
-        """Move boxes with the picture that they are in; at other angles than quarter turns, to the upright box around
-        the turned one, which is the smallest that holds its four corners.
-
-        Args:
-            boxes: `(batch, ..., 4)`, centre and size (x, y, width, height), as shares of width and height.
-            element: `(batch,)`.
-        """
+        """As `Group.act_boxes`; at other angles than quarter turns, to the upright box around the turned one, which is
+        the smallest that holds its four corners."""
         cos, sin, _ = self._directions(element.to(boxes.device), boxes)
         centre, size = boxes.split(2, -1)
         width, height = size.unbind(-1)
@@ -214,6 +215,9 @@ class FinitePlanar(Planar):
         mirror = element >= self.n if self.reflections else torch.zeros_like(element, dtype=torch.bool)
         return (element % self.n) * (2 * math.pi / self.n), mirror
 
+    def degrees(self, element: int | float) -> tuple[float, bool]:
+        return 360 * (int(element) % self.n) / self.n, element >= self.n
+
     def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
         quarters_times_n = 4 * (element % self.n)
         return quarters_times_n // self.n, quarters_times_n % self.n == 0
@@ -246,6 +250,9 @@ class SO2(Planar, OneParameter):
     def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
         return element, torch.zeros_like(element, dtype=torch.bool)
 
+    def degrees(self, element: int | float) -> tuple[float, bool]:
+        return math.degrees(element) % 360, False
+
     def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
         turns = element / (math.pi / 2)
         nearest = turns.round()
@@ -276,23 +283,6 @@ def permutations(height: int, width: int, device: torch.device) -> Tensor:
         for k in range(4)
     ]
     return torch.stack(rows)
-
-
-def centre(x: Tensor, crop: int | tuple[int, int]) -> Tensor:
-    """The centre of pictures, as high and as wide as `crop`, or as a side says.
-
-    Raises:
-        ValueError: it is larger than the pictures, or its middle is not theirs.
-    """
-    height, width = x.shape[-2:]
-    rows, columns = (crop, crop) if isinstance(crop, int) else crop
-    above, left = (height - rows) // 2, (width - columns) // 2
-    if min(above, left) < 0 or (rows + 2 * above, columns + 2 * left) != (height, width):
-        raise ValueError(
-            f"These pictures are {height} x {width}, and {rows} x {columns} of them was asked for: a margin has as "
-            "many pixels on either side. Make pictures that are larger by an even number of pixels."
-        )
-    return x[..., above : above + rows, left : left + columns]
 
 
 def turn_pixels(

@@ -147,7 +147,7 @@ def undone(model: CanonicalizedModel, x: Tensor, lengths: Tensor | None = None) 
     undo = group.inverse(group.elements)
     if isinstance(group.kind, Pictures):
         looks = group.orbit(cell_means(x, side), undo)
-        turned = group.planar_part(group.elements) is not None
+        turned = group.planar is not None
         return looks * inscribed_disc(side, x.device) if turned else looks
     poses = group.orbit(x, undo, lengths).flatten(0, 1)
     again = None if lengths is None else lengths.to(x.device).repeat_interleave(len(undo))  # none is stretched

@@ -52,10 +52,10 @@ class TaskLoss(Objective):
             ValueError: they have places in the picture, which was turned by more than the element.
         """
         here = model.canonical_labels(labels, element)
-        turned = model.group.planar_part(element)
-        if here is not labels and turned is not None and not turned[0].is_exact:
+        planar = model.group.planar
+        if model.labels is not None and planar is not None and not planar.is_exact:
             raise ValueError(
-                f"{turned[0].name} turns training pictures by angles between its elements too, where labels of places "
+                f"{planar.name} turns training pictures by angles between its elements too, where labels of places "
                 "cannot follow. Use 'c4' or 'd4', or leave task_weight=0: the canonicalizer learns without labels."
             )
         return here

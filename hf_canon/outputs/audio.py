@@ -7,14 +7,10 @@ from .rules import Move, Rows, invariant, left_out
 
 def frames(move: Move, value: Tensor) -> Tensor:
     """Values for each frame, `(batch, frames, ...)`: they move as the moments of the sound do."""
-    moved = move.group.temporal_part(move.element)
-    if moved is None:
-        return value
-    group, element = moved
     if move.frames is None:
-        return group.act_frames(value, element)
+        return move.group.act_frames(value, move.element)
     lengths, count = move.frames
-    return group.act_frames(value, element, lengths.clamp(max=value.shape[1]), count)
+    return move.group.act_frames(value, move.element, lengths.clamp(max=value.shape[1]), count)
 
 
 def frames_of_tokens(move: Move, value: Tensor) -> Tensor | None:

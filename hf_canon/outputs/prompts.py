@@ -5,20 +5,20 @@ from typing import Any
 
 from torch import Tensor
 
-from ..groups import Group, Planar
+from ..groups import Group
 
-Placement = Callable[[Planar, Tensor, Any, Any], Any]
+Placement = Callable[[Group, Tensor, Any, Any], Any]
 """From a group, an element for each picture, an argument and the predictor's configuration to the moved argument."""
 
 
-def points(group: Planar, element: Tensor, value: Tensor, config: Any) -> Tensor:
+def points(group: Group, element: Tensor, value: Tensor, config: Any) -> Tensor:
     """`(batch, ..., 2)`: x and y of a pixel of the processed picture, counted from 0."""
     # Half of the frame is taken off and not divided by, which keeps whole pixels exact.
     half = middle(config) - 0.5
     return group.act_points(value - half, element) + half
 
 
-def corners(group: Planar, element: Tensor, value: Tensor, config: Any) -> Tensor:
+def corners(group: Group, element: Tensor, value: Tensor, config: Any) -> Tensor:
     """`(batch, ..., 4)`: x and y of the pixel at the upper left, then at the lower right. At other angles than quarter
     turns, those of the upright box around the turned one."""
     half = middle(config) - 0.5
@@ -38,21 +38,20 @@ def middle(config: Any) -> float:
     return ((side if isinstance(side, int) else side[0]) - 1) / 2
 
 
-def maps(group: Planar, element: Tensor, value: Tensor, config: Any) -> Tensor:
+def maps(group: Group, element: Tensor, value: Tensor, config: Any) -> Tensor:
     """Values in the picture, `(batch, ..., height, width)`, at any size."""
-    flat = value.unsqueeze(1) if value.ndim == 3 else value.flatten(1, -3)
-    return group.act(flat, element).view(value.shape)
+    return group.act_maps(value, element)
 
 
-def labelled(group: Planar, element: Tensor, value: Any, config: Any) -> Any:
+def labelled(group: Group, element: Tensor, value: Any, config: Any) -> Any:
     """For each picture, masks `(masks, height, width)`: in a list, or in one tensor."""
     if isinstance(value, Tensor):
-        return group.act(value, element, interpolation="nearest")
+        return group.act_maps(value, element, "nearest")
     moves = zip(value, element.unsqueeze(1), strict=True)
-    return [group.act(one.unsqueeze(0), g, interpolation="nearest").squeeze(0) for one, g in moves]
+    return [group.act_maps(one.unsqueeze(0), g, "nearest").squeeze(0) for one, g in moves]
 
 
-def patches(group: Planar, element: Tensor, value: Tensor, config: Any) -> Tensor:
+def patches(group: Group, element: Tensor, value: Tensor, config: Any) -> Tensor:
     """Which patches are masked, `(batch, patches)`, row by row."""
     side = round(value.shape[1] ** 0.5)
     if side * side != value.shape[1]:
@@ -61,7 +60,7 @@ def patches(group: Planar, element: Tensor, value: Tensor, config: Any) -> Tenso
             "square, which alone is moved here. Give square pictures, or pass canonicalize=False."
         )
     grid = value.view(-1, 1, side, side).float()
-    return group.act(grid, element, interpolation="nearest").flatten(1).to(value.dtype)
+    return group.act_maps(grid, element, "nearest").flatten(1).to(value.dtype)
 
 
 PLACED: dict[str, Placement] = {
@@ -97,8 +96,7 @@ def canonical_prompts(arguments: dict[str, Any], group: Group, undo: Tensor, con
             "elsewhere, and a tinted one in the same colour. Resize them to one size: "
             "processor(..., do_pad=False, size={'height': 640, 'width': 640})."
         )
-    planar = group.planar_part(undo)
-    if planar is None:
+    if group.planar is None:
         return arguments
     placed = {name: value for name, value in arguments.items() if name in PLACED and value is not None}
-    return {**arguments, **{name: PLACED[name](*planar, value, config) for name, value in placed.items()}}
+    return {**arguments, **{name: PLACED[name](group, undo, value, config) for name, value in placed.items()}}

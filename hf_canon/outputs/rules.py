@@ -39,35 +39,24 @@ def invariant(move: Move, value: Tensor) -> Tensor:
 
 def plane(move: Move, value: Tensor) -> Tensor:
     """Values in the picture, `(batch, ..., height, width)`: they move as its pixels do."""
-    turned = move.group.planar_part(move.element)
-    if turned is None:
-        return value
-    group, element = turned
-    flat = value.unsqueeze(1) if value.ndim == 3 else value.flatten(1, -3)
-    return group.act(flat, element).view(value.shape)
+    return move.group.act_maps(value, move.element)
 
 
 def boxes(move: Move, value: Tensor) -> Tensor:
     """`(batch, ..., 4)`: centre and size, as shares of the picture. Or `(batch, ..., 10)`: centre, and the four
     corners of a quadrilateral as offsets from it, with 0.5 for none; the first corner stays the first of the thing."""
-    turned = move.group.planar_part(move.element)
-    if turned is None:
-        return value
-    group, element = turned
     if value.shape[-1] == 10:
         # Offsets turn about 0.5 as places do about the middle of the picture.
-        return group.act_points(value.unflatten(-1, (5, 2)), element).flatten(-2)
-    return group.act_boxes(value, element)
+        return move.group.act_points(value.unflatten(-1, (5, 2)), move.element).flatten(-2)
+    return move.group.act_boxes(value, move.element)
 
 
 def pixels(move: Move, value: Tensor) -> Tensor:
     """`(batch, ..., 2)`: x and y of a pixel, counted from 0, as shares of the picture."""
-    turned = move.group.planar_part(move.element)
-    if turned is None:
+    if move.group.planar is None:  # not even rounded
         return value
-    group, element = turned
     half = 0.5 / value.new_tensor([move.size[1], move.size[0]])  # from the corner of a pixel to its middle
-    return group.act_points(value + half, element) - half
+    return move.group.act_points(value + half, move.element) - half
 
 
 def left_out(move: Move, value: Tensor) -> None:

@@ -153,8 +153,7 @@ def along(move: Move, value: Tensor, axis: int) -> Tensor:
     Raises:
         ValueError: it is not known which token stands for which place.
     """
-    turned = move.group.planar_part(move.element)
-    if turned is None:
+    if move.group.planar is None:
         return value
     if len(value) != len(move.element):
         raise ValueError(
@@ -162,7 +161,6 @@ def along(move: Move, value: Tensor, axis: int) -> Tensor:
             "and a turned picture has other windows. Leave out what asks for it (output_hidden_states, "
             "output_attentions), or pass canonicalize=False."
         )
-    group, element = turned
     layout = layout_of(move.config)
     found = None if layout is None else grid_of(layout, value.shape[axis], move.size)
     if layout is None or found is None:
@@ -176,7 +174,7 @@ def along(move: Move, value: Tensor, axis: int) -> Tensor:
     if layout.window is not None:
         order = window_order(height, width, layout.window, value.device)
         grid = grid[..., order.argsort()]
-    moved = group.act(grid.flatten(1, -2).unflatten(-1, (height, width)), element).view(grid.shape)
+    moved = move.group.act_maps(grid.unflatten(-1, (height, width)), move.element).view(grid.shape)
     if layout.window is not None:
         moved = moved[..., order]
     return torch.cat([head, moved, tail], -1).movedim(-1, axis)

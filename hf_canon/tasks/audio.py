@@ -269,7 +269,7 @@ class CanonicalizedForAudioFrameClassification(CanonicalizedListener):
         return super().canonical_arguments(arguments, undo)
 
     def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
-        if self.group.temporal_part(undo) is not None:
+        if self.group.temporal is not None:
             raise ValueError(
                 f"Labels for each frame would have to move with the sound under {self.group.name}, and do not yet. "
                 "Leave out labels, or pass canonicalize=False."

@@ -169,7 +169,7 @@ class CanonicalizedForSpeechSeq2Seq(CanonicalizedWriter, CanonicalizedListener):
         """
         asked = ("return_timestamps", "return_token_timestamps")
         timed = [name for name in asked if kwargs.get(name, getattr(self.generation_config, name, False))]
-        if canonicalize and timed and self.group.temporal_part(self.group.sample(1)) is not None:
+        if canonicalize and timed and self.group.temporal is not None:
             raise ValueError(
                 f"{', '.join(timed)} asks when words were said, and under {self.group.name} the predictor hears them "
                 "at other times than they have in the sound as it came. Leave it out, or pass canonicalize=False."

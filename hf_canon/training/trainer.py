@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from ..data.collators import PictureCollator, SoundCollator
 from ..data.provenance import describe_dataset
-from ..groups import OneParameter, Pictures
+from ..groups import Pictures
 from ..hub.folder import CARD_FILE, is_repository, may_renew, write_card
 from ..hub.push import push_folder
 from ..modeling_canonicalized import CanonicalizedModel
@@ -385,7 +385,4 @@ def pose_metrics(model: CanonicalizedModel, prior: Any) -> Any:
 def pose_accuracy(model: CanonicalizedModel, logits: Tensor, element: Tensor) -> float:
     """Share of inputs whose element was found; for a continuous group, found to within its tolerance."""
     found = model.canonicalizer.element(logits)
-    if model.group.finite:
-        return float((found == element).float().mean())
-    assert isinstance(model.group, OneParameter)
-    return float((model.group.wrap(found - element).abs() < model.group.tolerance).float().mean())
+    return float((model.group.distance(found, element) <= model.group.tolerance).float().mean())

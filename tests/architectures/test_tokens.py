@@ -269,11 +269,7 @@ def test_other_angles_resample_tokens_as_maps() -> None:
 def test_where_nothing_moves_nothing_is_asked() -> None:
     """What happens to colours alone leaves every token where it is, also those of which no place is known."""
 
-    class Still:
-        def planar_part(self, element: Tensor) -> None:
-            return None
-
-    move = Move(Still(), torch.zeros(2), (32, 32), PerceiverConfig())  # type: ignore[arg-type]
+    move = Move(get_group("channels"), torch.ones(2, dtype=torch.long), (32, 32), PerceiverConfig())
     for value, row in [(torch.rand(2, 7, 3), features), (torch.rand(8, 2, 5, 5), attention)]:
         assert row(move, value) is value
 

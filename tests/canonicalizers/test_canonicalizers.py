@@ -307,13 +307,11 @@ def test_group_convolution_is_equivariant_layer_by_layer(name: str) -> None:
 
 def test_shift_reads_angles_between_its_steps() -> None:
     """A signal moved by a fraction of a step is found there."""
-    from hf_canon.canonicalizers.base import peak
-
     bins, sharp = 48, 3.0
     angle = torch.linspace(-3.1, 3.1, 50)
     steps = torch.arange(bins) * (2 * torch.pi / bins)
     logits = sharp * (angle[:, None] - steps).cos()
-    assert ((peak(logits, get_group("so2")) - angle) / 2).sin().abs().max() < 1e-3
+    assert ((get_group("so2").peak(logits) - angle) / 2).sin().abs().max() < 1e-3
 
 
 @pytest.mark.parametrize(

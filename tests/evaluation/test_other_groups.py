@@ -97,7 +97,8 @@ def test_a_shift_is_the_element_that_other_groups_call_so():
     assert third.element(product) == 4 and third.element(get_group("gamma")) is None
     (both,) = parse_transforms({"c4*hue12": [16]}, colour)["c4*hue12"]
     assert both.element(product) == 16 and both.element(hue12) == 4 and both.element(get_group("c4")) == 1
-    assert [(step[0].name, step[1]) for step in both.steps] == [("c4", 1)]
+    assert [(step[0].name, step[1]) for step in both.steps] == [("c4*hue12", 16)]
+    assert third.steps == []
     assert parse_transforms(90, colour)["angles"][0].element(product) == 12
     assert parse_transforms(90, colour)["angles"][0].element(hue) is None
 

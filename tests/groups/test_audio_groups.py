@@ -93,7 +93,7 @@ def test_axioms(name: str) -> None:
     words = [group.describe(one) for one in elements.tolist()]
     assert len(set(words)) == len(words)
     if isinstance(group, OneParameter):
-        assert group.parameters(3).tolist() == [-group.reach, 0, group.reach] and group.tolerance < group.reach
+        assert group.grid(3).tolist() == [-group.reach, 0, group.reach] and group.tolerance < group.reach
 
 
 @pytest.mark.parametrize(("name", "kind"), ON)
@@ -210,7 +210,7 @@ class TestTemporal:
 
         x, frames = torch.randn(6, 36 * hop), torch.tensor([12, 36, 24, 36, 12, 24])
         element = group.sample(6, torch.Generator().manual_seed(0))
-        assert group.temporal_part(element) == (group, element)
+        assert group.temporal is group
         for lengths in (None, frames):
             moved = group.act(x, element, None if lengths is None else hop * lengths)
             assert torch.equal(group.act_frames(levels(x), element, lengths), levels(moved))
@@ -257,9 +257,11 @@ class TestTemporal:
         with pytest.raises(ValueError, match="has 49 frames"):
             group.act_frames(torch.randn(1, 49, 2), torch.tensor([1]))
 
-    def test_what_does_not_move_moments_has_no_temporal_part(self) -> None:
+    def test_what_does_not_move_moments_leaves_frames_as_they_are(self) -> None:
+        frames = torch.rand(1, 9, 2)
         for name in ("polarity", "gain", "pitch12"):
-            assert get_group(name).temporal_part(torch.zeros(1)) is None
+            group = get_group(name)
+            assert group.temporal is None and group.act_frames(frames, torch.ones(1)) is frames
 
 
 class TestGain:

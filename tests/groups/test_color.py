@@ -307,7 +307,9 @@ class TestRefusals:
 def test_places_stay() -> None:
     for name in COLORS:
         group = get_group(name)
-        assert group.planar_part(some_elements(group)) is None
+        element = some_elements(group)
+        boxes = torch.rand(len(element), 3, 4)
+        assert group.planar is None and group.act_boxes(boxes, element) is boxes
 
 
 def test_bound_groups_are_their_own() -> None:

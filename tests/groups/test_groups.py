@@ -126,6 +126,45 @@ class TestGroup:
         words = [group.describe(one) for one in some_elements(group).tolist()]
         assert len(set(words)) == len(words)
 
+    def test_distance_is_one_of_elements(self, name: str) -> None:
+        """It is zero from an element to itself alone, symmetric, and the same after one more element."""
+        group = get_group(name)
+        a, b = pairs(group)
+        apart = group.distance(a, b)
+        assert torch.equal(apart, group.distance(b, a)) and not bool(group.distance(a, a).any())
+        different = (group.compose(a, group.inverse(b)).double().abs() > 1e-5) if not group.finite else a != b
+        assert torch.equal(apart > 1e-5, different)
+        if group.finite or getattr(group, "period", None):
+            c = a.flip(0)
+            again = group.distance(group.compose(c, a), group.compose(c, b))
+            assert torch.allclose(again, apart, atol=1e-5)
+
+    def test_what_is_nearest_to_an_element_of_the_grid_is_itself(self, name: str) -> None:
+        group = get_group(name)
+        grid = group.grid(8)
+        assert torch.equal(group.nearest(grid, 8), torch.arange(len(grid)))
+        logits = torch.nn.functional.one_hot(torch.arange(len(grid)), len(grid)).float()
+        assert len(grid) < 3 or bool((group.distance(group.peak(logits), grid) <= group.tolerance + 1e-5).all())
+
+    def test_maps_points_and_boxes_move_together(self, name: str) -> None:
+        """A marked pixel of a map lies where its place goes; what moves no places returns what it is given."""
+        group, size = get_group(name), 9
+        element = group.exact_elements
+        maps = torch.zeros(len(element), 2, size, size)
+        maps[..., 1, 6] = 1.0
+        place = (torch.tensor([6.0, 1.0]) + 0.5).expand(len(element), 1, 2) / size
+        boxes = torch.cat([place, torch.tensor([0.2, 0.1]).expand_as(place)], -1)
+        moved, points, found = (
+            group.act_maps(maps, element),
+            group.act_points(place, element),
+            group.act_boxes(boxes, element),
+        )
+        if group.planar is None:
+            assert moved is maps and points is place and found is boxes
+        column, row = (points[:, 0] * size).floor().long().unbind(-1)
+        assert bool((moved[torch.arange(len(element)), :, row, column] == 1).all()) and moved.sum() == maps.sum()
+        assert torch.allclose(found[..., :2], points) and torch.allclose(found[..., 2:].sum(-1), torch.tensor(0.3))
+
     def test_every_device(self, name: str, device: torch.device) -> None:
         group = get_group(name)
         element = some_elements(group)

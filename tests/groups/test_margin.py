@@ -114,7 +114,7 @@ def test_products_take_the_margin_too(name: str) -> None:
     transformed = Inputs(x, crop=16).transformed(model.group, element).x
     assert torch.allclose(transformed, expected, atol=1e-5)
     if isinstance(group, Product):
-        assert torch.allclose(group.act(x, element, crop=16), expected, atol=1e-5)
+        assert torch.allclose(group.act_cropped(x, element, 16), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["c8", "c8*channels", "hue6"])

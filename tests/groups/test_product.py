@@ -89,16 +89,17 @@ class TestProduct:
             assert torch.allclose(group.act(moved, group.inverse(element)), x, atol=1e-6)
 
     def test_places_move_with_the_planar_factor(self, name: str) -> None:
-        group = product(name)
-        part = group.planar_part(group.elements)
+        group, points, maps = product(name), torch.rand(24 * 7, 5, 2), torch.rand(24 * 7, 2, 3, 6, 6)
         planar = [factor.name[0] in "cd" and factor.name != "channels" for factor in group.factors]
+        element = group.elements.repeat(24 * 7)[: 24 * 7]
         if not any(planar):
-            assert part is None
+            assert group.planar is None and group.act_points(points, element) is points
             return
-        assert part is not None
         index = planar.index(True)
-        assert part[0] == group.factors[index] and torch.equal(part[1], group.split(group.elements)[index])
-        assert group.temporal_part(group.elements) is None
+        factor, part = group.factors[index], group.split(element)[index]
+        assert group.planar == factor and group.temporal is None
+        assert torch.equal(group.act_points(points, element), factor.act_points(points, part))
+        assert torch.equal(group.act_maps(maps, element), factor.act_maps(maps, part))
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -131,11 +132,12 @@ def test_sounds(factor: Group, orders: tuple[int, int]) -> None:
     assert group.orders == orders and group.kind == Waveforms() and group.acts_on == (Waveforms,)
     x, lengths = torch.randn(group.order, 28), torch.full((group.order,), 21)
     x[:, 21:] = 0
-    part = group.temporal_part(group.elements)
-    assert part is not None and part[0] == factor and group.planar_part(group.elements) is None
+    assert group.temporal == factor and group.planar is None
     moved = group.act(x, group.elements, lengths)
     sign = 1 - 2 * (group.elements % 2).unsqueeze(1)
-    assert torch.equal(moved, sign * factor.act(x, part[1], lengths)) and not moved[:, 21:].any()
+    assert (
+        torch.equal(moved, sign * factor.act(x, group.split(group.elements)[0], lengths)) and not moved[:, 21:].any()
+    )
     assert torch.equal(group.act(moved, group.inverse(group.elements), lengths), x)
 
 

@@ -256,7 +256,7 @@ def test_modes_of_a_continuous_group_move_with_quarter_turns(vit):
 def test_modes_share_out_all_of_the_posterior(heights, name):
     group = get_group(name)
     probabilities = torch.tensor(heights).softmax(1)
-    parameters = group.parameters(24)
+    parameters = group.grid(24)
     best = parameters[probabilities.argmax(1)]
     ranking = rank(probabilities, group, best)
     torch.testing.assert_close(ranking.probability.sum(1), torch.ones(len(heights)))

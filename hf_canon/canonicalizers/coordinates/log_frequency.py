@@ -73,7 +73,7 @@ class LogFrequency(Coordinates):
 
     def target(self, element: Tensor, offset: Tensor | None) -> Tensor:
         """A bell around the true move, one bin wide."""
-        bins = self.group.parameters(self.bins).to(element.device)
+        bins = self.group.grid(self.bins).to(element.device)
         return (-((element[:, None] - bins) / (bins[1] - bins[0])).square() / 2).softmax(-1)
 
 

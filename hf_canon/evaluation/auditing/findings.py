@@ -5,9 +5,10 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...canonicalizers import fitting
-from ...groups import Group, OneParameter, Pictures, Planar
+from ...groups import Group, Pictures
 from ...reports.audit import (
     CHANGES,
     HARMLESS,
@@ -84,7 +85,7 @@ def summarize(trial: Trial, costs: dict[str, Cost], dataset: dict[str, Any] | No
             canonicalizer=fitting(group),
             cost=costs[name],
         )
-    unit = "pictures" if isinstance(trial.model.group.kind, Pictures) else "sounds"
+    unit = trial.model.group.kind.unit
     return AuditReport(
         model=name_of(trial.model),
         items=len(upright),
@@ -183,9 +184,7 @@ def is_spread(trial: Trial, group: Group) -> bool:
 def opposite(group: Group, element: int | float) -> int | float:
     """Of the elements that were tried, the inverse."""
     elements = tried(group)
-    if isinstance(group, OneParameter):
-        return elements[group.wrap(elements + element).abs().argmin()].item()
-    return int(group.inverse(elements[int(element)]))
+    return elements[group.nearest(group.inverse(torch.tensor(element)), len(elements))].item()
 
 
 def usual_classes(trial: Trial) -> dict[int, np.ndarray]:
@@ -239,8 +238,8 @@ def advise(trial: Trial, groups: dict[str, AuditedGroup], unit: str) -> Advice:
         level = [one for one in allowed if one.won.value > allowed[0].won.value - LITTLE]
         best = min(level, key=lambda one: bound[one.name].order or float("inf"))
         chosen, reason, command = best.name, with_group(best, unit), next_command(trial, best.name, best.spread)
-        planar = isinstance(bound[chosen], Planar)
-        others = [one for one in allowed if one is not best and not (planar and isinstance(bound[one.name], Planar))]
+        planar = bound[chosen].planar is not None
+        others = [one for one in allowed if one is not best and not (planar and bound[one.name].planar is not None)]
         if others:
             each = ", ".join(f"{one.name} {one.won.value:.1f}" for one in others)
             caveats.append(f"Worth it too, where that happens to your {unit} (points to win back at best): {each}.")

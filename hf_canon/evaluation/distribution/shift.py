@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from ...groups import Group, Pictures, Waveforms
+from ...groups import Group, Waveforms
 from ...modeling_canonicalized import CanonicalizedModel
 from ...outputs import Inputs
 from ...predictors.untouched import as_found, evaluating
@@ -120,7 +120,7 @@ def distribution_shift(
                     return reading(inputs)
 
                 kept, came = (side.read(look, generator, adapted and side is new) for side in (old, new))
-    unit = "pictures" if isinstance(asked.group.kind, Pictures) else "sounds"
+    unit = asked.group.kind.unit
     return ShiftReport(
         model=shareable(name_of(asked)),
         group=asked.group.name,
