@@ -244,7 +244,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
     parameters, size, second_order = count_weights(folder)
     report = None
     if (folder / REPORT_FILE).exists():
-        with suppress(ValueError, KeyError, TypeError):  # a file of somebody else's that has this name
+        with suppress(ValueError):  # a file of somebody else's that has this name
             report = RobustnessReport.load(folder / REPORT_FILE)
     base = config.base_name_or_path
     peft = (config.predictor_peft or {}).get("configs", {}).values()

@@ -1,13 +1,13 @@
 """What an audit found: a page, and a file."""
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from textwrap import wrap
 from typing import Any
 
-from .robustness import Cost, Interval, Score
+from .interval import Interval
+from .record import Record
+from .robustness import Cost, Score
 
 HARMLESS, HURTS, UNCLEAR, CHANGES, IDENTITY = "harmless", "hurts", "unclear", "changes the label", "as they came"
 """What is said of an element."""
@@ -139,7 +139,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class AuditReport:
+class AuditReport(Record):
     """What `audit` found about an untouched checkpoint. Scores are fractions; differences are percentage points.
 
     `print(report)` shows a page, `report.groups["c4"]` has the figures of one group.
@@ -185,25 +185,6 @@ class AuditReport:
     advice: Advice
     measure: str = "accuracy"
     unit: str = "pictures"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, in what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "AuditReport":
-        advice = {**data["advice"], "caveats": tuple(data["advice"]["caveats"])}
-        groups = {name: _group_from_dict(group) for name, group in data["groups"].items()}
-        return cls(**{**data, "score": Score(**data["score"]), "groups": groups, "advice": Advice(**advice)})
-
-    def save(self, path: str | Path) -> None:
-        """Write a JSON file that `load` reads."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> "AuditReport":
-        """Read a JSON file that `save` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
     def __str__(self) -> str:
         """A page, at most 100 columns wide."""
@@ -356,28 +337,3 @@ def _paragraph(name: str, text: str, indent: int = 0) -> list[str]:
 def _cut(text: str, width: int) -> str:
     """With a space behind it."""
     return text if len(text) < width else text[: width - 2] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _group_from_dict(data: Mapping[str, Any]) -> AuditedGroup:
-    return AuditedGroup(
-        **{
-            **data,
-            **{name: Interval(**data[name]) for name in ("loss", "won")},
-            **{name: Score(**data[name]) for name in ("mean", "told")},
-            "surest": None if data["surest"] is None else Score(**data["surest"]),
-            "elements": tuple(_element_from_dict(element) for element in data["elements"]),
-            "cost": Cost(**data["cost"]),
-        }
-    )
-
-
-def _element_from_dict(data: Mapping[str, Any]) -> AuditedElement:
-    return AuditedElement(
-        **{
-            **data,
-            "score": Score(**data["score"]),
-            "told": Score(**data["told"]),
-            "loss": Interval(**data["loss"]),
-            "changes": tuple(LabelChange(**change) for change in data["changes"]),
-        }
-    )

@@ -49,7 +49,7 @@ def plot_robustness(report: RobustnessReport, path: str | Path) -> None:
         path: an image file; its suffix (png, svg, pdf) says which kind.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, torch
         >>> from transformers import ViTConfig, ViTForImageClassification
         >>> from hf_canon import CanonicalizedModel
         >>> tiny = ViTConfig(hidden_size=12, num_hidden_layers=1, intermediate_size=12, image_size=16)

@@ -1,14 +1,12 @@
 """What an evaluation found: numbers, a table, a file."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from .diagnosis import Diagnosis
 from .distribution_shift import ShiftReport
 from .interval import Interval
+from .record import Record
 
 BASELINES = {"orbit_mean": "orbit mean", "most_confident": "most confident", "oracle": "oracle"}
 """Other ways to answer, measured on the same inputs, and how they are called in tables and plots."""
@@ -105,7 +103,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class RobustnessReport:
+class RobustnessReport(Record):
     """What `evaluate_robustness` found. Scores are fractions; differences are percentage points.
 
     `print(report)` shows the table, `report.sets["c8"]` has the figures of one set of transforms.
@@ -179,35 +177,6 @@ class RobustnessReport:
         if self.graded:
             return f"{spoiled:,} lose, {mended:,} gain over {100 * NOTABLE:.0f} points"
         return f"{spoiled:,} right -> wrong, {mended:,} wrong -> right"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, in what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "RobustnessReport":
-        sets = {name: _set_from_dict(value) for name, value in data["sets"].items()}
-        diagnosis, shift = data.get("diagnosis"), data.get("shift")
-        return cls(
-            **{
-                **data,
-                "upright": _transform_from_dict(data["upright"]),
-                "upright_tax": Interval(**data["upright_tax"]),
-                "sets": sets,
-                "cost": Cost(**data["cost"]),
-                "diagnosis": None if diagnosis is None else Diagnosis.from_dict(diagnosis),
-                "shift": None if shift is None else ShiftReport.from_dict(shift),
-            }
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write a JSON file that `load` reads."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> "RobustnessReport":
-        """Read a JSON file that `save` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
     def table(self) -> str:
         """The report as text, at most 100 columns wide.
@@ -284,26 +253,6 @@ class RobustnessReport:
 
     def __str__(self) -> str:
         return self.table()
-
-
-def _transform_from_dict(data: Mapping[str, Any]) -> TransformResult:
-    return TransformResult(**{**data, "scores": _scores_from_dict(data["scores"])})
-
-
-def _set_from_dict(data: Mapping[str, Any]) -> TransformSet:
-    return TransformSet(
-        **{
-            **data,
-            "transforms": tuple(_transform_from_dict(row) for row in data["transforms"]),
-            "mean": _scores_from_dict(data["mean"]),
-            "worst": _scores_from_dict(data["worst"]),
-            "gain": Interval(**data["gain"]),
-        }
-    )
-
-
-def _scores_from_dict(data: Mapping[str, Any]) -> dict[str, Score]:
-    return {name: Score(**score) for name, score in data.items()}
 
 
 def _row(name: str, cells: list[str], width: int) -> str:
