@@ -52,7 +52,7 @@ from transformers import BitImageProcessor, EfficientNetForImageClassification, 
 from hf_canon import CanonicalizedModel, get_group
 from hf_canon.canonicalizers.moment import STRIDE
 from hf_canon.canonicalizers.thumbnails import cell_means, inscribed_disc
-from hf_canon.evaluation.robustness import bootstrap
+from hf_canon.evaluation.statistics import bootstrap
 from hf_canon.groups import Group, Pictures
 from hf_canon.reports.robustness import Interval
 

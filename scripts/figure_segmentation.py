@@ -40,7 +40,7 @@ from transformers import (
 
 from hf_canon import CanonicalizedModel
 from hf_canon.canonicalizers.base import thumbnail
-from hf_canon.evaluation.robustness import bootstrap
+from hf_canon.evaluation.statistics import bootstrap
 from hf_canon.evaluation.transforms import Shift
 from hf_canon.groups import FinitePlanar
 from hf_canon.reports.robustness import Interval

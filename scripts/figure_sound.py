@@ -40,7 +40,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoFeatureExtractor
 
 from hf_canon import CanonicalizedModel, get_group
-from hf_canon.evaluation.robustness import bootstrap
+from hf_canon.evaluation.statistics import bootstrap
 from hf_canon.reports.plots import BLUE, DPI, FAINT, INK, VERMILLION
 
 SHIFTS = tuple(range(-12, 13, 4))

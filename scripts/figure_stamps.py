@@ -34,7 +34,8 @@ from transformers import EfficientNetForImageClassification, set_seed
 from hf_canon import CanonicalizedModel, evaluate_robustness
 from hf_canon.canonicalizers import OrbitCanonicalizer
 from hf_canon.canonicalizers.base import thumbnail
-from hf_canon.evaluation.robustness import OrbitLogits, bootstrap
+from hf_canon.evaluation.robustness import OrbitLogits
+from hf_canon.evaluation.statistics import bootstrap
 from hf_canon.evaluation.transforms import Shift
 from hf_canon.groups import FinitePlanar, Group
 from hf_canon.reports.robustness import Interval

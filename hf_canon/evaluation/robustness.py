@@ -25,7 +25,6 @@ from ..reports.robustness import (
     BASELINES,
     NOTABLE,
     Cost,
-    Interval,
     RobustnessReport,
     Score,
     TransformResult,
@@ -37,9 +36,9 @@ from .distribution.shift import distribution_shift
 from .galleries import Galleries, class_name
 from .memory import peak_memory, size_of
 from .metrics import Answer, Measure, measure_for
+from .statistics import bootstrap
 from .transforms import UPRIGHT, AnyShift, Own, Shift, Transforms, check_shape, parse_transforms, tried
 
-RESAMPLES = 2000
 TIMED_PASSES = 9
 TIMED_SECONDS = 20.0
 
@@ -434,30 +433,6 @@ def _over(reduce: Callable[[list[float]], Any], results: tuple[TransformResult, 
     accuracies = [score.accuracy for score in scores if score.accuracy is not None]
     agreement = float(reduce([score.agreement for score in scores]))
     return Score(agreement, float(reduce(accuracies)) if accuracies else None)
-
-
-def bootstrap(values: np.ndarray) -> list[Interval]:
-    """The mean of each column of `(items, columns)` and its 95 % percentile interval, in percentage points.
-
-    Items are drawn with replacement, whole rows at a time, so that what is compared stays paired. The seed is fixed.
-
-    Example:
-        >>> interval, = bootstrap(np.array([[0.0], [1.0], [1.0], [0.0]]))
-        >>> interval.value, interval.low, interval.high
-        (50.0, 0.0, 100.0)
-    """
-    items = len(values)
-    rng = np.random.default_rng(0)
-    rows = max(1, min(RESAMPLES, 5_000_000 // items))  # bounds the memory that one round of draws takes
-    means = []
-    for start in range(0, RESAMPLES, rows):
-        n = min(rows, RESAMPLES - start)
-        drawn = rng.integers(items, size=(n, items)) + np.arange(n)[:, None] * items
-        counts = np.bincount(drawn.ravel(), minlength=n * items).reshape(n, items)
-        means.append(counts @ values / items)
-    low, high = np.percentile(np.concatenate(means), [2.5, 97.5], axis=0)
-    middle = values.mean(axis=0)
-    return [Interval(*(100 * float(bound) for bound in bounds)) for bounds in zip(middle, low, high, strict=True)]
 
 
 def measure_cost(model: CanonicalizedModel, inputs: Inputs) -> Cost:

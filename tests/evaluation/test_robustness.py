@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from hf_canon import RobustnessReport, evaluate_robustness, get_group
-from hf_canon.evaluation.robustness import bootstrap, evaluating
+from hf_canon.evaluation.robustness import evaluating
+from hf_canon.evaluation.statistics import bootstrap
 
 SIXTEEN = [11.25 + 22.5 * k for k in range(16)]
 
