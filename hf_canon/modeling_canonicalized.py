@@ -322,7 +322,6 @@ class CanonicalizedModel(PreTrainedModel):
         state_dict: dict[str, Tensor] | None = None,
         full: bool | None = None,
         report: RobustnessReport | None = None,
-        export_code: bool = False,
         overwrite_card: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -337,8 +336,6 @@ class CanonicalizedModel(PreTrainedModel):
             full: save the predictor as well, so that loading needs no base. By default it is saved if it is being
                 trained (its own parameters require gradients) or came that way: no base would have those weights.
             report: what `evaluate_robustness` found, to be shown on the card.
-            export_code: add the file with which `trust_remote_code=True` loads the adapter where hf_canon is installed
-                but not imported.
             overwrite_card: replace a README.md that somebody has edited. One that nobody edited is always renewed.
             kwargs: passed to `PreTrainedModel.save_pretrained` when `full`.
 
@@ -405,7 +402,7 @@ class CanonicalizedModel(PreTrainedModel):
                 self.config.architectures = [type(self).__name__]
                 self.config.save_pretrained(folder)
                 save_file(own, Path(folder) / SAFE_WEIGHTS_NAME, metadata={"format": "pt"})
-            complete_folder(folder, save_directory, self.processor_files, report, export_code, overwrite_card)
+            complete_folder(folder, save_directory, self.processor_files, report, overwrite_card)
 
     def _forget_stale_calibration(self) -> None:
         """A calibration holds for the weights that it was made with, and for no others."""
@@ -424,7 +421,6 @@ class CanonicalizedModel(PreTrainedModel):
         *,
         report: RobustnessReport | None = None,
         full: bool | None = None,
-        export_code: bool = False,
         overwrite_card: bool = False,
         **hub_kwargs: Any,
     ) -> "CommitInfo":
@@ -434,7 +430,6 @@ class CanonicalizedModel(PreTrainedModel):
             repo_id: `owner/name`; made if it does not exist.
             report: what `evaluate_robustness` found, to be shown on the card.
             full: as in `save_pretrained`.
-            export_code: as in `save_pretrained`.
             overwrite_card: replace a card on the Hub that somebody has edited.
             hub_kwargs: `private`, `token`, `revision`, `commit_message` and `create_pr`, as in `push_folder`.
 
@@ -445,7 +440,7 @@ class CanonicalizedModel(PreTrainedModel):
         from .hub import push_folder
 
         with TemporaryDirectory() as folder:
-            self.save_pretrained(folder, full=full, report=report, export_code=export_code)
+            self.save_pretrained(folder, full=full, report=report)
             return push_folder(folder, repo_id, overwrite_card=overwrite_card, **hub_kwargs)
 
     def _adapter_names(self) -> list[str]:
