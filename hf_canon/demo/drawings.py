@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ..groups import FinitePlanar, Group, OneParameter, Planar
 from ..groups.color import Hue
-from ..reports.axes import BLUE, GRID, INK, NAMES, PERCENT, STYLES, VERMILLION, cut, style_circle
+from ..reports.axes import BLUE, GRID, INK, NAMES, PERCENT, STYLES, VERMILLION, style_circle
 from ..reports.page.figures import axes_in, canvas, percent, vector
+from ..reports.text import cut
 from .answering import Answer
 from .sweep import Sweep
 

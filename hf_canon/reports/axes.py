@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .distribution_shift import ShiftReport
 from .robustness import BASELINES, RobustnessReport, TransformResult
+from .text import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -170,7 +171,3 @@ def style(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_color(FRAME)
-
-
-def cut(name: str, width: int) -> str:
-    return name if len(name) <= width else name[: width - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any
 
 from .interval import Interval
 from .record import Record
+from .text import paragraph
 
 LEVEL = 0.05
 """From which p-value on a shift counts as seen: so it does in one of twenty cases where there is none."""
-WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -176,10 +175,10 @@ class ShiftReport(Record):
         for name, row in self.rows.items():
             yield f"{name:<24}{row.distance:>10.3f}{row.chance:>12.3f}{row.p_value:>10.3f}"
         yield "-" * len(heading)
-        yield from wrap(self.legend, WIDTH)
+        yield from paragraph(self.legend)
         yield ""
         for sentence in self.verdict:
-            yield from wrap(sentence, WIDTH)
+            yield from paragraph(sentence)
 
     @property
     def legend(self) -> str:

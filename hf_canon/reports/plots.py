@@ -6,9 +6,10 @@ matplotlib is imported when a figure is drawn, and never through pyplot: nothing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .axes import FAINT, INK, MARKERS, NAMES, STYLES, cut, draw_shift, panels
+from .axes import FAINT, INK, MARKERS, NAMES, STYLES, draw_shift, panels
 from .distribution_shift import ShiftReport
 from .robustness import RobustnessReport
+from .text import cut
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase

@@ -7,6 +7,7 @@ from .diagnosis import Diagnosis
 from .distribution_shift import ShiftReport
 from .interval import Interval
 from .record import Record
+from .text import WIDTH, cut, end, row
 
 BASELINES = {"orbit_mean": "orbit mean", "most_confident": "most confident", "oracle": "oracle"}
 """Other ways to answer, measured on the same inputs, and how they are called in tables and plots."""
@@ -188,21 +189,21 @@ class RobustnessReport(Record):
         if self.labelled:
             columns += ["agree before", "agree after"]
 
-        rows = [row.name for one in self.sets.values() for row in one.transforms]
-        width = max(19, min(max(map(len, rows)) + 3, 100 - 10 * len(columns)))
+        longest = max(len(one.name) for group in self.sets.values() for one in group.transforms)
+        widths = [-max(19, min(longest + 3, WIDTH - 10 * len(columns))), *(10 for _ in columns)]
 
         def line(name: str, scores: dict[str, Score], pose: float | None) -> str:
             values = [scores[method].value for method in ("before", "after", *baselines)] + [pose]
             if self.labelled:
                 values += [scores["before"].agreement, scores["after"].agreement]
-            return _row(name, ["" if value is None else f"{100 * value:.1f}" for value in values], width)
+            return row([name, *("" if value is None else f"{100 * value:.1f}" for value in values)], widths)
 
         # Titles of two words stand on two lines.
-        header = _row("", [column.rpartition(" ")[0] for column in columns], width)
-        subheader = _row("", [column.rpartition(" ")[2] for column in columns], width)
+        header = row(["", *(column.rpartition(" ")[0] for column in columns)], widths)
+        subheader = row(["", *(column.rpartition(" ")[2] for column in columns)], widths)
         rule = "-" * len(subheader)
         lines = [
-            f"{_shorten(self.model, 48)}, canonicalizer {self.canonicalizer!r} over {self.group}",
+            f"{end(self.model, 48)}, canonicalizer {self.canonicalizer!r} over {self.group}",
             f"{self.items:,} {self.unit}, {self.what} in %",
             "",
             header,
@@ -213,7 +214,7 @@ class RobustnessReport(Record):
         for group in self.sets.values():
             lines += ["", f"{group.title}"]
             if group.name != "angles":
-                lines += [line("  " + row.name, row.scores, row.pose_accuracy) for row in group.transforms]
+                lines += [line("  " + one.name, one.scores, one.pose_accuracy) for one in group.transforms]
             lines += [line("  mean", group.mean, group.pose_accuracy), line("  worst", group.worst, None)]
         lines += [rule, *self._summary()]
         if self.shift is not None:
@@ -237,9 +238,8 @@ class RobustnessReport(Record):
                 )
             )
         width = max(16, min(22, 1 + max(len(name) for name, _, _ in rows)))
-        lines = [
-            f"{_cut(name, width):<{width}}{interval:<{max(48 - width, 28)}}{counts}" for name, interval, counts in rows
-        ]
+        rest = max(48 - width, 28)
+        lines = [f"{cut(name, width - 1):<{width}}{interval:<{rest}}{counts}" for name, interval, counts in rows]
         cost = self.cost
         time = (
             f"{cost.latency_ratio:.2f} x time ({cost.bare_ms:.2f} -> {cost.canonicalized_ms:.2f} ms "
@@ -253,16 +253,3 @@ class RobustnessReport(Record):
 
     def __str__(self) -> str:
         return self.table()
-
-
-def _row(name: str, cells: list[str], width: int) -> str:
-    return f"{_cut(name, width):<{width}}" + "".join(f"{cell:>10}" for cell in cells).rstrip()
-
-
-def _shorten(text: str, width: int) -> str:
-    return text if len(text) <= width else "..." + text[3 - width :]
-
-
-def _cut(text: str, width: int) -> str:
-    """With a space behind it."""
-    return text if len(text) < width else text[: width - 2] + "\N{HORIZONTAL ELLIPSIS}"

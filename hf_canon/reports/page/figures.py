@@ -22,7 +22,6 @@ from ..axes import (
     NAMES,
     PERCENT,
     VERMILLION,
-    cut,
     draw_shift,
     panels,
     style,
@@ -30,6 +29,7 @@ from ..axes import (
 from ..diagnosis import Confusion, Diversity, Reliability, RiskCurve, SetSizes
 from ..distribution_shift import ShiftReport
 from ..robustness import RobustnessReport, TransformResult
+from ..text import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
