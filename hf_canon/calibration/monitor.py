@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.stats import chi2_contingency
+from scipy.stats.contingency import expected_freq
 from torch import Tensor
 from transformers.utils import logging
 
@@ -224,15 +227,7 @@ def same_distribution(one: Sequence[float], other: Sequence[float]) -> float:
         >>> round(same_distribution([40, 60], [60, 40]), 4)
         0.0047
     """
-    table = torch.tensor([list(one), list(other)], dtype=torch.float64)
-    totals = table.sum(1, keepdim=True)
-    expected = totals * table.sum(0) / table.sum()
-    rare = expected.amin(0) < EXPECTED
-    table = torch.cat([table[:, ~rare], table[:, rare].sum(1, keepdim=True)], 1)
-    table = table[:, table.sum(0) > 0]
-    if table.shape[1] < 2:
-        return 1.0
-    expected = totals * table.sum(0) / table.sum()
-    statistic = ((table - expected).square() / expected).sum()
-    freedom = torch.tensor((table.shape[1] - 1) / 2, dtype=torch.float64)
-    return float(torch.special.gammaincc(freedom, statistic / 2))
+    table = np.array([one, other], dtype=float)
+    rare = expected_freq(table).min(0) < EXPECTED
+    table = np.column_stack([table[:, ~rare], table[:, rare].sum(1)])
+    return float(chi2_contingency(table[:, table.any(0)], correction=False).pvalue)

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 import gradio as gr
 
 from ..refusals import raised_by_us
-from ..reports.axes import cut
+from ..reports.text import cut
 from . import words
 from .answering import best, top
 from .checkpoints import Checkpoints, Opened, Senses

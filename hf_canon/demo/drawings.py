@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ..groups import FinitePlanar, Group, OneParameter, Planar
 from ..groups.color import Hue
-from ..reports.axes import BLUE, GRID, INK, NAMES, STYLES, VERMILLION, cut, style_circle
+from ..reports.axes import BLUE, GRID, INK, NAMES, PERCENT, STYLES, VERMILLION, style_circle
 from ..reports.page.figures import axes_in, canvas, percent, vector
+from ..reports.text import cut
 from .answering import Answer
 from .sweep import Sweep
 
@@ -143,7 +144,7 @@ def draw_sweep(sweep: Sweep) -> str:
         axes.set_xlim(where[0], where[-1])
         axes.set_ylim(0, 101)
         axes.set_xlabel(unit, fontsize=9.5, color=INK)
-        axes.set_yticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+        axes.set_yticks(*PERCENT)
         axes.grid(color=GRID, linewidth=0.8)
     drawing.legend(loc="upper left", bbox_to_anchor=(0.02, 0.95), ncols=2, fontsize=9.5, frameon=False, labelcolor=INK)
     lowest = {name: percent(min(values)) for name, values in curves.items()}

@@ -16,9 +16,10 @@ from ..data.images import to_pixel_values
 from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 from ..predictors.untouched import evaluating
-from ..reports.axes import BLUE, FAINT, INK, VERMILLION, cut
+from ..reports.axes import BLUE, FAINT, INK, VERMILLION
 from ..reports.plots import draw_scores, new_figure, plot_robustness, scores_size
 from ..reports.robustness import RobustnessReport
+from ..reports.text import cut
 from .display import displayed
 from .transforms import AnyShift, Own, Transforms, members, parse_transforms
 

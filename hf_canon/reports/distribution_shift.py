@@ -1,17 +1,15 @@
 """What a comparison with reference data found: numbers, a table, a file."""
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from textwrap import wrap
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from .interval import Interval
+from .record import Record
+from .text import paragraph
 
 LEVEL = 0.05
 """From which p-value on a shift counts as seen: so it does in one of twenty cases where there is none."""
-WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class ShiftReport:
+class ShiftReport(Record):
     """What `distribution_shift` found. `print(report)` shows a table and what it means.
 
     Attributes:
@@ -177,10 +175,10 @@ class ShiftReport:
         for name, row in self.rows.items():
             yield f"{name:<24}{row.distance:>10.3f}{row.chance:>12.3f}{row.p_value:>10.3f}"
         yield "-" * len(heading)
-        yield from wrap(self.legend, WIDTH)
+        yield from paragraph(self.legend)
         yield ""
         for sentence in self.verdict:
-            yield from wrap(sentence, WIDTH)
+            yield from paragraph(sentence)
 
     @property
     def legend(self) -> str:
@@ -196,28 +194,6 @@ class ShiftReport:
 
     def __str__(self) -> str:
         return self.table()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, in what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ShiftReport":
-        read: Any = {
-            **{name: Side(**data[name]) for name in ("reference", "incoming")},
-            **{name: data[name] and Distance(**data[name]) for name in ("plain", "canonicalized", "modulo")},
-            "removed": data["removed"] and Interval(**data["removed"]),
-        }
-        return cls(**{**data, **read})
-
-    def save(self, path: str | Path) -> None:
-        """Write a JSON file that `load` reads."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> "ShiftReport":
-        """Read a JSON file that `save` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def said(one: Distance) -> str:

@@ -1,13 +1,14 @@
 """What a calibration found, as an adapter stores it."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from textwrap import fill
-from typing import Any
+from typing import Any, ClassVar
+
+from ..reports.record import Record
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Record):
     """The record of a calibration. `hf_canon.calibrate` makes one, and an adapter's configuration holds it.
 
     Args:
@@ -28,6 +29,11 @@ class Calibration:
         seen: how often which confidence, set size and element occurred, for `Monitor` to compare with.
     """
 
+    foreign: ClassVar[str] = (
+        "The calibration of this adapter was saved by another version of hf_canon. Set config.calibration to null in "
+        "its config.json, and calibrate it again"
+    )
+
     temperature: float
     alpha: float
     threshold: float
@@ -42,25 +48,6 @@ class Calibration:
     predictor: str | None
     data: dict[str, Any]
     seen: dict[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """In what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Calibration":
-        """What `to_dict` made.
-
-        Raises:
-            ValueError: another version of hf_canon made it.
-        """
-        try:
-            return cls(**data)
-        except TypeError as error:
-            raise ValueError(
-                "The calibration of this adapter was saved by another version of hf_canon. Set config.calibration to "
-                f"null in its config.json, and calibrate it again ({error})."
-            ) from error
 
     @property
     def promises(self) -> dict[str, str]:

@@ -314,6 +314,11 @@ def test_shift_reads_angles_between_its_steps() -> None:
     assert ((get_group("so2").peak(logits) - angle) / 2).sin().abs().max() < 1e-3
 
 
+def test_an_adapter_that_names_the_score_of_the_predictor_is_one_that_does_not() -> None:
+    saved = build_canonicalizer("predictor", get_group("c4"), channels=1, score="confidence")
+    assert saved.settings == {"channels": 1}
+
+
 @pytest.mark.parametrize(
     ("name", "group", "settings", "sentence"),
     [
@@ -321,7 +326,7 @@ def test_shift_reads_angles_between_its_steps() -> None:
         ("orbit", "so2", {}, "needs a finite group; for so2 use canonicalizer='shift'"),
         ("equivariant", "so2", {}, "so2 is not one. Use canonicalizer='shift'"),
         ("predictor", "so2", {}, "so2 has infinitely many. Use a finite group"),
-        ("predictor", "c4", {"score": "luck"}, "no score 'luck'. Known scores: confidence, energy, margin"),
+        ("predictor", "c4", {"score": "energy"}, "by the confidence of the predictor, not by 'energy'. Leave out"),
         ("equivariant", "c4", {"resolution": 32}, "resolution of 32 .* equivariance is lost. Use 29"),
         ("shift", "c4", {"widht": 3}, "cannot be built from .*widht"),
         ("shift", "c4", {"neuron": "cubic"}, "no neuron 'cubic'. Known ones: linear, quadratic, compact"),

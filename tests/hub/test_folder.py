@@ -1,6 +1,5 @@
 """What is saved: all of it or nothing, and complete."""
 
-import json
 import stat
 import subprocess
 import sys
@@ -97,23 +96,3 @@ def test_a_full_disk_leaves_what_was_there(checkpoint: Path, tmp_path: Path) -> 
     assert "could not be saved in" in done.stdout and "what was there is unchanged: " in done.stdout, done.stdout
     assert contents(tmp_path / "adapter") == before
     assert not [path for path in (tmp_path / "adapter").iterdir() if path.name.startswith(".")]
-
-
-def test_code_for_those_who_do_not_import_us(checkpoint: Path, tmp_path: Path) -> None:
-    model = CanonicalizedModel.wrap(checkpoint, group="c4")
-    model.save_pretrained(tmp_path / "plain")
-    assert "auto_map" not in json.loads((tmp_path / "plain" / "config.json").read_text())
-    model.save_pretrained(tmp_path / "code", export_code=True)
-    x = pictures(2, 32)
-    torch.save(x, tmp_path / "x.pt")
-    code = (
-        "import sys, torch\n"
-        "from transformers import AutoModelForImageClassification\n"
-        "assert not any(name.startswith('hf_canon') for name in sys.modules)\n"
-        "model = AutoModelForImageClassification.from_pretrained(sys.argv[1], trust_remote_code=True)\n"
-        "torch.save(model(pixel_values=torch.load(sys.argv[2])).logits.detach(), sys.argv[3])\n"
-    )
-    words = [str(tmp_path / name) for name in ("code", "x.pt", "logits.pt")]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert torch.equal(torch.load(tmp_path / "logits.pt"), model(pixel_values=x).logits)

@@ -23,7 +23,7 @@ from ...reports.audit import (
 )
 from ...reports.robustness import Cost, Interval, Score
 from ..asking import name_of
-from ..robustness import bootstrap
+from ..statistics import bootstrap
 from ..transforms import UPRIGHT, AnyShift, members, moved_by, tried
 from .passes import Trial, Undone, as_seen
 

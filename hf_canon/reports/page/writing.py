@@ -68,7 +68,7 @@ def require_report_folder(folder: str | os.PathLike[str]) -> Path:
 def is_report(path: Path) -> bool:
     try:
         RobustnessReport.load(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return False
     return True
 
