@@ -32,7 +32,7 @@ from hf_canon import CanonicalizedModel, calibrate
 from hf_canon.selection import Calibration
 
 FOLDER = Path("build/demo")
-ADAPTER, SOUNDS, MEASURED = FOLDER / "sound-adapter", FOLDER / "sounds", FOLDER / "sound-adapter.txt"
+ADAPTER, EXAMPLES, MEASURED = FOLDER / "sound-adapter", FOLDER / "sounds", FOLDER / "sound-adapter.txt"
 GROUP = "speed12"
 SHIFTS = (-8, -4, 0, 4, 8)
 """Semitones."""
@@ -97,7 +97,7 @@ def measured(model: CanonicalizedModel) -> str:
 def write_sounds() -> None:
     test = words("test")
     languages = test["language"]
-    with renamed_when_whole(SOUNDS) as folder:
+    with renamed_when_whole(EXAMPLES) as folder:
         for language in sorted(set(languages)):
             (folder / language).mkdir(parents=True)
             for i in [i for i, one in enumerate(languages) if one == language][:CLIPS]:
@@ -115,11 +115,11 @@ def main() -> None:
     if not MEASURED.is_file():
         print("Measuring it on the test split ...", flush=True)
         MEASURED.write_text(measured(CanonicalizedModel.from_pretrained(ADAPTER).eval()))
-    if not SOUNDS.is_dir():
+    if not EXAMPLES.is_dir():
         write_sounds()
     print(f"\n{MEASURED.read_text()}")
     print(f"Adapter: {ADAPTER}, {(ADAPTER / 'model.safetensors').stat().st_size / 1000:.0f} kB of weights.")
-    print(f"Example sounds: {SOUNDS}, {len(list(SOUNDS.glob('*/*.wav')))} clips.")
+    print(f"Example sounds: {EXAMPLES}, {len(list(EXAMPLES.glob('*/*.wav')))} clips.")
     print(f"All of it took {time.perf_counter() - start:.0f} seconds.")
 
 

@@ -147,9 +147,9 @@ def shown(opened: Opened, x: Tensor) -> Image.Image:
     return enlarged(displayed(x, opened.processor, opened.model.group.kind)(x[0]))
 
 
-def enlarged(picture: "np.ndarray[tuple[int, int, int], np.dtype[np.float32]]") -> Image.Image:
+def enlarged(given: "np.ndarray[tuple[int, int, int], np.dtype[np.float32]]") -> Image.Image:
     """For the eye: `(height, width, 1 or 3)`, 0 to 1, of any size to one size."""
-    values = np.round(255 * picture).astype(np.uint8)
+    values = np.round(255 * given).astype(np.uint8)
     image = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values).convert("RGB")
     scale = SHOWN / max(image.size)
     size = (round(image.width * scale), round(image.height * scale))

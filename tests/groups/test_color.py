@@ -165,7 +165,7 @@ def test_negatives_are_negations_where_black_and_white_are_opposite() -> None:
     assert torch.equal(color("negative", halves).act(x, torch.ones(2, dtype=torch.long)), -x)
 
 
-def picture() -> Image.Image:
+def photograph() -> Image.Image:
     """Every corner of the colour cube, and what lies between, as bytes."""
     levels = torch.linspace(0, 255, 9).round().byte()
     return Image.fromarray(torch.cartesian_prod(levels, levels, levels).view(27, 27, 3).numpy())
@@ -180,7 +180,7 @@ def as_tensor(image: Image.Image) -> Tensor:
 
 
 def test_against_pillow() -> None:
-    image = picture()
+    image = photograph()
     x = as_tensor(image)
     assert torch.equal(get_group("negative").act(x, torch.tensor([1])), as_tensor(ImageOps.invert(image)))
     bgr = Image.merge("RGB", image.split()[::-1])

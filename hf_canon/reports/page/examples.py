@@ -77,10 +77,10 @@ class Examples:
     totals: dict[str, int]
 
 
-def data_uri(picture: np.ndarray) -> str:
+def data_uri(values: np.ndarray) -> str:
     """A picture `(height, width, 1 or 3)`, 0 to 1, in a form that a page holds in itself."""
-    image = Image.fromarray((255 * picture + 0.5).astype(np.uint8).squeeze(-1) if picture.shape[2] == 1 else
-                            (255 * picture + 0.5).astype(np.uint8))  # fmt: skip
+    image = Image.fromarray((255 * values + 0.5).astype(np.uint8).squeeze(-1) if values.shape[2] == 1 else
+                            (255 * values + 0.5).astype(np.uint8))  # fmt: skip
     if image.mode == "L" and image.width > SIDE:  # long sounds
         image = image.resize((SOUND_SIDES[0], min(image.height, SOUND_SIDES[1])))
     image.thumbnail((SIDE, SIDE))
