@@ -18,7 +18,7 @@ from transformers.utils import logging
 from ..data.provenance import describe_dataset
 from ..evaluation.metrics import measure_for
 from ..evaluation.passes import Passes, transformed
-from ..evaluation.transforms import UPRIGHT, moved_by
+from ..evaluation.transforms import UPRIGHT, transformed_by
 from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Inputs
@@ -70,7 +70,7 @@ def calibrate(
         dataset: as in `evaluate_robustness`.
         alpha: how often the set may miss the element, between 0 and 1.
         harm: the bound, between 0 and 1; None to calibrate coverage alone.
-        processor: makes what the predictor reads from pictures or sounds.
+        processor: makes what the predictor reads from images or clips.
         batch_size: how many inputs a pass takes, where `dataset` gives single ones.
         label_column: where the labels are, if not in `label` or `labels`.
         seed: draws the elements, and the inputs for the temperature.
@@ -134,7 +134,7 @@ class Measured:
     """
 
     model: CanonicalizedModel
-    moved: Tensor
+    transformed: Tensor
     element: Tensor
     upright: Tensor
     spoiled: Tensor | None
@@ -148,7 +148,7 @@ class Measured:
         """Some of them."""
         return replace(
             self,
-            moved=self.moved[index],
+            transformed=self.transformed[index],
             element=self.element[index],
             upright=self.upright[index],
             spoiled=None if self.spoiled is None else self.spoiled[index],
@@ -174,7 +174,7 @@ def measure(
     passes = Passes(model, judge, dataset, processor, batch_size, label_column)
     digest = hashlib.sha256()
     drawn = torch.Generator().manual_seed(seed)
-    moved: list[Tensor] = []
+    transformed: list[Tensor] = []
     upright: list[Tensor] = []
     true: list[Tensor] = []
     spoiled: list[Tensor] = []
@@ -186,7 +186,7 @@ def measure(
             digest.update(asked.x.float().cpu().numpy().tobytes() + repr(poses.labels).encode())
             labelled = poses.labels is not None
             element = group.sample(len(asked), drawn)
-            moved.append(moved_logits(model, asked, element).cpu())
+            transformed.append(transformed_logits(model, asked, element).cpu())
             true.append(element)
             if judge is None:
                 upright.append(logits_of(model, asked).cpu())
@@ -202,7 +202,7 @@ def measure(
             bar.update()
     return Measured(
         model=model,
-        moved=torch.cat(moved).clone(),
+        transformed=torch.cat(transformed).clone(),
         element=torch.cat(true).clone(),
         upright=torch.cat(upright).clone(),
         spoiled=torch.cat(spoiled).clone() if spoiled else None,
@@ -221,10 +221,10 @@ def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int =
     group = measured.model.group
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     fit, hold = measured[order[: count // FITTED]], measured[order[count // FITTED :]]
-    bins = measured.moved.shape[1]
-    temperature = fit_temperature(fit.moved, near(group, fit.element, bins)) if len(fit) else 1.0
+    bins = measured.transformed.shape[1]
+    temperature = fit_temperature(fit.transformed, near(group, fit.element, bins)) if len(fit) else 1.0
 
-    ranking = hold.ranked(hold.moved, temperature)
+    ranking = hold.ranked(hold.transformed, temperature)
     happened = ranking.place.gather(1, group.nearest(hold.element, bins).unsqueeze(1))
     came = hold.ranked(hold.upright, temperature)
     sure = came.confidence
@@ -282,12 +282,12 @@ def logits_of(model: CanonicalizedModel, inputs: Inputs) -> Tensor:
         return model.canonicalizer(inputs.x, inputs.lengths).float()
 
 
-def moved_logits(model: CanonicalizedModel, inputs: Inputs, element: Tensor) -> Tensor:
+def transformed_logits(model: CanonicalizedModel, inputs: Inputs, element: Tensor) -> Tensor:
     """The same for inputs that were moved by an element each, in the way in which evaluations move them."""
     found: dict[int, Tensor] = {}
     for one in element.unique():
         rows = (element == one).nonzero().flatten()
-        shift = moved_by(model.group, one.item())
+        shift = transformed_by(model.group, one.item())
         found |= dict(zip(rows.tolist(), logits_of(model, transformed(inputs[rows], shift)), strict=True))
     return torch.stack([found[i] for i in range(len(found))])
 

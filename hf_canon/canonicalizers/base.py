@@ -5,7 +5,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..groups import Group, OneParameter, Pictures
+from ..groups import Group, Images, OneParameter
 from ..groups.color import Hue
 from .thumbnails import inscribed_disc, per_channel, thumbnail
 
@@ -24,10 +24,10 @@ class Canonicalizer(nn.Module):
     """The keyword arguments that build it again."""
 
     resolution: int
-    """Side in pixels at which the pose of a picture is decided."""
+    """Side in pixels at which the pose of an image is decided."""
 
     scale: tuple[float, ...] = (1.0,)
-    shift: tuple[float, ...] = (0.0,)
+    offset: tuple[float, ...] = (0.0,)
     """For each channel: what turns the inputs into those of the checkpoint that it was trained with."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -35,19 +35,19 @@ class Canonicalizer(nn.Module):
 
         Args:
             x: `(batch, ...)`, of the group's kind.
-            lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length; pictures have none.
+            lengths: `(batch,)`, how much of each is audio, where clips are padded to one length; images have none.
         """
         raise NotImplementedError
 
     def thumbnail(self, x: Tensor) -> Tensor:
-        """The picture at the size at which the pose is decided, its corners masked, as the weights take it."""
+        """The image at the size at which the pose is decided, its corners masked, as the weights take it."""
         return self.as_learned(thumbnail(x, self.resolution), inscribed_disc(self.resolution, x.device))
 
     def as_learned(self, small: Tensor, seen: Tensor | float = 1.0) -> Tensor:
         """Thumbnails normalized as in training, in the weights' precision; `seen` is 0 where they are masked."""
-        if (self.scale, self.shift) != (Canonicalizer.scale, Canonicalizer.shift):
-            scale, shift = per_channel(self.scale, small.device), per_channel(self.shift, small.device)
-            small = small * scale + shift * seen
+        if (self.scale, self.offset) != (Canonicalizer.scale, Canonicalizer.offset):
+            scale, offset = per_channel(self.scale, small.device), per_channel(self.offset, small.device)
+            small = small * scale + offset * seen
         return small.to(next(self.parameters()).dtype)
 
     def element(self, logits: Tensor) -> Tensor:
@@ -70,8 +70,8 @@ class Canonicalizer(nn.Module):
 
 
 def channels_of(group: Group, channels: int) -> dict[str, int]:
-    """As a setting that builds a canonicalizer again: sounds have none."""
-    return {"channels": channels} if isinstance(group.kind, Pictures) else {}
+    """As a setting that builds a canonicalizer again: clips have none."""
+    return {"channels": channels} if isinstance(group.kind, Images) else {}
 
 
 def neuron_of(neuron: str) -> dict[str, str]:

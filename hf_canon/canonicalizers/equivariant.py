@@ -24,7 +24,7 @@ class EquivariantCanonicalizer(Canonicalizer):
     """Group convolutions over `c<n>` or `d<n>`, then an average over the plane: one score for each element.
 
     The kernels are turned exactly for quarter turns and mirror images; for other angles they are resampled, and the
-    equivariance is approximate. Prefer it where pose shows in local texture and training pictures are few: its
+    equivariance is approximate. Prefer it where pose shows in local texture and training images are few: its
     symmetry is built in. Prefer `orbit` for anything pretrained, and `shift` for many angles: its cost does not
     grow with the group.
 
@@ -145,11 +145,11 @@ class GroupConv2d(nn.Module):
         # Not a memory of the input but of the weights: their changes in place have another key, except those through
         # `.data`, after which `eval()` starts anew.
         key = (weight.data_ptr(), weight._version, weight.dtype, weight.device)
-        known, moved = self._cache.get(weight, (None, None))
+        known, transformed = self._cache.get(weight, (None, None))
         if known != key:
-            moved = self.move_kernels(weight)
-            self._cache[weight] = (key, moved)
-        return moved
+            transformed = self.move_kernels(weight)
+            self._cache[weight] = (key, transformed)
+        return transformed
 
     def move_kernels(self, weight: Tensor) -> Tensor:
         group, (out_channels, in_channels, over, size, _) = self.group, weight.shape
@@ -157,12 +157,12 @@ class GroupConv2d(nn.Module):
         if not group.is_exact:
             # Corners have no counterpart after 45 degrees.
             weight = weight * inscribed_disc(size, weight.device).to(weight.dtype)
-        moved = group.act(weight.view(1, -1, size, size).expand(group.order, -1, -1, -1), elements)
-        moved = moved.view(group.order, out_channels, in_channels, over, size, size)
+        transformed = group.act(weight.view(1, -1, size, size).expand(group.order, -1, -1, -1), elements)
+        transformed = transformed.view(group.order, out_channels, in_channels, over, size, size)
         if not self.lifting:
             carried = group.compose(group.inverse(elements)[:, None], elements[None])  # [g, h] = g^-1 h
-            moved = moved.gather(3, carried.view(group.order, 1, 1, over, 1, 1).expand_as(moved))
-        return moved.transpose(0, 1).reshape(out_channels * group.order, in_channels * over, size, size)
+            transformed = transformed.gather(3, carried.view(group.order, 1, 1, over, 1, 1).expand_as(transformed))
+        return transformed.transpose(0, 1).reshape(out_channels * group.order, in_channels * over, size, size)
 
     def __getstate__(self) -> dict[str, object]:
         """Of copies and pickles: the weights alone."""

@@ -35,7 +35,7 @@ class Answer:
     after: dict[str, float]
     found: Canonicalization
     element: str
-    moved: bool
+    transformed: bool
     likely: dict[str, float]
     rule: str
     action: Action
@@ -114,7 +114,7 @@ def ask(
         after=classes(model, behind.logits),
         found=found,
         element=model.group.describe(found.element[0].item()),
-        moved=found.element[0].item() != model.group.identity,
+        transformed=found.element[0].item() != model.group.identity,
         likely=likely(model, found),
         rule=chosen.name,
         action=Action(int(found.action[0])),

@@ -82,7 +82,7 @@ class Group(ABC):
         Args:
             x: `(batch, ...)`, of the group's kind.
             element: `(batch,)`, on any device.
-            lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length; pictures have none.
+            lengths: `(batch,)`, how much of each is audio, where clips are padded to one length; images have none.
 
         Raises:
             ValueError: the group does not fit the shape of `x`; the sentence says which group would.
@@ -119,7 +119,7 @@ class Group(ABC):
 
     @abstractmethod
     def describe(self, element: int | float) -> str:
-        """One element in words, for tables and pictures."""
+        """One element in words, for tables and images."""
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """`n` elements drawn uniformly."""
@@ -155,7 +155,7 @@ class Group(ABC):
 
     @property
     def temporal(self) -> "Group | None":
-        """The group, or the factor of it, that moves moments of a sound; None where they stay."""
+        """The group, or the factor of it, that moves moments of an audio clip; None where they stay."""
         return None
 
     def act_cropped(self, x: Tensor, element: Tensor, crop: int | tuple[int, int]) -> Tensor:
@@ -188,19 +188,19 @@ class Group(ABC):
     def act_frames(
         self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: Tensor | int | None = None
     ) -> Tensor:
-        """Move what was found for each moment with the sound.
+        """Move what was found for each moment with the audio.
 
         Args:
-            frames: `(batch, frames, ...)`, evenly spaced over the sound.
+            frames: `(batch, frames, ...)`, evenly spaced over the audio.
             element: `(batch,)`, on any device.
-            lengths: `(batch,)`, how many frames of each are sound.
-            count: frames of the result, where an element changes how many there are; it keeps all that are sound
+            lengths: `(batch,)`, how many frames of each are audio.
+            count: frames of the result, where an element changes how many there are; it keeps all that are audio
                 unless said.
         """
         return frames
 
-    def moved_lengths(self, lengths: Tensor, element: Tensor, moved: Tensor | None = None) -> Tensor:
-        """How long sounds are after they were moved, `(batch,)`: as before, unless an element stretches them.
+    def transformed_lengths(self, lengths: Tensor, element: Tensor, transformed: Tensor | None = None) -> Tensor:
+        """How long clips are after they were moved, `(batch,)`: as before, unless an element stretches them.
 
         Args:
             lengths: `(batch,)`, before.
@@ -285,17 +285,17 @@ class OneParameter(Group):
 
 
 def centre(x: Tensor, crop: int | tuple[int, int]) -> Tensor:
-    """The centre of pictures, as high and as wide as `crop`, or as a side says.
+    """The centre of images, as high and as wide as `crop`, or as a side says.
 
     Raises:
-        ValueError: it is larger than the pictures, or its middle is not theirs.
+        ValueError: it is larger than the images, or its middle is not theirs.
     """
     height, width = x.shape[-2:]
     rows, columns = (crop, crop) if isinstance(crop, int) else crop
     above, left = (height - rows) // 2, (width - columns) // 2
     if min(above, left) < 0 or (rows + 2 * above, columns + 2 * left) != (height, width):
         raise ValueError(
-            f"These pictures are {height} x {width}, and {rows} x {columns} of them was asked for: a margin has as "
-            "many pixels on either side. Make pictures that are larger by an even number of pixels."
+            f"These images are {height} x {width}, and {rows} x {columns} of them was asked for: a margin has as "
+            "many pixels on either side. Make images that are larger by an even number of pixels."
         )
     return x[..., above : above + rows, left : left + columns]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .base import Group, OneParameter, centre
 from .constants import constant
-from .kinds import Pictures
+from .kinds import Images
 
 
 class Planar(Group):
@@ -23,8 +23,8 @@ class Planar(Group):
     `grid_sample` about the true centre `((W - 1) / 2, (H - 1) / 2)`, with the border pixels repeated outwards.
     """
 
-    acts_on = (Pictures,)
-    kind = Pictures()
+    acts_on = (Images,)
+    kind = Images()
 
     n: int | None = None
     """How many rotations there are; None for all of them."""
@@ -75,7 +75,7 @@ class Planar(Group):
         interpolation: str = "bilinear",
         crop: int | tuple[int, int] | None = None,
     ) -> Tensor:
-        """Move each picture of the batch by its own element.
+        """Move each image of the batch by its own element.
 
         Args:
             x: `(batch, channels, height, width)`.
@@ -83,7 +83,7 @@ class Planar(Group):
             lengths: None.
             interpolation: "bilinear", "bicubic" or "nearest", for angles that are not quarter turns.
             crop: height and width (or the side) of the centre that is returned; the margin around it fills the
-                corners of pictures that are turned by other angles. The whole picture by default.
+                corners of images that are turned by other angles. The whole image by default.
 
         Raises:
             ValueError: the group does not fit the shape of `x`; the sentence says which group would.
@@ -96,7 +96,7 @@ class Planar(Group):
         turns, exact = self.quarters(element)
         if self.is_exact:
             return permute_pixels(inner, turns, mirror)
-        if torch.compiler.is_compiling():  # no branch on values, at the price of resampling every picture
+        if torch.compiler.is_compiling():  # no branch on values, at the price of resampling every image
             permuted = permute_pixels(inner, turns, mirror)
             return torch.where(exact.view(-1, 1, 1, 1), permuted, turn_pixels(x, angle, mirror, interpolation, size))
         # Only what needs resampling is resampled, and once, from the untouched pixels.
@@ -149,7 +149,7 @@ class Planar(Group):
     def random_act(
         self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each picture moved by a random element and, unless the group is exact, turned a little further.
+        """Each image moved by a random element and, unless the group is exact, turned a little further.
 
         Quarter turns keep pixels as they are and other angles blur them, which gives the element away: so every one
         is resampled, by bilinear or bicubic interpolation, at an angle of which the element is the nearest one.
@@ -162,8 +162,8 @@ class Planar(Group):
         offset = torch.rand(len(x), generator=generator) - 0.5
         bicubic = bool(torch.rand((), generator=generator) < 0.5)
         angle = (angle + offset * self.cell).to(x.device)
-        moved = turn_pixels(x, angle, mirror.to(x.device), "bicubic" if bicubic else "bilinear")
-        return moved, element.to(x.device), offset.to(x.device)
+        transformed = turn_pixels(x, angle, mirror.to(x.device), "bicubic" if bicubic else "bilinear")
+        return transformed, element.to(x.device), offset.to(x.device)
 
 
 class FinitePlanar(Planar):
@@ -277,7 +277,7 @@ def permutations(height: int, width: int, device: torch.device) -> Tensor:
     """Where every pixel comes from: row `k + 4 f` mirrors if f, and turns by k quarters. `(8, height * width)`."""
     grid = torch.arange(height * width, device=device).view(height, width)
     rows = [
-        # An oblong picture has no odd quarters; check_shape has refused them, and their rows are never read.
+        # An oblong image has no odd quarters; check_shape has refused them, and their rows are never read.
         (torch.rot90(start, k, (0, 1)) if height == width or k % 2 == 0 else start).flatten()
         for start in (grid, grid.flip(1))
         for k in range(4)
@@ -303,8 +303,8 @@ def turn_pixels(
     cos, sin = angle.cos(), angle.sin()
     sign = torch.where(mirror, -1.0, 1.0)
     # grid_sample's y axis points down, so a counter-clockwise turn by a is [[cos, -sin], [sin, cos]] for the source.
-    # Its axes are scaled to [-1, 1] between the centres of the outer pixels, of the result and of the picture: hence
-    # the ratios for oblong pictures and for margins.
+    # Its axes are scaled to [-1, 1] between the centres of the outer pixels, of the result and of the image: hence
+    # the ratios for oblong images and for margins.
     down, across = max(height - 1, 1), max(width - 1, 1)
     below, beside = max(rows - 1, 1), max(columns - 1, 1)
     zero = torch.zeros_like(cos)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .base import Group
-from .kinds import Kind, Pictures
+from .kinds import Images, Kind
 
 
 class Product(Group):
@@ -50,8 +50,8 @@ class Product(Group):
         self.order = math.prod(self.orders)
         common = (kind for kind in factors[0].acts_on if all(kind in factor.acts_on for factor in factors[1:]))
         self.acts_on = tuple(common)
-        # Pictures of unknown values do for places, but not for colours.
-        kinds = [factor.kind for factor in sorted(factors, key=lambda one: one.kind == Pictures())]
+        # Images of unknown values do for places, but not for colours.
+        kinds = [factor.kind for factor in sorted(factors, key=lambda one: one.kind == Images())]
         kind = next((kind for kind in kinds if isinstance(kind, self.acts_on)), None)
         if kind is None:
             nouns = (f"{one.name} acts on {' or '.join(kind.noun for kind in one.acts_on)}" for one in factors)
@@ -73,12 +73,12 @@ class Product(Group):
         if a.name == b.name:
             raise ValueError(f"{self.name!r} is no group: {a.name} is in it twice; name it once.")
         if a.planar and b.planar:
-            raise ValueError(f"{self.name!r} is no group: {a.name} and {b.name} both turn the picture; take one.")
+            raise ValueError(f"{self.name!r} is no group: {a.name} and {b.name} both turn the image; take one.")
         if a.temporal and b.temporal:
-            raise ValueError(f"{self.name!r} is no group: {a.name} and {b.name} both move sound in time; take one.")
+            raise ValueError(f"{self.name!r} is no group: {a.name} and {b.name} both move audio in time; take one.")
         # The rest shows on noise, with some elements of each: a few of a large group have all that matters in common.
         generator = torch.Generator().manual_seed(0)
-        shape = (3, 8, 8) if isinstance(self.kind, Pictures) else (8 * self.order,)
+        shape = (3, 8, 8) if isinstance(self.kind, Images) else (8 * self.order,)
         x = torch.rand(shape, generator=generator)
         some_a, some_b = (one.elements[torch.randperm(len(one.elements), generator=generator)[:32]] for one in (a, b))
         first, second = (grid.flatten() for grid in torch.meshgrid(some_a, some_b, indexing="ij"))

@@ -40,6 +40,6 @@ class KnownPose(Objective):
                 f"This batch has {len(x)} inputs and {len(self.pose)} poses: a pose belongs to one example of the "
                 "data set. Give a data_collator that makes one input of each example, in their order."
             )
-        moved, element, offset, lengths = random_pose(model, x, lengths)
+        transformed, element, offset, lengths = random_pose(model, x, lengths)
         both = model.group.compose(element, self.pose.to(x.device))
-        return model.canonicalizer.pose_loss(moved, both, offset, lengths)
+        return model.canonicalizer.pose_loss(transformed, both, offset, lengths)

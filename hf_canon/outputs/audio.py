@@ -1,4 +1,4 @@
-"""How the answers of predictors that listen to sound move: a row for each field of transformers' outputs."""
+"""How the answers of predictors that listen to audio move: a row for each field of transformers' outputs."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from .rules import Move, Rows, invariant, left_out
 
 
 def frames(move: Move, value: Tensor) -> Tensor:
-    """Values for each frame, `(batch, frames, ...)`: they move as the moments of the sound do."""
+    """Values for each frame, `(batch, frames, ...)`: they move as the moments of the audio do."""
     if move.frames is None:
         return move.group.act_frames(value, move.element)
     lengths, count = move.frames
@@ -19,16 +19,16 @@ def frames_of_tokens(move: Move, value: Tensor) -> Tensor | None:
 
 
 def mask_of_frames(move: Move, value: Tensor) -> Tensor:
-    """Which frames are sound, `(batch, frames)`."""
-    moved = frames(move, value.float())
-    return (moved > 0.5).to(value.dtype)
+    """Which frames are audio, `(batch, frames)`."""
+    transformed = frames(move, value.float())
+    return (transformed > 0.5).to(value.dtype)
 
 
 INSIDE: Rows = dict.fromkeys(["hidden_states", "attentions"], left_out)
 
 AUDIO_CLASSIFICATION: Rows = {"loss": invariant, "logits": invariant, **INSIDE}
 # Words are read in their own order: played backwards, a sentence is still that sentence, and a decoder is to see the
-# letters as they follow each other in the canonical sound.
+# letters as they follow each other in the canonical audio.
 CTC: Rows = {"loss": invariant, "logits": invariant, **INSIDE}
 AUDIO_FRAMES: Rows = {"loss": invariant, "logits": frames, "speaker_cache": left_out, **INSIDE}
 XVECTOR: Rows = {"loss": invariant, "logits": invariant, "embeddings": invariant, **INSIDE}

@@ -54,7 +54,7 @@ class Inputs:
             x = group.act_cropped(self.x, element, self.crop)
         elif x is None:
             x = group.act(self.x, element, self.lengths)
-        lengths = None if self.lengths is None else group.moved_lengths(self.lengths, element, x)
+        lengths = None if self.lengths is None else group.transformed_lengths(self.lengths, element, x)
         return replace(self, x=x, lengths=lengths, crop=None)
 
 

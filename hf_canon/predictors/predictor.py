@@ -122,7 +122,7 @@ class Predictor:
             )
         if isinstance(self.kind, Spectrograms) and not self.kind.decibel and "gain" in group.name.split("*"):
             raise ValueError(
-                f"The feature extractor of {self.architecture} makes every sound equally loud, and {group.name} "
+                f"The feature extractor of {self.architecture} makes every clip equally loud, and {group.name} "
                 "would find nothing to undo. Leave out gain."
             )
         return group.on(self.kind)

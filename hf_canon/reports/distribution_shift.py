@@ -61,7 +61,7 @@ class ShiftReport(Record):
         group: modulo which the data were compared.
         reference: the data to which others were compared.
         incoming: the others.
-        unit: "pictures" or "sounds".
+        unit: "images" or "clips".
         features: what of the predictor they were compared by.
         members: how many members of each orbit stand for it; all of them, if the group has no more.
         permutations: how often items were dealt out at random.
@@ -75,7 +75,7 @@ class ShiftReport(Record):
 
     Example:
         >>> import tempfile
-        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "pictures", "logits", 4, 999,
+        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "images", "logits", 4, 999,
         ...                      plain=Distance(0.25, 0.1, 0.001), canonicalized=None, modulo=Distance(0.01, 0.1, 0.4))
         >>> report.plain.distance
         0.5

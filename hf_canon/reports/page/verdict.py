@@ -97,19 +97,19 @@ def costs(report: RobustnessReport) -> str:
         f"On {report.unit} as they come, {measured(report)} goes from {percent(before)} to {percent(after)}: {change} "
         f"({between(spread)})."
     )
-    spoiled, mended = report.upright_right_to_wrong, report.upright_wrong_to_right
+    spoiled, fixed = report.upright_right_to_wrong, report.upright_wrong_to_right
     if report.graded:
-        return f"{text} Of {report.items:,}, {spoiled:,} lose more than 10 points and {mended:,} gain as much."
+        return f"{text} Of {report.items:,}, {spoiled:,} lose more than 10 points and {fixed:,} gain as much."
     right = round(before * report.items)
     if report.labelled:
-        goes, puts = "goes" if spoiled == 1 else "go", counted(mended, "wrong one is", "wrong ones are")
+        goes, puts = "goes" if spoiled == 1 else "go", counted(fixed, "wrong one is", "wrong ones are")
         return f"{text} Of {right:,} right answers {spoiled:,} {goes} wrong, and {puts} put right."
     return f"{text} There are no labels: {spoiled:,} of {report.items:,} answers change, for better or worse."
 
 
 def wins(report: RobustnessReport, chosen: TransformSet) -> str:
     """What is won on inputs that are moved."""
-    gain, spoiled, mended = chosen.gain, chosen.right_to_wrong, chosen.wrong_to_right
+    gain, spoiled, fixed = chosen.gain, chosen.right_to_wrong, chosen.wrong_to_right
     how = "more" if gain.value >= 0 else "less"
     spread = gain if gain.value >= 0 else Interval(-gain.value, -gain.high, -gain.low)
     text = (
@@ -117,14 +117,14 @@ def wins(report: RobustnessReport, chosen: TransformSet) -> str:
         f"{percent(chosen.before)} to {percent(chosen.after)}: {spread.value:.1f} points {how} ({between(spread)})."
     )
     if report.graded:
-        return f"{text} {mended:,} answers gain more than 10 points, and {spoiled:,} lose as much."
+        return f"{text} {fixed:,} answers gain more than 10 points, and {spoiled:,} lose as much."
     if report.labelled:
         puts, goes = (
-            counted(mended, "wrong answer is", "wrong answers are"),
+            counted(fixed, "wrong answer is", "wrong answers are"),
             counted(spoiled, "right one goes", "right ones go"),
         )
         return f"{text} {puts} put right, and {goes} wrong."
-    return f"{text} {mended:,} answers become the checkpoint's own again, and {spoiled:,} no longer are."
+    return f"{text} {fixed:,} answers become the checkpoint's own again, and {spoiled:,} no longer are."
 
 
 def takes(report: RobustnessReport) -> str:

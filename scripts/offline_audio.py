@@ -1,4 +1,4 @@
-"""Build the sounds, and the checkpoints that hear them, for `prepare_offline_assets.py`: spoken words, notes, Whisper.
+"""Build the clips, and the checkpoints that hear them, for `prepare_offline_assets.py`: spoken words, notes, Whisper.
 
     python scripts/prepare_offline_assets.py --only words whisper notes
 
@@ -106,8 +106,8 @@ def distinct_words(clips: dict[str, dict[str, Path]], titles: dict[str, str]) ->
         seen |= marks
 
 
-def sound_features(**columns: object) -> datasets.Features:
-    """The columns of every sound, and `columns`. The waveform is a plain list: nothing has to be decoded."""
+def audio_features(**columns: object) -> datasets.Features:
+    """The columns of every clip, and `columns`. The waveform is a plain list: nothing has to be decoded."""
     return datasets.Features(
         {
             "audio": datasets.List(datasets.Value("float32")),
@@ -157,7 +157,7 @@ def build_words(folder: Path, downloads: Path) -> None:
     rows["english"] = [row(stamp, "en") for stamp, paths in clips.items() if "en" in paths]
     for items in rows.values():
         items.sort(key=lambda item: hash_fraction(item["name"]))
-    features = sound_features(
+    features = audio_features(
         language=datasets.Value("string"),
         label=datasets.ClassLabel(names=list(LANGUAGES)),
         word=datasets.Value("string"),
@@ -184,7 +184,7 @@ def build_notes(folder: Path, downloads: Path) -> None:
         synth.program_select(0, bank, 0, program)
         synth.noteon(0, key, velocity)
         stereo = np.frombuffer(synth.generate(3 * SAMPLING_RATE), np.float32).reshape(-1, 2)
-        synth.sounds_off(0)
+        synth.clips_off(0)
         synth.generate(SAMPLING_RATE)
         return signal.resample_poly(stereo.mean(axis=1), 1, 3).astype(np.float32)
 
@@ -210,7 +210,7 @@ def build_notes(folder: Path, downloads: Path) -> None:
                 rows[split if central else "transposed"].append(row)
     for items in rows.values():
         items.sort(key=lambda item: hash_fraction(item["name"]))
-    features = sound_features(
+    features = audio_features(
         instrument=datasets.ClassLabel(names=list(PROGRAMS)),
         key=datasets.Value("int32"),
         velocity=datasets.Value("int32"),
@@ -325,9 +325,9 @@ def spoken(text: str) -> str:
 
 @torch.no_grad()
 def transcripts(
-    model: WhisperForConditionalGeneration, processor: WhisperProcessor, sounds: list[np.ndarray]
+    model: WhisperForConditionalGeneration, processor: WhisperProcessor, clips: list[np.ndarray]
 ) -> list[str]:
-    inputs = processor(sounds, sampling_rate=SAMPLING_RATE, return_attention_mask=True, return_tensors="pt")
+    inputs = processor(clips, sampling_rate=SAMPLING_RATE, return_attention_mask=True, return_tensors="pt")
     return processor.batch_decode(model.generate(**inputs, max_length=16), skip_special_tokens=True)
 
 
@@ -374,17 +374,17 @@ def short_encoder(
 
 @torch.no_grad()
 def in_parts(
-    run: Callable[[torch.Tensor], torch.Tensor], extractor: WhisperFeatureExtractor, sounds: list[np.ndarray]
+    run: Callable[[torch.Tensor], torch.Tensor], extractor: WhisperFeatureExtractor, clips: list[np.ndarray]
 ) -> torch.Tensor:
-    """`run` on what the extractor makes of the sounds, 32 at a time."""
-    inputs = extractor(sounds, sampling_rate=SAMPLING_RATE, return_tensors="pt").input_features
+    """`run` on what the extractor makes of the clips, 32 at a time."""
+    inputs = extractor(clips, sampling_rate=SAMPLING_RATE, return_tensors="pt").input_features
     return torch.cat([run(part) for part in inputs.split(32)])
 
 
-def at_speed(sound: np.ndarray, semitones: float) -> np.ndarray:
-    """The sound played faster, and so higher, by `semitones`; the first two seconds of it."""
-    length = round(len(sound) / 2 ** (semitones / 12))
-    return signal.resample(sound, length).astype(np.float32)[: round(LONGEST_CLIP * SAMPLING_RATE)]
+def at_speed(audio: np.ndarray, semitones: float) -> np.ndarray:
+    """The audio played faster, and so higher, by `semitones`; the first two seconds of it."""
+    length = round(len(audio) / 2 ** (semitones / 12))
+    return signal.resample(audio, length).astype(np.float32)[: round(LONGEST_CLIP * SAMPLING_RATE)]
 
 
 def fit_head(
@@ -444,8 +444,8 @@ def build_whisper(folder: Path, downloads: Path) -> None:
     calibration = words["calibration"].with_format("numpy")
     labels = torch.tensor(words["calibration"]["label"])
     for semitones in (0, -8, -4, 4, 8):
-        sounds = [at_speed(sound, semitones) for sound in calibration["audio"]]
-        answers = in_parts(lambda part: classifier(part).logits, extractor, sounds).argmax(dim=-1)
+        clips = [at_speed(audio, semitones) for audio in calibration["audio"]]
+        answers = in_parts(lambda part: classifier(part).logits, extractor, clips).argmax(dim=-1)
         accuracy = (answers == labels).double().mean()
         print(f"  calibration accuracy at {semitones:+d} semitones: {accuracy:.3f} of {len(labels)}")
     classifier.save_pretrained(folder / "language")
