@@ -75,9 +75,9 @@ class CanonicalizedModel(AdapterModel):
     architectures: ClassVar[Mapping[str, Any]] = {}
     """The architectures of transformers that it wraps, by type of model."""
     rows: ClassVar[Rows]
-    """How each field of the predictor's output moves with the image."""
+    """How each field of the predictor's output transforms with the image."""
     labels: ClassVar[str | None] = None
-    """The labels that move with the input, of `hf_canon.outputs.labels`; None where they do not."""
+    """The labels that transform with the input, of `hf_canon.outputs.labels`; None where they do not."""
     averages: ClassVar[tuple[str, ...]] = ()
     """Its fields that can be averaged over poses; the others are those of the likeliest one."""
     metric: ClassVar[str | None] = None
@@ -141,7 +141,7 @@ class CanonicalizedModel(AdapterModel):
         """The predictor's answer for the canonical input, carried back to the pose of the input.
 
         Args:
-            pixel_values: `(batch, channels, height, width)`, for predictors that look at images.
+            pixel_values: `(batch, channels, height, width)`, for predictors that read images.
             labels: as the predictor takes them, for the input as it is; the loss is then the predictor's own, and
                 maps and boxes are moved to the canonical pose first.
             element: `(batch,)`, the elements that happened to the inputs; the loss then has the cross-entropy of
@@ -152,7 +152,7 @@ class CanonicalizedModel(AdapterModel):
             crop: of images with a margin, height and width (or the side) of the centre that the predictor is to
                 see: turned by 45 degrees, its corners then hold what was there, in one resampling. Answers are for
                 that centre.
-            input_values: `(batch, samples)`, or a spectrogram, for predictors that listen.
+            input_values: `(batch, samples)`, or a spectrogram, for predictors that read audio.
             input_features: a spectrogram, for predictors that call it so.
             decision: the name of a rule in `hf_canon.selection`, in place of the adapter's own. Where it asks about
                 several elements, the loss and the fields that are not averaged are those of the likeliest.
@@ -160,8 +160,8 @@ class CanonicalizedModel(AdapterModel):
 
         Raises:
             ValueError: the group does not fit the input, the images are padded, an argument has places in the
-                image that cannot be moved, the predictor returns a field that cannot be carried back, or there is no
-                such decision rule, or not for this model.
+                image that cannot be transformed, the predictor returns a field that cannot be carried back, or there
+                is no such decision rule, or not for this model.
         """
         kwargs.pop("return_dict", None)
         x = self._input(pixel_values=pixel_values, input_values=input_values, input_features=input_features)
@@ -261,8 +261,8 @@ class CanonicalizedModel(AdapterModel):
             What the predictor returns, for the inputs as they came; or of `read`, those fields.
 
         Raises:
-            ValueError: an argument has places in the input that cannot be moved, or the output a field that cannot be
-                carried back.
+            ValueError: an argument has places in the input that cannot be transformed, or the output a field that
+                cannot be carried back.
         """
         undo = self.group.inverse(element)
         undone = inputs.transformed(self.group, undo, canonical)
@@ -352,7 +352,7 @@ class CanonicalizedModel(AdapterModel):
         """The predictor's other arguments, for the canonical input.
 
         Raises:
-            ValueError: one of them says something about the input as it is that cannot be moved.
+            ValueError: one of them says something about the input as it is that cannot be transformed.
         """
         if arguments.get("labels") is not None:
             arguments = {**arguments, "labels": self.canonical_labels(arguments["labels"], undo)}

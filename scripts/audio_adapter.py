@@ -4,8 +4,8 @@
     python scripts/audio_adapter.py
 
 1. Trains a canonicalizer for speed12, without labels, in front of the encoder that names the language of a word, on
-   clips that were moved as waveforms, as in `figure_audio.py`. `CanonicalizationTrainer` is the shorter way, but warps
-   spectrograms here: it finds the speed of calibration clips that were played faster or slower less exactly.
+   clips that were transformed as waveforms, as in `figure_audio.py`. `CanonicalizationTrainer` is the shorter way, but
+   warps spectrograms here: it finds the speed of calibration clips that were played faster or slower less exactly.
 2. Calibrates it on words that nothing was trained on, and measures it on others, played at another speed by
    `scipy.signal.resample`.
 3. Writes 40 clips of the test split, five of each language.

@@ -49,7 +49,7 @@ BLOCKS = 16
 
 def drawings(kind: str, shots: int, method: str, seed: int, lr: float, layer: str | None = None) -> Row:
     """Is it one of that kind? Told from so many labelled emoji, half of which are, as far as there are as many; where
-    it is measured, the logits are moved to how frequent the kind is on the calibration split.
+    it is measured, the logits are transformed to how frequent the kind is on the calibration split.
 
     Args:
         kind: one of `KINDS`.

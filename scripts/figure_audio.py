@@ -5,17 +5,16 @@
     python scripts/figure_audio.py
 
 Eight languages, and in the test split words that neither the head nor the canonicalizer has heard. Test clips are
-moved as waveforms by other implementations than ours, speed by `scipy.signal.resample` and pitch by
+transformed as waveforms by other implementations than ours, speed by `scipy.signal.resample` and pitch by
 `librosa.effects.pitch_shift`, and the checkpoint's extractor then makes log-mel spectrograms of two seconds. An octave
 slower, a clip is twice as long and may be cut there: nobody can undo that, and the oracle shows what it costs.
 
-The canonicalizer is trained without labels, on the training clips, each moved as a waveform by a few random elements
-of the group. What it finds is undone on the spectrogram (`ours`), or before there is one (`ours, in the audio`, by
-`canonical_clips`, which reads the clip twice); there is an oracle for either. `augmentation` fits the checkpoint's
-linear head again, to the same moved clips with their labels (no seeds: the problem is convex). Nothing beyond an
-octave is ever found, so that the pose error at -12 and 12 flatters. The orbit has a member for each shift of the
-table, so that the oracle is one of them. What was trained and measured is kept, in `--folder`.
-"""
+The canonicalizer is trained without labels, on the training clips, each transformed as a waveform by a few random
+elements of the group. What it finds is undone on the spectrogram (`ours`), or before there is one (`ours, in the
+audio`, by `canonical_clips`, which reads the clip twice); there is an oracle for either. `augmentation` fits the
+checkpoint's linear head again, to the same transformed clips with their labels (no seeds: the problem is convex).
+Nothing beyond an octave is ever found, so that the pose error at -12 and 12 flatters. The orbit has a member for each
+shift of the table, so that the oracle is one of them. What was trained and measured is kept, in `--folder`."""
 
 import argparse
 import json
@@ -47,7 +46,7 @@ SHIFTS = tuple(range(-12, 13, 4))
 """Semitones."""
 GROUPS = {"speed12": "playback speed", "pitch12": "pitch"}
 COPIES = 8
-"""Of every training clip, each moved by another element."""
+"""Of every training clip, each transformed by another element."""
 STEPS, BATCH, RATE_OF_LEARNING = 300, 32, 3e-3
 PENALTIES = [10.0**power for power in (-5, -4, -3, -2, -1)]
 TIMED = 9
@@ -94,7 +93,7 @@ class Clips:
         return [np.asarray(audio, np.float32) for audio in transformed]
 
     def transformed_at_random(self, name: str, copies: int) -> tuple[Tensor, Tensor]:
-        """Every clip moved as a waveform, by `copies` random elements: features and elements."""
+        """Every clip transformed as a waveform, by `copies` random elements: features and elements."""
         group, generator = get_group(name), torch.Generator().manual_seed(0)
         features, elements = [], []
         for _ in range(copies):
@@ -118,7 +117,7 @@ def shifted_pitch(pool: ProcessPoolExecutor, audio: np.ndarray, semitones: float
 
 
 def train(name: str, seed: int, x: Tensor, elements: Tensor) -> CanonicalizedModel:
-    """A canonicalizer that was trained to say by what the moved clips were moved."""
+    """A canonicalizer that was trained to say by what the transformed clips were transformed."""
     torch.manual_seed(seed)
     model = CanonicalizedModel.wrap(speech_checkpoint("language"), group=name, canonicalizer="shift").train()
     optimizer = torch.optim.AdamW(model.canonicalizer.parameters(), lr=RATE_OF_LEARNING, weight_decay=0.05)
@@ -155,7 +154,8 @@ def untouched_head(model: CanonicalizedModel, features: Tensor) -> Tensor:
 
 
 def training_features(name: str, model: CanonicalizedModel, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the training clips, as they are and moved, and of calibration clips that are treated alike: features and
+    """Of the training clips, as they are and transformed, and of calibration clips that are treated alike: features
+    and
     labels."""
     found = []
     for split, transformed in (("train", x), ("calibration", Clips("calibration").transformed_at_random(name, 2)[0])):
@@ -345,7 +345,7 @@ def print_table(name: str, result: dict) -> None:
         one, other = right[row][:, at], right[rival][:, at]
         difference = bootstrap((one.astype(float) - other).mean((0, 1))[:, None])[0]
         lost, won = ((other & ~one).sum() / len(one), (~other & one).sum() / len(one))
-        where = "not moved" if len(at) == 1 else "all shifts"
+        where = "not transformed" if len(at) == 1 else "all shifts"
         print(f"{where}, {row} against {rival}: {difference}; right to wrong {lost:.1f}, wrong to right {won:.1f}")
     ms = result["ms"]
     print(

@@ -36,7 +36,7 @@ SAMPLES = RATE * SECONDS
 SHIFT = 5
 MELS, WINDOW, HOP, FLOOR = 64, 1024, 256, 60.0
 RIVALS = Path(__file__).resolve().parent.parent / "build" / "audio-rivals"
-# From clips (clips, samples) and semitones to the moved clips, and how many seconds that took.
+# From clips (clips, samples) and semitones to the transformed clips, and how many seconds that took.
 Shifter = Callable[[np.ndarray, float], tuple[np.ndarray, float]]
 
 

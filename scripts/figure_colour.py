@@ -237,7 +237,7 @@ def masked(group: Group, small: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def training_looks(eyes: PoseNetwork, group: Group, images: list[Image.Image]) -> tuple[list[Tensor], Tensor]:
-    """Every training image in several framings, moved by random elements: what the frozen blocks see, and the
+    """Every training image in several framings, transformed by random elements: what the frozen blocks see, and the
     elements. A group that mirrors is told which images are mirrored, so that none is in passing."""
     set_seed(0)
     mirror = group.planar is None
@@ -509,7 +509,7 @@ class Figure:
 
 
 def exactness(images: list[Image.Image]) -> dict[str, Any]:
-    """Logits through the wrapper for moved images, against those for the images."""
+    """Logits through the wrapper for transformed images, against those for the images."""
     predictor = EfficientNetForImageClassification.from_pretrained(offline_data.checkpoint("efficientnet")).eval()
     alike = BitImageProcessor(image_mean=[0.5] * 3, image_std=[0.5] * 3)
     unlike = BitImageProcessor(image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])

@@ -1,4 +1,4 @@
-"""Figure 1: on an exact group, the answer for a moved image is the answer for the image, to the last bit.
+"""Figure 1: on an exact group, the answer for a transformed image is the answer for the image, to the last bit.
 
     python scripts/prepare_offline_assets.py --only photos
     python scripts/figure_exactness.py --json build/figures/exactness.json

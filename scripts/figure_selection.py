@@ -90,7 +90,7 @@ def record(model: CanonicalizedModel, x: Tensor, right: Tensor | None, labels: l
     for part in x.split(32):
         shifted = [transformed_by(group, g)(part) for g in range(group.order)]
         poses.append(torch.stack([logits_of(model, Inputs(one)) for one in shifted], 1))
-        if group.is_exact:  # the orbit of a moved image is that of the image, in another order
+        if group.is_exact:  # the orbit of a transformed image is that of the image, in another order
             orbit = torch.stack([answers(model, part, g) for g in range(group.order)], 1)
             order = group.compose(group.inverse(group.elements)[:, None], group.elements[None])
             said.append(orbit[:, order])
@@ -156,7 +156,7 @@ def stamp_records(model: CanonicalizedModel) -> dict[str, Recorded]:
 
 
 def word_measurements(folder: Path) -> Measured:
-    """What a calibration measures of the words that nothing was trained on, each moved by a random speed."""
+    """What a calibration measures of the words that nothing was trained on, each transformed by a random speed."""
     adapter = folder / "speed12"
     if not adapter.is_dir():
         transformed, elements = figure_audio.Clips("train").transformed_at_random("speed12", figure_audio.COPIES)

@@ -79,7 +79,7 @@ def rows(chosen: GeneratorArguments) -> Any:
 
 
 def canonicalizer_of(group: Group, chosen: GeneratorArguments) -> EquivariantCanonicalizer:
-    """Its weights are random: it has to move with its inputs, and need not know what is upright."""
+    """Its weights are random: it has to transform with its inputs, and need not know what is upright."""
     return EquivariantCanonicalizer(group, channels=chosen.shape[0])
 
 

@@ -63,8 +63,8 @@ class TestTheCheckpoint:
         with pytest.raises(ValueError, match="saved for other weights than those that are in .* now. Bring the old"):
             CanonicalizedModel.from_pretrained(tmp_path / "adapter")
         transformed = CanonicalizedModel.wrap(checkpoint, adapter=tmp_path / "adapter")
-        transformed.save_pretrained(tmp_path / "moved")
-        assert torch.equal(logits(CanonicalizedModel.from_pretrained(tmp_path / "moved")), logits(transformed))
+        transformed.save_pretrained(tmp_path / "transformed")
+        assert torch.equal(logits(CanonicalizedModel.from_pretrained(tmp_path / "transformed")), logits(transformed))
 
     def test_a_live_model_that_was_changed_is_not_taken_for_its_folder(self, checkpoint: Path, tmp_path: Path) -> None:
         live = ViTForImageClassification.from_pretrained(checkpoint)

@@ -1,4 +1,4 @@
-"""Checkpoints that listen to audio: what their inputs mean, padding, answers in time, pipelines, batches."""
+"""Checkpoints that read audio to audio: what their inputs mean, padding, answers in time, pipelines, batches."""
 
 import json
 from pathlib import Path
@@ -255,7 +255,7 @@ class TestFrames:
         assert torch.corrcoef(torch.stack([out.logits.flatten(), expected.flatten()]))[0, 1] > 0.95
 
     def test_labels_of_frames_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="would have to move with the audio under reverse"):
+        with pytest.raises(ValueError, match="would have to transform with the audio under reverse"):
             self.loudness("reverse")(input_values=torch.randn(1, 100), labels=torch.zeros(1, 10, 1))
 
     def test_streams_are_refused(self) -> None:
@@ -329,7 +329,7 @@ class TestSentences:
             "Timesformer": (TimesformerForVideoClassification, TimesformerConfig),
             "Vivit": (VivitForVideoClassification, VivitConfig),
         }[videos]
-        with pytest.raises(ValueError, match="which reads videos; hf_canon wraps what looks at images"):
+        with pytest.raises(ValueError, match="which reads videos; hf_canon wraps what reads images"):
             CanonicalizedModel.wrap(model_class(config(**SMALL, image_size=32)))
 
     def test_groups_for_something_else(self) -> None:
@@ -466,7 +466,7 @@ class TestBatches:
 
     def test_refused(self) -> None:
         collate = AudioCollator(Wav2Vec2FeatureExtractor())
-        with pytest.raises(ValueError, match="sampled at 8000 Hz, and the checkpoint listens at 16000 Hz"):
+        with pytest.raises(ValueError, match="sampled at 8000 Hz, and the checkpoint reads 16000 Hz"):
             collate([{"audio": {"array": np.zeros(100), "sampling_rate": 8_000}}])
         with pytest.raises(ValueError, match=r"has the shape \(2, 100\), and one channel"):
             collate([{"audio": np.zeros((2, 100))}])
@@ -508,7 +508,7 @@ class TestBatches:
 
 @pytest.mark.parametrize("name", ["WhisperForAudioClassification", "Wav2Vec2ForSequenceClassification"])
 def test_what_is_found_in_a_spectrogram_is_undone_in_the_audio(name: str) -> None:
-    """Each clip moved by its own element, at its own length; and played at double speed, it is longer again."""
+    """Each clip transformed by its own element, at its own length; and played at double speed, it is longer again."""
     model = CanonicalizedModel.wrap(audio.build(name), group="speed12")
     found = torch.tensor([12.0, 0.0, -7.0])
     model.canonicalizer.element = lambda logits: found  # type: ignore[method-assign]

@@ -155,7 +155,7 @@ def test_training_mode_leaves_a_frozen_predictor_alone() -> None:
     model.train()
     assert model.canonicalizer.training and not model.predictor.training
     model(pixel_values=images(4, 40), labels=torch.tensor([0, 1, 2, 0])).loss.backward()
-    assert unchanged(model.predictor, before), "running statistics moved"
+    assert unchanged(model.predictor, before), "running statistics transformed"
     assert all(parameter.grad is None for parameter in model.predictor.parameters())
     assert all(parameter.grad is not None for parameter in model.canonicalizer.parameters())
     model.predictor.requires_grad_(True)
@@ -359,11 +359,13 @@ def test_an_adapter_on_another_predictor_names_that_one(checkpoint: Path, tmp_pa
     other.save_pretrained(tmp_path / "other")
     other = ViTForImageClassification.from_pretrained(tmp_path / "other")
     model = CanonicalizedModel.from_pretrained(tmp_path / "adapter", predictor=other)
-    model.save_pretrained(tmp_path / "moved")
+    model.save_pretrained(tmp_path / "transformed")
     x = images(2, 32)
     with torch.no_grad():
         expected = model(pixel_values=x).logits
-        assert torch.equal(CanonicalizedModel.from_pretrained(tmp_path / "moved")(pixel_values=x).logits, expected)
+        assert torch.equal(
+            CanonicalizedModel.from_pretrained(tmp_path / "transformed")(pixel_values=x).logits, expected
+        )
 
 
 def test_an_adapter_finds_its_base_from_any_working_directory(
@@ -393,7 +395,7 @@ def test_a_pooler_that_nobody_trained_is_not_used(checkpoint: Path) -> None:
 
 class TestRefusals:
     def test_not_a_transformers_model(self) -> None:
-        with pytest.raises(ValueError, match="This predictor is a Linear; hf_canon wraps what looks at images"):
+        with pytest.raises(ValueError, match="This predictor is a Linear; hf_canon wraps what reads images"):
             CanonicalizedModel.wrap(nn.Linear(1, 1))  # type: ignore[arg-type]
 
     def test_settings_beside_a_finished_canonicalizer(self) -> None:

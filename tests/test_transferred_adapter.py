@@ -116,7 +116,7 @@ def test_without_processors_the_same_normalization_is_taken(tmp_path: Path) -> N
 
 class TestRefusals:
     def test_other_channels(self, adapter: Path) -> None:
-        with pytest.raises(ValueError, match="looks at images of 3 channels, and ViTForImageClassification takes 1"):
+        with pytest.raises(ValueError, match="reads images of 3 channels, and ViTForImageClassification takes 1"):
             CanonicalizedModel.wrap(vit(num_channels=1), adapter=adapter)
 
     def test_audio(self, adapter: Path) -> None:

@@ -151,7 +151,7 @@ def describe_transfer(saved: SavedAdapter, predictor: Predictor, task: str) -> C
     channels = settings.get("channels", 3)
     if channels != predictor.channels:
         raise ValueError(
-            f"The adapter {saved.where} looks at images of {channels} channels, and {predictor.architecture} takes "
+            f"The adapter {saved.where} reads images of {channels} channels, and {predictor.architecture} takes "
             f"{predictor.channels}. {train}"
         )
     files = saved.processor_files

@@ -3,8 +3,8 @@
 The promises are those of split conformal prediction and of conformal risk control (Angelopoulos and Bates, arXiv
 2107.07511; Angelopoulos et al., arXiv 2208.02814): they need no assumption about the canonicalizer or the predictor,
 and one about the data, that those to come are like those of the calibration. They hold on average over calibration
-sets. Where the group is exact the posterior of a moved input is that of the input, moved, and with it the promise.
-"""
+sets. Where the group is exact the posterior of a transformed input is that of the input, transformed, and with it the
+promise."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -55,9 +55,9 @@ def calibrate(
 ) -> Calibration:
     """Find out when a model may act, on data that nothing was trained on and that come as they should be.
 
-    Of every four inputs one fits the temperature of the posterior. The others, each moved by a random element, give
-    the threshold of the conformal set: it holds the element that happened with probability 1 - alpha at least. The
-    same inputs as they came give the threshold of `identity` and `abstain`: the probability that a right answer
+    Of every four inputs one fits the temperature of the posterior. The others, each transformed by a random element,
+    give the threshold of the conformal set: it holds the element that happened with probability 1 - alpha at least.
+    The same inputs as they came give the threshold of `identity` and `abstain`: the probability that a right answer
     becomes a wrong one there is at most `harm`. Without labels every answer that changes counts as one that became
     wrong. Of answers between right and wrong, such as maps, those count that lose more than 10 points.
 
@@ -124,7 +124,7 @@ class Measured:
 
     Args:
         model: that was asked.
-        moved: `(n, |G|)`, what the canonicalizer said of the inputs, each moved by a random element.
+        transformed: `(n, |G|)`, what the canonicalizer said of the inputs, each transformed by a random element.
         element: `(n,)`, that element.
         upright: `(n, |G|)`, what it said of them as they came.
         spoiled: bool `(n,)`, whether undoing the likeliest element spoils the answer to the input as it came; None if
@@ -283,7 +283,7 @@ def logits_of(model: CanonicalizedModel, inputs: Inputs) -> Tensor:
 
 
 def transformed_logits(model: CanonicalizedModel, inputs: Inputs, element: Tensor) -> Tensor:
-    """The same for inputs that were moved by an element each, in the way in which evaluations move them."""
+    """The same for inputs that were transformed by an element each, in the way in which evaluations move them."""
     found: dict[int, Tensor] = {}
     for one in element.unique():
         rows = (element == one).nonzero().flatten()

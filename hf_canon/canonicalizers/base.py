@@ -60,10 +60,10 @@ class Canonicalizer(nn.Module):
         """Cross-entropy between the posterior and the elements that did happen to the inputs.
 
         Args:
-            x: `(batch, ...)`, the moved inputs.
+            x: `(batch, ...)`, the transformed inputs.
             element: `(batch,)`.
-            offset: `(batch,)`, how much further they were moved, as `Group.random_act` returns it; a canonicalizer
-                that resolves more than the elements learns from it.
+            offset: `(batch,)`, how much further they were transformed, as `Group.random_act` returns it; a
+                canonicalizer that resolves more than the elements learns from it.
             lengths: as in `forward`.
         """
         return F.cross_entropy(self(x, lengths), element)

@@ -1,7 +1,7 @@
 """A group convolution scores every element in one pass (arXiv 2310.01647, after Cohen & Welling, 1602.07576).
 
 The first layer correlates the input with every turned and mirrored copy of its kernels; later layers act on
-functions on the group. Turning the input permutes the scores, so the most likely element moves with it.
+functions on the group. Turning the input permutes the scores, so the most likely element transforms with it.
 """
 
 import math
@@ -95,9 +95,8 @@ class EquivariantCanonicalizer(Canonicalizer):
 class GroupConv2d(nn.Module):
     """A convolution of functions on plane and group: `(batch, in, [group,] h, w)` to `(batch, out, group, h, w)`.
 
-    Element g of the result correlates with the kernel moved by g. Moving a kernel turns its pixels and, after the
-    first layer (`lifting`), carries its group axis along: `moved[g](h) = g . weight(g^-1 h)`.
-    """
+    Element g of the result correlates with the kernel transformed by g. Moving a kernel turns its pixels and, after
+    the first layer (`lifting`), carries its group axis along: `transformed[g](h) = g . weight(g^-1 h)`."""
 
     def __init__(
         self,
@@ -138,7 +137,7 @@ class GroupConv2d(nn.Module):
         return super().train(mode)
 
     def kernels(self, weight: Tensor) -> Tensor:
-        """The moved kernels, `(out * group, in * over, size, size)`; in evaluation they are moved once."""
+        """The transformed kernels, `(out * group, in * over, size, size)`; in evaluation they are transformed once."""
         kept = isinstance(weight, nn.Parameter)  # and not one in another precision, made for this call
         if not kept or self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self.move_kernels(weight)
@@ -174,7 +173,8 @@ class GroupConv2d(nn.Module):
 
 
 class QuadraticGroupConv2d(QuadraticNeuron, GroupConv2d):
-    """Of quadratic neurons, all of whose kernels are moved alike. Squares are taken value by value, which a move of
+    """Of quadratic neurons, all of whose kernels are transformed alike. Squares are taken value by value, which a move
+    of
     the values does not change: the equivariance survives."""
 
 

@@ -1,4 +1,4 @@
-"""In closed form: an average of the input that moves with the group says which element happened to it.
+"""In closed form: an average of the input that transforms with the group says which element happened to it.
 
 The oldest of them is the grey world assumption, that the mean colour of a scene is grey (Buchsbaum, 1980,
 https://doi.org/10.1016/0016-0032(80)90058-7); the level of a recording and the mean hue of an image are others. With
@@ -51,7 +51,7 @@ class MomentCanonicalizer(Canonicalizer):
         super().__init__()
         if not hasattr(group, "moment"):
             raise ValueError(
-                f"The 'moment' canonicalizer knows no average that moves with {group.name}. Use "
+                f"The 'moment' canonicalizer knows no average that transforms with {group.name}. Use "
                 f"canonicalizer={fitting(group)!r}."
             )
         self.group = group
@@ -80,7 +80,7 @@ class MomentCanonicalizer(Canonicalizer):
     def pose_loss(
         self, x: Tensor, element: Tensor, offset: Tensor | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        """How far the moments that the inputs had before they were moved lie from the reference.
+        """How far the moments that the inputs had before they were transformed lie from the reference.
 
         On a line half the squared distance, in reaches, which is least at their mean; on a circle 1 - cos of the
         angle, least at their mean direction. For a sign, the cross-entropy.

@@ -5,8 +5,8 @@ import shlex
 from dataclasses import replace
 
 from ..data.named import DATA_HELP, load_images
-from .checkpoints import load_processor, read_config
 from .audio import load_clips
+from .checkpoints import load_processor, read_config
 from .destinations import require_writable_file
 from .images import naming_broken_images
 from .numbers import count
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         required=True,
-        help=f"{DATA_HELP}; for a checkpoint that listens, a data set with a column `audio`",
+        help=f"{DATA_HELP}; for a checkpoint that reads audio, a data set with a column `audio`",
     )
     parser.add_argument("--split", help="default: test, or else validation, or else train")
     parser.add_argument(

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoints",
         nargs="*",
         metavar="ADAPTER_OR_CHECKPOINT",
-        help="a folder, or the id of a repository on the Hub; the first that looks and the first that listens are "
+        help="a folder, or the id of a repository on the Hub; the first that looks and the first that reads audio are "
         "open at first",
     )
     parser.add_argument(

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ..data.named import DATA_HELP, load_images
-from .checkpoints import load_model, load_processor, read_config
 from .audio import load_clips
+from .checkpoints import load_model, load_processor, read_config
 from .destinations import require_writable_file
 from .images import naming_broken_images
 from .numbers import count

@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     model = CanonicalizedModel.wrap(args.checkpoint, group=args.group, canonicalizer=args.canonicalizer)
     if not isinstance(model.group.kind, Images):
         raise ValueError(
-            f"{args.checkpoint} listens to audio, and this command trains with images. Use CanonicalizationTrainer "
+            f"{args.checkpoint} reads audio, and this command trains with images. Use CanonicalizationTrainer "
             "in Python: its data set has a column 'audio'."
         )
     processor = load_processor(args.checkpoint)

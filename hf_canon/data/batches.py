@@ -30,7 +30,7 @@ class Batch:
     Args:
         inputs: what the predictor is given: `pixel_values`, or another name, and perhaps a mask.
         labels: the right classes of each, maps `(batch, height, width)`, or boxes; None if nobody knows.
-        moved: from what happens to one input as the data set holds it, to the predictor's inputs afterwards.
+        transformed: from what happens to one input as the data set holds it, to the predictor's inputs afterwards.
     """
 
     inputs: dict[str, Tensor]

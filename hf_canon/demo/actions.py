@@ -96,7 +96,8 @@ class Actions:
         return paths
 
     def telling(self, senses: Senses) -> int:
-        """The first example about which the checkpoint alone says something else once it is moved: what a page begins
+        """The first example about which the checkpoint alone says something else once it is transformed: what a page
+        begins
         with. The canonicalizer has no say in it."""
         if senses not in self._telling:
             self._telling[senses] = self._first_that_changes(senses)
@@ -130,7 +131,7 @@ class Actions:
                 f"The group {group!r} is for a checkpoint without adapter. Name one too, and open it first."
             )
         if senses not in self.checkpoints.at_first:
-            verb = "looks at images" if senses == "image" else "listens to audio"
+            verb = "reads images" if senses == "image" else "reads audio"
             raise ValueError(f"No checkpoint that {verb} is open. Name one at the top, under 'Another checkpoint'.")
         return self.checkpoints.at_first[senses]
 
@@ -281,7 +282,7 @@ class Actions:
 
         Args:
             image: an image file.
-            way: in which it is moved.
+            way: in which it is transformed.
             rule: the decision rule.
             checkpoint: a checkpoint to ask in place of the one that is open at first.
             group: what happens to its inputs, if it has no adapter.
@@ -312,7 +313,7 @@ class Actions:
 
         Args:
             audio: an audio clip file, 30 seconds at most.
-            way: in which it is moved.
+            way: in which it is transformed.
             rule: the decision rule.
             checkpoint: a checkpoint to ask in place of the one that is open at first.
             group: what happens to its inputs, if it has no adapter.
@@ -336,7 +337,8 @@ class Actions:
         group: str = "",
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[str, list[tuple[str, str]], list[list[str]]]:
-        """Go through the example images, as they came and moved at random, and show where canonicalization hurts.
+        """Go through the example images, as they came and transformed at random, and show where canonicalization
+        hurts.
 
         Args:
             rule: the decision rule.
@@ -358,7 +360,7 @@ class Actions:
         group: str = "",
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[str, list[tuple[str, str]], list[list[str]]]:
-        """Go through the example clips, as they came and moved at random, and show where canonicalization hurts.
+        """Go through the example clips, as they came and transformed at random, and show where canonicalization hurts.
 
         Args:
             rule: the decision rule.
@@ -411,7 +413,7 @@ class Actions:
         return self._example("audio", index), EXAMPLE_SPEED
 
     def begin(self, senses: Senses) -> tuple[Any, ...]:
-        """What a page begins with: the most telling example, how it is moved, and the answers to it."""
+        """What a page begins with: the most telling example, how it is transformed, and the answers to it."""
         if senses == "image":
             path, turn = self.example_image(self.telling("image"))
             return path, turn, *self.image(path, turn)

@@ -22,7 +22,7 @@ class Answer:
         after: by the same checkpoint behind the canonicalizer.
         found: what the canonicalizer said, about a batch of one.
         element: what was undone, in words.
-        moved: whether that is anything but the identity.
+        transformed: whether that is anything but the identity.
         likely: the likeliest elements in words with their probability, likeliest first; of a continuous group, bins.
         rule: that decided.
         action: what it did.

@@ -100,7 +100,7 @@ class Checkpoints:
 
     @cached_property
     def at_first(self) -> dict[Senses, Opened]:
-        """What is open when a visitor comes: the first that looks, and the first that listens."""
+        """What is open when a visitor comes: the first that looks, and the first that reads audio."""
         found: dict[Senses, Opened] = {}
         for name in self.offered.checkpoints:
             opened = self.open(name)
@@ -267,7 +267,7 @@ def require_moderate_inputs(name: str, processor: Any) -> None:
     sizes = [getattr(processor, where, None) or {} for where in ("size", "crop_size")]
     sides = [side for size in sizes if not isinstance(size, int) for side in dict(size).values() if side]
     if any(side > SIDE for side in sides):
-        raise ValueError(f"{name!r} looks at images of {max(sides)} pixels, and this page shows {SIDE} at most.")
+        raise ValueError(f"{name!r} reads images of {max(sides)} pixels, and this page shows {SIDE} at most.")
 
 
 def too_large(name: str, size: int) -> ValueError:

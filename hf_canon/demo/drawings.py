@@ -125,7 +125,7 @@ def beside(posterior: Tensor, group: Group) -> "Figure":
 
 
 def draw_sweep(sweep: Sweep) -> str:
-    """The probability of a class against how far an input was moved, "before" and "after": around a circle for
+    """The probability of a class against how far an input was transformed, "before" and "after": around a circle for
     degrees, else along a line."""
     where, curves, label, unit = sweep.way.values, sweep.curves, sweep.label, sweep.way.unit
     turns = unit == "degrees"

@@ -73,7 +73,7 @@ class Found:
 
     Args:
         came: examples as they came.
-        moved: each moved by an element of the group, drawn at random among all but the identity.
+        transformed: each transformed by an element of the group, drawn at random among all but the identity.
         labelled: how many had a label; the others are compared with the untouched answer as they came.
         failures: those as they came first.
         unreadable: examples that no longer can be read, or never could.
@@ -87,7 +87,7 @@ class Found:
 
 
 def find_failures(opened: Opened, examples: Sequence[Example[Any]], rule: str | None, track: Track) -> Found:
-    """Ask about every example as it came, and moved by one element of the group, always the same.
+    """Ask about every example as it came, and transformed by one element of the group, always the same.
 
     Raises:
         ValueError: an example cannot be read, or the model cannot decide by that rule.
@@ -128,7 +128,8 @@ def drawn(group: Group, generator: torch.Generator) -> int | float:
 
 
 def group_of(opened: Opened) -> Group:
-    """What moves the examples: the group of a model, on clips as they are heard and on images as they are read."""
+    """What transforms the examples: the group of a model, on clips as they are heard and on images as they are
+    read."""
     group = opened.model.group
     return group.on(Waveforms(rate_of(opened))) if opened.senses == "audio" else group
 
@@ -143,7 +144,7 @@ def read(opened: Opened, example: Example[Any]) -> Tensor:
 def asked(
     opened: Opened, x: Tensor, move: Rotation | GroupTransform, rule: str | None
 ) -> tuple[Answer, Image.Image | None]:
-    """Both answers to an example that was moved, and an image as the checkpoint saw it."""
+    """Both answers to an example that was transformed, and an image as the checkpoint saw it."""
     if opened.senses == "image":
         x = x if move.identity else move(x)
         return answer_pixels(opened, x, rule), shown(opened, x)

@@ -340,8 +340,8 @@ def rule_choice() -> gr.Dropdown:
 
 def robustness_tab(actions: Actions, image: Asking, audio: Asking) -> None:
     gr.Markdown(
-        "The input of the other tab as it came, moved in every way of one kind: how sure the checkpoint stays of what "
-        "it said first.",
+        "The input of the other tab as it came, transformed in every way of one kind: how sure the checkpoint stays of "
+        "its first answer.",
         elem_classes="about",
     )
     with gr.Row():
@@ -365,7 +365,7 @@ def robustness_tab(actions: Actions, image: Asking, audio: Asking) -> None:
 
 def failures_tab(actions: Actions, image: Asking, audio: Asking) -> None:
     gr.Markdown(
-        "The examples, one by one, as they came and moved at random: where a right answer became a wrong one.",
+        "The examples, one by one, as they came and transformed at random: where a right answer became a wrong one.",
         elem_classes="about",
     )
     with gr.Row():

@@ -1,4 +1,4 @@
-"""One input, moved in every way: how the answer to it holds."""
+"""One input, transformed in every way: how the answer to it holds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Way:
     Args:
         values: by how much.
         unit: of them.
-        argument: of `image.moved` or `audio.moved`.
+        argument: of `image.transformed` or `audio.transformed`.
     """
 
     values: tuple[float, ...]
@@ -48,7 +48,7 @@ class Sweep:
     """What became of an answer.
 
     Args:
-        way: the input was moved.
+        way: the input was transformed.
         label: what the checkpoint alone says of the input as it came.
         curves: the probability of that label after each move, by the checkpoint alone ("before") and behind the
             canonicalizer ("after").
@@ -69,7 +69,7 @@ def sweep_image(opened: Opened, image: Image.Image, name: str, rule: str | None,
     """
     way = IMAGE_WAYS[name]
     if name == "tint" and image.mode != "RGB":
-        raise ValueError(f"{opened.title} looks at images without colours. Try rotations.")
+        raise ValueError(f"{opened.title} reads images without colours. Try rotations.")
     return sweep(way, lambda by: answer_image(opened, transformed_image(image, **by), rule)[0], track)
 
 

@@ -90,5 +90,5 @@ def tallied(found: Found) -> str:
     if found.unreadable:
         truth += f" {found.unreadable} more could not be read."
     lines = [f"| {name} | {came} | {transformed} |" for name, (came, transformed) in rows.items()]
-    head = f"| {of} examples | as they came | moved at random |\n|---|---|---|"
+    head = f"| {of} examples | as they came | transformed at random |\n|---|---|---|"
     return "\n".join([head, *lines, "", truth])

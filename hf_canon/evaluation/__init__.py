@@ -1,4 +1,5 @@
-"""How well a model answers when its inputs are moved, how equivariant it is, how far inputs are from those that it
+"""How well a model answers when its inputs are transformed, how equivariant it is, how far inputs are from those that
+it
 knows, and images of all that."""
 
 from ..reports.audit import Advice, AuditedElement, AuditedGroup, AuditReport, LabelChange

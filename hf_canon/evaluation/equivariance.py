@@ -21,10 +21,10 @@ def check_equivariance(
 
     - A group: the largest difference in a pixel between `act(act(x, a), b)` and `act(x, compose(b, a))`, and between
       `act(act(x, a), inverse(a))` and `x`, over all pairs.
-    - A canonicalizer: the largest difference in a logit between `canonicalizer(act(x, g))` and the logits of `x` moved
-      by `g`. Untrained or trained, it should be rounding.
-    - A model: the largest difference in any field between `model(act(x, g))` and `model(x)`, moved by `g` as its row
-      in `hf_canon/outputs` says: for a classifier the logits as they are, for a segmenter its turned maps. For an
+    - A canonicalizer: the largest difference in a logit between `canonicalizer(act(x, g))` and the logits of `x`
+      transformed by `g`. Untrained or trained, it should be rounding.
+    - A model: the largest difference in any field between `model(act(x, g))` and `model(x)`, transformed by `g` as its
+      row in `hf_canon/outputs` says: for a classifier the logits as they are, for a segmenter its turned maps. For an
       exact group this is 0.0, but for the rounding of boxes: both hand the predictor the same pixels. (One image of
       two equally likely poses is enough to spoil it.)
 
@@ -93,7 +93,7 @@ def group_violation(group: Group, x: Tensor) -> Tensor:
 
 
 def canonicalizer_violation(canonicalizer: Canonicalizer, x: Tensor) -> Tensor:
-    """The largest difference in a logit between those of a moved image and the moved ones of the image."""
+    """The largest difference in a logit between those of a transformed image and the transformed ones of the image."""
     group = canonicalizer.group
     logits = canonicalizer(x)
     found = []
@@ -109,7 +109,7 @@ def canonicalizer_violation(canonicalizer: Canonicalizer, x: Tensor) -> Tensor:
 
 
 def model_violation(model: CanonicalizedModel, x: Tensor, others: dict[str, Any]) -> Tensor:
-    """The largest difference between the answer for a moved input and the moved answer for the input."""
+    """The largest difference between the answer for a transformed input and the transformed answer for the input."""
     group = model.group
     lengths = model.lengths(x, others)
 

@@ -332,7 +332,7 @@ def measure_for(model: CanonicalizedModel) -> Measure:
     if model.metric is None:
         raise ValueError(
             f"This report is about classifiers, segmenters, depth estimators and detectors, and this is a model for "
-            f"{model.task}. check_equivariance(model) says how far its answers are from moving with the input."
+            f"{model.task}. check_equivariance(model) says how far its answers are from transforming with the input."
         )
     return METRICS[model.metric](model.predictor.config)
 

@@ -1,4 +1,5 @@
-"""How a model answers when its inputs are moved: before and after canonicalization, beside what else one could do."""
+"""How a model answers when its inputs are transformed: before and after canonicalization, beside what else one could
+do."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -40,11 +41,11 @@ def evaluate_robustness(
     """Measure a model on transformed inputs, untouched and canonicalized, in one run.
 
     Turns are made with bicubic interpolation and undone by the model with bilinear, so that no evaluation rests on an
-    inverse that real images do not have; quarter turns and mirrors permute pixels. Colours and clips are moved as
-    their group moves them: give a `Transform` of your own to move them otherwise. Inputs as they came are always
-    measured too. A pose is right if the predicted element is the applied one; for an angle between two elements, if it
-    is off by no more than half a step; over a continuous group, by no more than its tolerance (22.5 degrees of
-    `so2`). It is left out for what the model's group does not undo.
+    inverse that real images do not have; quarter turns and mirrors permute pixels. Colours and clips are transformed
+    as their group transforms them: give a `Transform` of your own to move them otherwise. Inputs as they came are
+    always measured too. A pose is right if the predicted element is the applied one; for an angle between two
+    elements, if it is off by no more than half a step; over a continuous group, by no more than its tolerance (22.5
+    degrees of `so2`). It is left out for what the model's group does not undo.
 
     Every answer has a score from 0 to 1. A classifier's is right or wrong. A segmenter's is the mean intersection over
     union of the classes in the expected map, a depth estimator's the share of places within a factor of 1.25, a

@@ -88,7 +88,7 @@ def plot_report(
 ) -> None:
     """Draw `plot_robustness` and `plot_strip` side by side. Two images and four columns fit a page best.
 
-    Models that do not say what an image is, such as segmenters and what listens, have no strip.
+    Models that do not say what an image is, such as segmenters and what reads audio, have no strip.
 
     Args:
         report: what `evaluate_robustness` gave.

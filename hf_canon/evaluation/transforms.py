@@ -141,7 +141,7 @@ class GroupTransform:
         return self.group.act(x, self._element(len(x)).to(x.device), lengths)
 
     def lengths(self, lengths: Tensor | None, transformed: Tensor) -> Tensor | None:
-        """How long the moved clips are, `(batch,)`."""
+        """How long the transformed clips are, `(batch,)`."""
         if lengths is None:
             return None
         return self.group.transformed_lengths(lengths, self._element(len(lengths)).to(lengths.device), transformed)
@@ -187,7 +187,7 @@ class Transform:
 
     Args:
         name: its row in tables.
-        function: from one input to the same input, moved. It is given what the data set holds: a PIL image, a
+        function: from one input to the same input, transformed. It is given what the data set holds: a PIL image, a
             waveform `(samples,)`, or one of its `pixel_values`; the checkpoint's processor comes afterwards.
         element: of the model's group, that this is; None if it has none, or nobody knows.
 

@@ -46,7 +46,7 @@ class SymmetrizedGenerator(nn.Module):
 
 class EquivariantGenerator(nn.Module):
     """A uniform group element on the first feature map, and group convolutions after it, which carry it to the sample:
-    the equivariant form. All poses share the convolutions, and nothing is moved at full size.
+    the equivariant form. All poses share the convolutions, and nothing is transformed at full size.
 
     Args:
         decoder: a network over the group.

@@ -25,11 +25,11 @@ STEEP, FAR, NARROW, ONE_SIDED = 3.0, 10.0, 0.15, 0.6
 def orbit_uniformity(samples: Tensor, group: Group) -> float:
     """The p-value of a test that the orbits of these samples are uniform: a chi-squared test of their poses.
 
-    The pose of x under a template w is the element g for which g^-1 x is most like w, and it moves with x: pose(h x) =
-    h pose(x). So the poses of a distribution that the group leaves as it is are uniform, under every template. One is
-    the mean of half of the samples, under which the other half has its poses; the others are noise. The least p-value
-    is multiplied by how many they are (Bonferroni). Of a group that resamples, the elements that do not are told
-    apart: what a turn by 45 degrees does to sharpness would give poses away.
+    The pose of x under a template w is the element g for which g^-1 x is most like w, and it transforms with x: pose(h
+    x) = h pose(x). So the poses of a distribution that the group leaves as it is are uniform, under every template.
+    One is the mean of half of the samples, under which the other half has its poses; the others are noise. The least
+    p-value is multiplied by how many they are (Bonferroni). Of a group that resamples, the elements that do not are
+    told apart: what a turn by 45 degrees does to sharpness would give poses away.
 
     Args:
         samples: `(n, ...)`, of the group's kind, independent of each other.

@@ -26,7 +26,7 @@ SMALLEST = 7
 
 class Decoder(nn.Module):
     """Noise to samples. With a group, the features are functions on plane and group, and what follows the first of
-    them is equivariant: move the first, and the sample is moved.
+    them is equivariant: move the first, and the sample is transformed.
 
     Args:
         latent_size: numbers of noise.

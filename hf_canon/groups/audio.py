@@ -76,7 +76,7 @@ class Cyclic(Group):
 
 
 class Temporal(Audio):
-    """A group that moves the moments of an audio clip."""
+    """A group that transforms the moments of an audio clip."""
 
     @property
     def temporal(self) -> "Temporal":
@@ -271,7 +271,7 @@ class Transposition(Audio, OneParameter):
         """`act`, on waveforms `(batch, samples)` that are zero beyond their lengths."""
 
     def act_spectrograms(self, x: Tensor, element: Tensor, lengths: Tensor | None, kind: Spectrograms) -> Tensor:
-        """`act`, on spectrograms: what was found at f is moved to `ratio * f`. Where nothing was known about a
+        """`act`, on spectrograms: what was found at f is transformed to `ratio * f`. Where nothing was known about a
         frequency, the result fades to the audio's least value."""
         inside = self.inside(x, lengths)
         floor = x.masked_fill(~inside, math.inf).flatten(1).amin(1).view(-1, 1, *[1] * (x.ndim - 2))

@@ -1,4 +1,4 @@
-"""What a group is: elements that compose, and an action that moves inputs."""
+"""What a group is: elements that compose, and an action that transforms inputs."""
 
 import math
 from abc import ABC, abstractmethod
@@ -130,11 +130,11 @@ class Group(ABC):
     def random_act(
         self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Training inputs: each moved by a random element and, unless the group is exact, by a little more.
+        """Training inputs: each transformed by a random element and, unless the group is exact, by a little more.
 
         Returns:
-            The moved inputs; the elements, `(batch,)`; and how much further than its element each input was moved, in
-            units of the distance between neighbouring elements, within +-0.5, `(batch,)`.
+            The transformed inputs; the elements, `(batch,)`; and how much further than its element each input was
+            transformed, in units of the distance between neighbouring elements, within +-0.5, `(batch,)`.
         """
         element = self.sample(len(x), generator).to(x.device)
         return self.act(x, element, lengths), element, torch.zeros(len(x), device=x.device)
@@ -200,12 +200,12 @@ class Group(ABC):
         return frames
 
     def transformed_lengths(self, lengths: Tensor, element: Tensor, transformed: Tensor | None = None) -> Tensor:
-        """How long clips are after they were moved, `(batch,)`: as before, unless an element stretches them.
+        """How long clips are after they were transformed, `(batch,)`: as before, unless an element stretches them.
 
         Args:
             lengths: `(batch,)`, before.
             element: `(batch,)`, on any device.
-            moved: what `act` returned; a spectrogram keeps its number of frames, and loses what no longer fits.
+            transformed: what `act` returned; a spectrogram keeps its number of frames, and loses what no longer fits.
         """
         return lengths
 

@@ -77,7 +77,7 @@ class Color(Group):
 class Channels(Color):
     """`channels`: the six orders of red, green and blue; BGR read as RGB is one of them.
 
-    Where the channels share one normalisation, values are moved and never computed with. Otherwise each is
+    Where the channels share one normalisation, values are transformed and never computed with. Otherwise each is
     renormalised, and right up to rounding.
 
     Example:
@@ -246,7 +246,7 @@ class FiniteHue(Hue):
     def random_act(
         self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each image moved by a random element and, unless the group is exact, turned a little further."""
+        """Each image transformed by a random element and, unless the group is exact, turned a little further."""
         if self.is_exact:
             return super().random_act(x, generator)
         self.check_shape(x.shape)

@@ -149,7 +149,7 @@ class Planar(Group):
     def random_act(
         self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each image moved by a random element and, unless the group is exact, turned a little further.
+        """Each image transformed by a random element and, unless the group is exact, turned a little further.
 
         Quarter turns keep pixels as they are and other angles blur them, which gives the element away: so every one
         is resampled, by bilinear or bicubic interpolation, at an angle of which the element is the nearest one.

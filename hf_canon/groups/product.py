@@ -166,7 +166,8 @@ class Product(Group):
     def random_act(
         self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each input moved by every factor's own `random_act`. How much further is that of the first factor which is
+        """Each input transformed by every factor's own `random_act`. How much further is that of the first factor
+        which is
         not exact."""
         parts, further = [], torch.zeros(len(x), device=x.device)
         known = False

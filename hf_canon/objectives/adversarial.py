@@ -33,8 +33,8 @@ class AdversarialPrior(Objective):
     accumulation on every part of a batch, and without gradients (evaluation) not at all. In several processes its
     gradients are averaged, so that all have the same critic; it begins with the same weights in all of them.
 
-    Both sides are moved at random first, and the reference is set upright again: where a group resamples, both are
-    resampled alike, and the critic cannot go by that.
+    Both sides are transformed at random first, and the reference is set upright again: where a group resamples, both
+    are resampled alike, and the critic cannot go by that.
 
     Requirements: a finite group; inputs in any poses, and others of the same distribution that are as they should be.
     No labels, and no pairs.
@@ -157,7 +157,7 @@ def undone(model: CanonicalizedModel, x: Tensor, lengths: Tensor | None = None) 
 def upright(
     model: CanonicalizedModel, reference: Tensor | Iterable[tuple[Tensor, Tensor | None]], generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """Thumbnails of reference data that were moved at random and set upright again, batch by batch."""
+    """Thumbnails of reference data that were transformed at random and set upright again, batch by batch."""
     batches = ((part, None) for part in reference.split(64)) if isinstance(reference, Tensor) else reference
     for x, lengths in batches:
         transformed, element, _, lengths = random_pose(model, x, lengths, generator)

@@ -38,7 +38,7 @@ class Objective(ABC):
 def random_pose(
     model: CanonicalizedModel, x: Tensor, lengths: Tensor | None, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Inputs moved at random, as `Group.random_act` moves them, and how long they are then."""
+    """Inputs transformed at random, as `Group.random_act` transforms them, and how long they are then."""
     transformed, element, offset = model.group.random_act(x, generator, lengths)
     lengths = None if lengths is None else model.group.transformed_lengths(lengths, element, transformed)
     return transformed, element, offset, lengths

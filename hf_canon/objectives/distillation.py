@@ -37,7 +37,7 @@ class Distillation(Objective):
         lengths: Tensor | None = None,
     ) -> Tensor:
         target = (predictor_scores(model, x, lengths) / self.temperature).softmax(-1)
-        # The teacher looks at the input as it came; what it said is then moved with it.
+        # The teacher looks at the input as it came; what it said is then transformed with it.
         transformed, element, _, lengths = random_pose(model, x, lengths)
         return F.cross_entropy(model.canonicalizer(transformed, lengths), transformed_prior(model, target, element))
 

@@ -9,8 +9,8 @@ from .base import Objective, random_pose
 class KnownPose(Objective):
     """`-log p(g | x)` for inputs to which `g` has happened: each has a delta at its own element as prior (2310.01647).
 
-    Each input is moved by a random element h, and the canonicalizer has to predict "g, and then h". That is what it
-    would learn from the input with g undone, without the resampling of undoing it.
+    Each input is transformed by a random element h, and the canonicalizer has to predict "g, and then h". That is what
+    it would learn from the input with g undone, without the resampling of undoing it.
 
     Requirements: one element for each input of the batch; no labels.
 

@@ -57,7 +57,7 @@ class PriorRegularization(Objective):
 
 
 def transformed_prior(model: CanonicalizedModel, prior: Tensor, element: Tensor) -> Tensor:
-    """The prior of inputs that were moved by `element`: `q(g^-1 h)` for every h, `(batch, |G|)`.
+    """The prior of inputs that were transformed by `element`: `q(g^-1 h)` for every h, `(batch, |G|)`.
 
     Args:
         prior: `(|G|,)`, or `(batch, |G|)` when every input has its own.

@@ -37,7 +37,7 @@ class TaskLoss(Objective):
             )
         if model.task in UNLABELLED or "labels" not in signature(model.predictor.forward).parameters:
             raise ValueError(
-                f"{type(model.predictor).__name__} learns from no labels that could move with its input. Leave "
+                f"{type(model.predictor).__name__} learns from no labels that could transform with its input. Leave "
                 "task_weight=0: the canonicalizer learns without labels."
             )
         transformed, element, _, lengths = random_pose(model, x, lengths)

@@ -1,4 +1,4 @@
-"""How the answers of predictors that listen to audio move: a row for each field of transformers' outputs."""
+"""How the answers of predictors that read audio to audio move: a row for each field of transformers' outputs."""
 
 from torch import Tensor
 
@@ -49,7 +49,7 @@ AUDIO_FEATURES: Rows = {
     **INSIDE,
 }
 
-STACKED = "its input_features hold two moments in one frame, and are no spectrogram that can be moved."
+STACKED = "its input_features hold two moments in one frame, and are no spectrogram that can be transformed."
 CANNOT: dict[str, str] = {
     "GraniteSpeech5ForCTC": STACKED,
     "Wav2Vec2BertForAudioFrameClassification": STACKED,

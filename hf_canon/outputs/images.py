@@ -1,4 +1,4 @@
-"""How the answers of predictors that look at images move: a row for each field of transformers' outputs."""
+"""How the answers of predictors that read images move: a row for each field of transformers' outputs."""
 
 from .rules import Rows, boxes, by_shape, invariant, left_out, pixels, plane
 from .tokens import attention, features

@@ -1,4 +1,4 @@
-"""How arguments that say where something is move with the image: what a predictor is pointed with."""
+"""How arguments that say where something is transform with the image: what a predictor is pointed with."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,8 @@ from torch import Tensor
 from ..groups import Group
 
 Placement = Callable[[Group, Tensor, Any, Any], Any]
-"""From a group, an element for each image, an argument and the predictor's configuration to the moved argument."""
+"""From a group, an element for each image, an argument and the predictor's configuration to the transformed
+argument."""
 
 
 def points(group: Group, element: Tensor, value: Tensor, config: Any) -> Tensor:
@@ -81,18 +82,18 @@ def canonical_prompts(arguments: dict[str, Any], group: Group, undo: Tensor, con
     """A predictor's arguments for the canonical input: those that have places in the image follow it.
 
     Raises:
-        ValueError: one of them says something about the input as it is that cannot be moved.
+        ValueError: one of them says something about the input as it is that cannot be transformed.
     """
     unplaced = [name for name in UNPLACED if arguments.get(name) is not None]
     if unplaced:
         raise ValueError(
             f"{', '.join(unplaced)} were found for an image in another pose than the canonical one, and cannot be "
-            "moved. Leave them out, or pass canonicalize=False."
+            "transformed. Leave them out, or pass canonicalize=False."
         )
     mask = arguments.get("pixel_mask")
     if mask is not None and not bool(mask.all()):
         raise ValueError(
-            "The images are padded to one size, and padding does not move with an image: a turned one has it "
+            "The images are padded to one size, and padding does not transform with an image: a turned one has it "
             "elsewhere, and a tinted one in the same colour. Resize them to one size: "
             "processor(..., do_pad=False, size={'height': 640, 'width': 640})."
         )

@@ -1,4 +1,4 @@
-"""How an answer moves with the group: one function for each way."""
+"""How an answer transforms with the group: one function for each way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Move:
         size: height and width of the images.
         config: of the predictor.
         frames: of clips: how many frames of each answer are no padding, `(batch,)`; and how many frames answers have
-            once they are moved, `()`.
+            once they are transformed, `()`.
     """
 
     group: Group

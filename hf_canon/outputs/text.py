@@ -103,14 +103,14 @@ CANNOT: dict[str, str] = {
     ),
     **dict.fromkeys(
         ["SeamlessM4TForSpeechToText", "SeamlessM4Tv2ForSpeechToText"],
-        "its input_features hold two moments in one frame, and are no spectrogram that can be moved.",
+        "its input_features hold two moments in one frame, and are no spectrogram that can be transformed.",
     ),
     "DiaForConditionalGeneration": "it reads text (input_ids) and speaks.",
     "EvollaForProteinText2Text": "it reads proteins, and no images.",
     "InstructBlipVideoForConditionalGeneration": "its pixel_values are videos, and no images.",
     "KyutaiSpeechToTextForConditionalGeneration": "it reads codes of audio (input_ids), and no audio.",
     "Mistral4ForCausalLM": "it reads text alone, and no images.",
-    "Pop2PianoForConditionalGeneration": "its notes change with the audio, and are not moved.",
+    "Pop2PianoForConditionalGeneration": "its notes change with the audio, and are not transformed.",
     "VibeVoiceForConditionalGeneration": "it reads text (input_ids) and speaks.",
 }
 """Architectures that cannot be wrapped, and why."""

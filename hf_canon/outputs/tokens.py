@@ -1,4 +1,4 @@
-"""Tokens that stand for places: how the hidden states and attentions of image encoders move with the image.
+"""Tokens that stand for places: how the hidden states and attentions of image encoders transform with the image.
 
 An encoder answers with maps, or with a sequence of tokens: a grid over the image, row by row, before and behind it
 tokens that stand for no place (class, register and distillation tokens, queries). How many those are is looked up by
@@ -148,7 +148,7 @@ def attention(move: Move, value: Tensor) -> Tensor:
 
 
 def along(move: Move, value: Tensor, axis: int) -> Tensor:
-    """Tokens `(batch, ...)` along an axis, moved as the image is; those without a place stay.
+    """Tokens `(batch, ...)` along an axis, transformed as the image is; those without a place stay.
 
     Raises:
         ValueError: it is not known which token stands for which place.

@@ -53,7 +53,7 @@ def stored(value: Any) -> str | bytes:
 
 
 def lasting(settings: Any) -> Any:
-    """Settings without those that change when the same model is saved, moved or loaded."""
+    """Settings without those that change when the same model is saved, transformed or loaded."""
     if not isinstance(settings, dict):
         return settings
     return {k: lasting(v) for k, v in settings.items() if k not in VOLATILE and not k.startswith("_")}

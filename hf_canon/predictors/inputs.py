@@ -26,7 +26,7 @@ def input_name(predictor: Any) -> str:
     if found is None:
         raise ValueError(
             f"{type(predictor).__name__} reads {predictor.main_input_name}, and hf_canon is for what looks at "
-            f"images or listens to audio ({', '.join(INPUT_NAMES)}). Give it such a checkpoint."
+            f"images or reads audio ({', '.join(INPUT_NAMES)}). Give it such a checkpoint."
         )
     return found
 
@@ -76,7 +76,7 @@ def input_channels(config: Any) -> int:
 
 
 def kind_of_audio(config: Any, processor: dict[str, bytes]) -> Waveforms | Spectrograms:
-    """What a predictor that listens is given by its feature extractor.
+    """What a predictor that reads audio is given by its feature extractor.
 
     Raises:
         ValueError: its spectrograms are not known, or have not as many bins as the predictor reads.

@@ -138,7 +138,9 @@ class ShiftReport(Record):
         left = "a shift can still be seen" if found.seen else "no shift can be seen any more"
         if not self.plain.seen:
             if found.seen:
-                return f"The adapter makes one that can be seen ({said(found)}): it moves what should stay as it is."
+                return (
+                    f"The adapter makes one that can be seen ({said(found)}): it transforms what should stay as it is."
+                )
             return "There is nothing that the adapter could remove."
         if self.removed is None:
             return f"How much of it the adapter removes cannot be said; behind it {left} ({said(found)})."

@@ -1,4 +1,4 @@
-"""Predictors that listen to audio: a class for each task, with its auto class, its outputs and its labels."""
+"""Predictors that read audio to audio: a class for each task, with its auto class, its outputs and its labels."""
 
 from collections.abc import Mapping, Sequence
 from inspect import signature
@@ -83,7 +83,7 @@ class CanonicalizedAudioModel(CanonicalizedModel):
         self._require_enough(x, lengths)
         if mask is not None and not torch.compiler.is_compiling() and not bool(mask[:, 0].all()):
             raise ValueError(
-                "An audio clip is padded at its beginning, and hf_canon moves what comes before the padding. Set "
+                "An audio clip is padded at its beginning, and hf_canon transforms what comes before the padding. Set "
                 "padding_side='right' in the feature extractor."
             )
         return lengths
@@ -233,7 +233,7 @@ def before_padding(x: Tensor, axis: int) -> Tensor:
 
 
 class CanonicalizedForAudioClassification(CanonicalizedAudioModel):
-    """An audio classifier behind a canonicalizer: the class does not move with the audio."""
+    """An audio classifier behind a canonicalizer: the class does not transform with the audio."""
 
     task = "audio-classification"
     auto_class = AutoModelForAudioClassification
@@ -253,7 +253,7 @@ class CanonicalizedForCTC(CanonicalizedAudioModel):
 
 
 class CanonicalizedForAudioFrameClassification(CanonicalizedAudioModel):
-    """A classifier of moments behind a canonicalizer: its frames move with the audio."""
+    """A classifier of moments behind a canonicalizer: its frames transform with the audio."""
 
     task = "audio-frame-classification"
     auto_class = AutoModelForAudioFrameClassification
@@ -272,14 +272,14 @@ class CanonicalizedForAudioFrameClassification(CanonicalizedAudioModel):
     def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
         if self.group.temporal is not None:
             raise ValueError(
-                f"Labels for each frame would have to move with the audio under {self.group.name}, and do not yet. "
+                f"Labels for each frame would have to follow the audio under {self.group.name}, and do not yet. "
                 "Leave out labels, or pass canonicalize=False."
             )
         return labels
 
 
 class CanonicalizedForAudioXVector(CanonicalizedAudioModel):
-    """A model of who speaks behind a canonicalizer: embeddings do not move with the audio."""
+    """A model of who speaks behind a canonicalizer: embeddings do not transform with the audio."""
 
     task = "audio-xvector"
     auto_class = AutoModelForAudioXVector
@@ -296,7 +296,7 @@ class CanonicalizedForAudioXVector(CanonicalizedAudioModel):
 
 
 class CanonicalizedForAudioFeatureExtraction(CanonicalizedAudioModel):
-    """An encoder of audio behind a canonicalizer: its frames move with the audio, pooled features do not."""
+    """An encoder of audio behind a canonicalizer: its frames transform with the audio, pooled features do not."""
 
     task = "feature-extraction"
     auto_class = AutoModel
@@ -305,7 +305,7 @@ class CanonicalizedForAudioFeatureExtraction(CanonicalizedAudioModel):
 
 
 class CanonicalizedForZeroShotAudioClassification(CanonicalizedAudioModel):
-    """A model of sound and words behind a canonicalizer: what is heard does not move with the audio."""
+    """A model of sound and words behind a canonicalizer: what is heard does not transform with the audio."""
 
     task = "zero-shot-audio-classification"
     auto_class = AutoModel

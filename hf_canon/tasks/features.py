@@ -25,7 +25,7 @@ ENCODERS: dict[str, Any] = {
 
 
 class CanonicalizedForFeatureExtraction(CanonicalizedModel):
-    """An image encoder behind a canonicalizer: tokens and maps move with the image, pooled features do not."""
+    """An image encoder behind a canonicalizer: tokens and maps transform with the image, pooled features do not."""
 
     task = "image-feature-extraction"
     auto_class = AutoModel
@@ -41,7 +41,8 @@ class AutoBackboneFromAnywhere(_BaseAutoModelClass):
 
 
 class CanonicalizedForBackbone(CanonicalizedModel):
-    """A backbone behind a canonicalizer: its feature maps `(batch, channels, height, width)` move with the image."""
+    """A backbone behind a canonicalizer: its feature maps `(batch, channels, height, width)` transform with the
+    image."""
 
     task = "image-feature-extraction"
     auto_class = AutoBackboneFromAnywhere

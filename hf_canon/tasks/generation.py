@@ -70,7 +70,7 @@ class CanonicalizedGenerationModel(CanonicalizedModel):
 
         Raises:
             ValueError: the group does not fit the input, or an argument is about the input as it is and cannot be
-                moved.
+                transformed.
         """
         predictor: Any = self.predictor
         arguments = self._named(args, kwargs)
@@ -98,7 +98,7 @@ class CanonicalizedGenerationModel(CanonicalizedModel):
 
 
 class CanonicalizedForImageTextToText(CanonicalizedGenerationModel):
-    """A model that writes about images behind a canonicalizer: what there is to say does not move with them.
+    """A model that writes about images behind a canonicalizer: what there is to say does not transform with them.
 
     Images are whole: what is cut into tiles or patches by a processor cannot be turned any more, as each would turn
     by itself.
@@ -139,7 +139,7 @@ class CanonicalizedForImageTextToText(CanonicalizedGenerationModel):
         padded = mask is not None and not bool(mask.all())
         if padded or (isinstance(sizes, Tensor) and bool((sizes != sizes[:1]).any())):
             raise ValueError(
-                "The images are padded to one size, and padding does not move with an image: a turned one has it "
+                "The images are padded to one size, and padding does not transform with an image: a turned one has it "
                 "elsewhere, and a tinted one in the same colour. Resize them to one size before the processor sees "
                 "them."
             )
@@ -151,7 +151,7 @@ SPEECH_SEQ_2_SEQ: dict[str, Any] = dict(MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES
 
 
 class CanonicalizedForSpeechSeq2Seq(CanonicalizedGenerationModel, CanonicalizedAudioModel):
-    """A model that writes down speech behind a canonicalizer: what is said does not move with the audio."""
+    """A model that writes down speech behind a canonicalizer: what is said does not transform with the audio."""
 
     task = "automatic-speech-recognition"
     auto_class = AutoModelForSpeechSeq2Seq
@@ -165,7 +165,7 @@ class CanonicalizedForSpeechSeq2Seq(CanonicalizedGenerationModel, CanonicalizedA
         """As `CanonicalizedWriter.generate`.
 
         Raises:
-            ValueError: also where times are asked for, and the group moves them.
+            ValueError: also where times are asked for, and the group transforms them.
         """
         asked = ("return_timestamps", "return_token_timestamps")
         timed = [name for name in asked if kwargs.get(name, getattr(self.generation_config, name, False))]

@@ -1,4 +1,4 @@
-"""Predictors that look at images: for each task its auto class, how its outputs and labels move, and its score."""
+"""Predictors that read images: for each task its auto class, how its outputs and labels move, and its score."""
 
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,7 @@ from ..outputs import CLASSIFICATION, DEPTH, DETECTION, KEYPOINTS, MASKS, SEGMEN
 
 
 class CanonicalizedForImageClassification(CanonicalizedModel):
-    """An image classifier behind a canonicalizer: the class does not move with the image."""
+    """An image classifier behind a canonicalizer: the class does not transform with the image."""
 
     task = "image-classification"
     auto_class = AutoModelForImageClassification
@@ -42,7 +42,7 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
 
 
 class CanonicalizedForSemanticSegmentation(CanonicalizedModel):
-    """A semantic segmenter behind a canonicalizer: its maps move with the image."""
+    """A semantic segmenter behind a canonicalizer: its maps transform with the image."""
 
     task = "image-segmentation"
     auto_class = AutoModelForSemanticSegmentation
@@ -54,7 +54,7 @@ class CanonicalizedForSemanticSegmentation(CanonicalizedModel):
 
 
 class CanonicalizedForDepthEstimation(CanonicalizedModel):
-    """A depth estimator behind a canonicalizer: its maps move with the image."""
+    """A depth estimator behind a canonicalizer: its maps transform with the image."""
 
     task = "depth-estimation"
     auto_class = AutoModelForDepthEstimation
@@ -66,7 +66,7 @@ class CanonicalizedForDepthEstimation(CanonicalizedModel):
 
 
 class CanonicalizedForObjectDetection(CanonicalizedModel):
-    """A detector behind a canonicalizer: its boxes move with the image."""
+    """A detector behind a canonicalizer: its boxes transform with the image."""
 
     task = "object-detection"
     auto_class = AutoModelForObjectDetection
@@ -77,7 +77,7 @@ class CanonicalizedForObjectDetection(CanonicalizedModel):
 
 
 class CanonicalizedForUniversalSegmentation(CanonicalizedModel):
-    """A universal segmenter behind a canonicalizer: its masks move with the image."""
+    """A universal segmenter behind a canonicalizer: its masks transform with the image."""
 
     task = "image-segmentation"
     auto_class = AutoModelForUniversalSegmentation
@@ -88,7 +88,7 @@ class CanonicalizedForUniversalSegmentation(CanonicalizedModel):
 
 
 class CanonicalizedForInstanceSegmentation(CanonicalizedModel):
-    """A segmenter of instances behind a canonicalizer: its masks and boxes move with the image."""
+    """A segmenter of instances behind a canonicalizer: its masks and boxes transform with the image."""
 
     task = "image-segmentation"
     auto_class = AutoModelForInstanceSegmentation
@@ -99,7 +99,7 @@ class CanonicalizedForInstanceSegmentation(CanonicalizedModel):
 
 
 class CanonicalizedForKeypointDetection(CanonicalizedModel):
-    """A detector of keypoints behind a canonicalizer: the points move with the image."""
+    """A detector of keypoints behind a canonicalizer: the points transform with the image."""
 
     task = "keypoint-detection"
     auto_class = AutoModelForKeypointDetection
@@ -109,7 +109,7 @@ class CanonicalizedForKeypointDetection(CanonicalizedModel):
 
 
 class CanonicalizedForZeroShotImageClassification(CanonicalizedModel):
-    """A model of images and words behind a canonicalizer: what is in an image does not move with it."""
+    """A model of images and words behind a canonicalizer: what is in an image does not transform with it."""
 
     task = "zero-shot-image-classification"
     auto_class = AutoModelForZeroShotImageClassification

@@ -1,4 +1,4 @@
-"""A tiny, randomly initialised model of every architecture of transformers that listens to audio.
+"""A tiny, randomly initialised model of every architecture of transformers that reads audio to audio.
 
 The settings are arguments of the configuration class: nothing is read from the Hub. Initial weights are larger than
 usual: a new model is nearly constant, and a test of its answers could not fail.

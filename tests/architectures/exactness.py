@@ -1,4 +1,5 @@
-"""What is checked of every architecture: that its answers move with the image, and survive saving and bfloat16."""
+"""What is checked of every architecture: that its answers transform with the image, and survive saving and
+bfloat16."""
 
 import math
 import tempfile
@@ -83,7 +84,8 @@ def wrapped(name: str) -> tuple[CanonicalizedModel, dict[str, Tensor]]:
 
 
 def answers(model: CanonicalizedModel, inputs: dict[str, Tensor], element: Tensor, **how: Any) -> dict[str, Any]:
-    """The predictor's own fields of the answer to moved inputs, and to prompts that are moved with them."""
+    """The predictor's own fields of the answer to transformed inputs, and to prompts that are transformed with
+    them."""
     name = input_name(model.predictor)
     x = inputs[name]
     others = {key: value for key, value in inputs.items() if key != name}

@@ -1,8 +1,8 @@
 """Hidden states, attentions and feature maps of every encoder: each token stands for the place that its row says.
 
 Whatever a row does, an answer that is carried back turns with the image. So a mark is put into an image, and the
-same mark into its turned place: what changes in the one answer, moved by the row, has to be what changes in the other.
-"""
+same mark into its turned place: what changes in the one answer, transformed by the row, has to be what changes in the
+other."""
 
 import math
 from collections.abc import Iterator

@@ -118,7 +118,7 @@ class TestCanonicalizer:
             assert logits.shape[1] == canonicalizer.group.order and element.dtype == torch.long
 
     def test_equivariance(self, name: str, group_name: str) -> None:
-        """Moving the input by an exact element moves the logits, for large and small, odd and even inputs."""
+        """Moving the input by an exact element transforms the logits, for large and small, odd and even inputs."""
         canonicalizer = build(name, group_name)
         group = canonicalizer.group
         if len(group.exact_elements) == 1 and group.order != 1:
@@ -304,7 +304,7 @@ def test_group_convolution_is_equivariant_layer_by_layer(name: str) -> None:
 
 
 def test_shift_reads_angles_between_its_steps() -> None:
-    """A signal moved by a fraction of a step is found there."""
+    """A signal transformed by a fraction of a step is found there."""
     bins, sharp = 48, 3.0
     angle = torch.linspace(-3.1, 3.1, 50)
     steps = torch.arange(bins) * (2 * torch.pi / bins)

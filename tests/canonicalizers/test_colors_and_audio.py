@@ -108,7 +108,7 @@ class TestOrbit:
 class TestShift:
     @pytest.mark.parametrize("transformed", [-24, -5, 1, 24])
     def test_the_line_is_exactly_equivariant(self, transformed: int) -> None:
-        """Loudness moved by k places moves the logits by k, wherever the axis has silence to move into."""
+        """Loudness transformed by k places transforms the logits by k, wherever the axis has silence to move into."""
         canonicalizer = build("shift", get_group("pitch12"))
         read = torch.zeros(3, canonicalizer.coordinates.features, 240)
         read[..., 30:200] = torch.rand(3, canonicalizer.coordinates.features, 170)
@@ -291,7 +291,7 @@ class TestMoment:
 
 
 def train(canonicalizer: Canonicalizer, batches: list[Tensor], rate: float = 3e-3) -> list[float]:
-    """Upright inputs moved at random by the group itself; the loss of each step."""
+    """Upright inputs transformed at random by the group itself; the loss of each step."""
     canonicalizer.train()
     optimizer = torch.optim.AdamW(canonicalizer.parameters(), rate)
     generator = torch.Generator().manual_seed(0)
@@ -356,8 +356,8 @@ class TestTraining:
         ("shift", "hue12", {"channels": 1}, "red, green and blue"),
         ("shift", "hue12", {"resolution": 30}, "30 is no multiple of 4"),
         ("shift", "pitch12", {"radii": 3}, "cannot be built from .*radii"),
-        ("moment", "d4", {}, "no average that moves with d4. Use canonicalizer='orbit'"),
-        ("moment", "pitch12", {}, "no average that moves with pitch12. Use canonicalizer='shift'"),
+        ("moment", "d4", {}, "no average that transforms with d4. Use canonicalizer='orbit'"),
+        ("moment", "pitch12", {}, "no average that transforms with pitch12. Use canonicalizer='shift'"),
         ("predictor", "pitch12", {}, "pitch12 has infinitely many"),
     ],
 )

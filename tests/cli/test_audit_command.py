@@ -116,6 +116,6 @@ def test_clips_that_cannot_be_read_are_refused(refuses, audio_model, clips, phot
     assert "none of the columns of" in refuses("audit", audio_model, "--data", photos)
     rows = datasets.load_from_disk(clips)["test"].map(lambda row: {"sampling_rate": 8_000})
     rows.save_to_disk(tmp_path / "slow")
-    assert "sampled at 8000 Hz, and the checkpoint listens at 16000 Hz" in refuses(
+    assert "sampled at 8000 Hz, and the checkpoint reads 16000 Hz" in refuses(
         "audit", audio_model, "--data", tmp_path / "slow"
     )

@@ -170,4 +170,4 @@ def test_a_checkpoint_that_listens_is_refused(refuses, photos, tmp_path):
     sentence = refuses(
         "train", tmp_path / "base", "--data", photos, "--group", "reverse", "--output", tmp_path / "out"
     )
-    assert "listens to audio, and this command trains with images" in sentence
+    assert "reads audio, and this command trains with images" in sentence

@@ -161,5 +161,5 @@ def test_a_processor_that_makes_huge_images_is_refused():
     from hf_canon.demo.checkpoints import require_moderate_inputs
 
     require_moderate_inputs("a/b", ViTImageProcessorPil(size={"height": 512, "width": 512}))
-    with pytest.raises(ValueError, match="looks at images of 6000 pixels"):
+    with pytest.raises(ValueError, match="reads images of 6000 pixels"):
         require_moderate_inputs("a/b", ViTImageProcessorPil(size={"height": 32, "width": 6000}))

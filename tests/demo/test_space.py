@@ -158,7 +158,7 @@ def test_adapters_and_examples_are_copied_and_found_again(
 
     # What the Space reads of itself, wherever it is.
     assert json.loads(files["demo.json"])["checkpoints"] == ["adapters/d4", "me/on-the-hub", "adapters/d4-2"]
-    transformed = space.rename(tmp_path / "moved")
+    transformed = space.rename(tmp_path / "transformed")
     found = Offered.in_folder(transformed)
     assert found == Offered(
         (f"{transformed}/adapters/d4", "me/on-the-hub", f"{transformed}/adapters/d4-2"),

@@ -47,7 +47,7 @@ def test_names_of_strangers_are_shown_as_they_are(opened):
 def test_a_table_of_failures(opened):
     found = Found(Tally(10, 10, 8, 2, 0, 1), Tally(10, 3, 7, 1, 5, 0), 0)
     table = words.tallied(found)
-    assert "| 10 examples | as they came | moved at random |" in table
+    assert "| 10 examples | as they came | transformed at random |" in table
     assert "**2** | **1**" in table
     assert "untouched checkpoint answers" in table
     assert "as labelled" in words.tallied(replace(found, labelled=10))

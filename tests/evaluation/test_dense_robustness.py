@@ -1,4 +1,4 @@
-"""Maps, boxes and keypoints: answers that move with the image, and have a score between right and wrong."""
+"""Maps, boxes and keypoints: answers that transform with the image, and have a score between right and wrong."""
 
 import math
 from typing import Any

@@ -29,8 +29,8 @@ from hf_canon.adaptation import comodulate, quadratic_lift
 from hf_canon.canonicalizers import Canonicalizer
 from hf_canon.evaluation import Distance, Interval, ShiftReport, Side, plot_shift
 from hf_canon.evaluation.distribution import samples as shift_samples
-from hf_canon.evaluation.distribution.energy import dealt_out, drawn_again, mean_distances, samples, squared_energy
 from hf_canon.evaluation.distribution.comparison import measured, nearer
+from hf_canon.evaluation.distribution.energy import dealt_out, drawn_again, mean_distances, samples, squared_energy
 
 PROCESSOR = ViTImageProcessorPil(size={"height": 16, "width": 16})
 N = 40
@@ -274,7 +274,7 @@ def test_a_perfect_canonicalizer_removes_all_and_one_that_turns_anyhow_removes_n
     assert "cannot be said" in report.verdict[1] or "farther away" in report.verdict[1]
     spoiled = compare(reference, others, model=anyhow)
     assert not spoiled.plain.seen and spoiled.canonicalized.seen and spoiled.removed is None
-    assert "moves what should stay as it is" in spoiled.verdict[1]
+    assert "transforms what should stay as it is" in spoiled.verdict[1]
 
 
 def test_what_is_said_of_an_adapter():

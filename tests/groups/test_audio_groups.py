@@ -202,7 +202,7 @@ class TestExact:
 class TestTemporal:
     @pytest.mark.parametrize("name", ["reverse", "time_shift3", "time_shift4"])
     def test_frames_move_with_the_audio(self, name: str) -> None:
-        """The level of each stretch of the moved audio is the moved level, with and without padding."""
+        """The level of each stretch of the transformed audio is the transformed level, with and without padding."""
         group, hop = get_group(name), 10
         assert isinstance(group, Temporal)
 
@@ -436,7 +436,7 @@ class TestWarp:
     kind = Spectrograms(tuple(float(f) for f in np.geomspace(100, 6000, 120)), -1, 100.0, 1.0)
 
     def ridge(self, semitones: Tensor, tempo: Tensor, frames: int = 80) -> Tensor:
-        """A partial that glides in pitch and comes and goes, moved by so many semitones at such a tempo."""
+        """A partial that glides in pitch and comes and goes, transformed by so many semitones at such a tempo."""
         moment = (torch.arange(frames, dtype=torch.double) + 0.5) * tempo.unsqueeze(1) - 0.5
         pitch = 12 * torch.tensor(self.kind.frequencies, dtype=torch.double).log2() - semitones.view(-1, 1, 1)
         centre = 12 * math.log2(800) + 3 * (moment / 20).sin().unsqueeze(2)

@@ -1,4 +1,4 @@
-"""Points and boxes move with the pixels that they mark."""
+"""Points and boxes transform with the pixels that they mark."""
 
 import math
 
@@ -57,7 +57,7 @@ def test_boxes_move_with_their_pixels(name: str, data: st.DataObject, side: int)
 
 @pytest.mark.parametrize("name", ALL)
 def test_points_move_with_their_pixels(name: str) -> None:
-    """At every angle: a soft spot is found where its centre was moved to."""
+    """At every angle: a soft spot is found where its centre was transformed to."""
     side, group = 65, planar(name)
     y, x = torch.meshgrid(*[(torch.arange(side) + 0.5) / side] * 2, indexing="ij")
     for point in torch.tensor([[0.5, 0.3], [0.62, 0.4], [0.35, 0.66]]):

@@ -115,7 +115,7 @@ class TestGroup:
         if group.is_exact:
             assert torch.equal(transformed, group.act(x, element)) and not offset.any()
         elif group.finite:
-            # Nearest element means nearest image: no other element moves the image closer to what came out.
+            # Nearest element means nearest image: no other element transforms the image closer to what came out.
             candidates = group.orbit(x)
             distance = (candidates - transformed.unsqueeze(1)).square().sum((2, 3, 4))
             near = offset.abs() < 0.3
@@ -179,7 +179,7 @@ class TestGroup:
 
 @pytest.mark.parametrize("name", PLANAR)
 def test_gradient(name: str) -> None:
-    """Each pixel of the moved image pulls on the pixels that it came from, with weights that add up to one."""
+    """Each pixel of the transformed image pulls on the pixels that it came from, with weights that add up to one."""
     group = get_group(name)
     element = some_elements(group)
     x = torch.randn(len(element), 1, 7, 7, requires_grad=True)

@@ -127,7 +127,7 @@ def test_a_product_is_bound_with_its_factors() -> None:
 
 @pytest.mark.parametrize(("factor", "orders"), [(Reverse(), (2, 2)), (TimeShift(7), (7, 2))])
 def test_clips(factor: Group, orders: tuple[int, int]) -> None:
-    """Moments move with the factor that moves them, and padding stays where it is."""
+    """Moments transform with the factor that transforms them, and padding stays where it is."""
     group = Product([factor, Polarity()])
     assert group.orders == orders and group.kind == Waveforms() and group.acts_on == (Waveforms,)
     x, lengths = torch.randn(group.order, 28), torch.full((group.order,), 21)

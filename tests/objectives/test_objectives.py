@@ -92,7 +92,7 @@ def test_identity_prior_for_every_kind_of_group(group: str, canonicalizer: str) 
 
 @pytest.mark.parametrize("group_name", ["c4", "d4", "d3"])
 def test_a_prior_moves_with_the_image(group_name: str) -> None:
-    """Of an image moved by g, element h is as likely as g^-1 h was before: checked by moving images for real."""
+    """Of an image transformed by g, element h is as likely as g^-1 h was before: checked by moving images for real."""
     model = wrapped(group_name)
     group = model.group
     prior = torch.rand(group.order).softmax(-1)

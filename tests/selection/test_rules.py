@@ -1,4 +1,4 @@
-"""Every decision rule: what it asks the predictor about, and that it moves with the input where it says so."""
+"""Every decision rule: what it asks the predictor about, and that it transforms with the input where it says so."""
 
 import pytest
 import torch
@@ -99,7 +99,7 @@ def test_a_rule_that_says_so_is_invariant_over_every_element(vit, group, name):
         assert torch.equal(here.size, found.size)
         assert torch.equal(here.action, found.action)
         torch.testing.assert_close(here.confidence, found.confidence, atol=1e-5, rtol=0)
-        # The set moves with the input: h is in that of x where g h is in that of g x.
+        # The set transforms with the input: h is in that of x where g h is in that of g x.
         elements = model.group.elements
         where = model.group.compose(g[:, None], elements[None])
         assert torch.equal(here.set.gather(1, where), found.set)

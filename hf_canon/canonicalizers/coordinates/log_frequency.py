@@ -53,7 +53,7 @@ class LogFrequency(Coordinates):
         self.settings = {}
         if self.bins > self.places:
             raise ValueError(
-                f"{group.name} moves clips by up to {group.reach:g} semitones, and {self.places * 6 // PER_OCTAVE} "
+                f"{group.name} reaches {group.reach:g} semitones, and {self.places * 6 // PER_OCTAVE} "
                 "are as far as the 'shift' canonicalizer can tell. Use a smaller number."
             )
 

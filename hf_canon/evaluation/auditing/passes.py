@@ -110,7 +110,7 @@ class Trial:
             return {group.name: self.cost(group) for group in self.groups}
 
     def cost(self, group: Group) -> Cost:
-        """Of the canonicalizer that fits a group, on a few inputs that were moved."""
+        """Of the canonicalizer that fits a group, on a few inputs that were transformed."""
         assert self._sample is not None
         few = self._sample[:TIMED_ITEMS]
 

@@ -44,23 +44,24 @@ def distribution_shift(
       reference as it came. Were the reference canonicalized too, a canonicalizer that turns everything at random
       would seem to remove the shift;
     - modulo the group: between the distributions in which every pose of an item is equally likely (Birrell et al.,
-      arXiv 2202.01129; Chen et al., arXiv 2305.13517). A canonicalizer moves inputs within their orbits and leaves
-      these distributions as they are: a shift between them stays behind every canonicalizer over the group, and |G|
-      members of each item show it the earlier.
+      arXiv 2202.01129; Chen et al., arXiv 2305.13517). A canonicalizer transforms inputs within their orbits and
+      leaves these distributions as they are: a shift between them stays behind every canonicalizer over the group, and
+      |G| members of each item show it the earlier.
 
     What is said rests on the tests. There is no share of the shift that is pose, because no ratio of the first and the
     last distance is one. Averaging over poses shrinks a distance also where the shift is none of pose, such as a tint
     that looks different in every pose; and the last distance is above the first where the predictor notices a shift in
     other poses more than upright. Nor is a shift that is no longer seen modulo the group proved to be pose: whatever
     is smaller than chance is not seen. What the adapter removes is a ratio of distances in one and the same space, and
-    has an interval: where a share s of the inputs has moved, the distance is s times what it is where all have.
+    has an interval: where a share s of the inputs has transformed, the distance is s times what it is where all have.
 
     Where a group resamples (turns by 45 degrees), what that does to corners and to sharpness counts as shift.
 
     Args:
         reference: data as they should be, such as those of the validation: as in `evaluate_robustness`. Of more than
             500 items, 500 are drawn.
-        incoming: other data of that kind; no moved copies of the same items, which the tests would take for others.
+        incoming: other data of that kind; no transformed copies of the same items, which the tests would take for
+            others.
         group: what counts as pose, by default the model's own; necessary for a checkpoint without adapter. Of groups
             with more than 16 elements, and of continuous ones, 16 are drawn for each item.
         model: what `CanonicalizedModel.wrap` or `from_pretrained` gave; or a checkpoint, as in `audit`: a Hub id, a

@@ -162,7 +162,8 @@ def render_page(report: RobustnessReport, examples: Examples | None = None) -> s
 
 
 def worst_classes(classes: Sequence[ClassScores]) -> list[ClassScores]:
-    """Those that lose most as they come, then those that win least when moved; of many classes, those that lose."""
+    """Those that lose most as they come, then those that win least when transformed; of many classes, those that
+    lose."""
 
     def change(one: ClassScores) -> tuple[float, float, str]:
         return one.upright_after - one.upright_before, one.transformed_after - one.transformed_before, one.name
