@@ -340,8 +340,8 @@ def rule_choice() -> gr.Dropdown:
 
 def robustness_tab(actions: Actions, image: Asking, audio: Asking) -> None:
     gr.Markdown(
-        "The input of the other tab as it came, transformed in every way of one kind: how sure the checkpoint stays of "
-        "its first answer.",
+        "The input of the other tab as it came, transformed in every way of one kind: how sure the checkpoint stays "
+        "of its first answer.",
         elem_classes="about",
     )
     with gr.Row():
