@@ -15,7 +15,7 @@ from scipy.stats.contingency import expected_freq
 from torch import Tensor
 from transformers.utils import logging
 
-from ..groups import Group, OneParameter
+from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 
 logger = logging.get_logger(__name__)
@@ -193,7 +193,7 @@ def likeliest(posterior: Tensor, group: Group) -> Tensor:
     """The likeliest element of a posterior, or of its logits, whether a decision rule undid it or not; of a continuous
     group the highest bin."""
     best = posterior.argmax(1)
-    return group.parameters(posterior.shape[1]).to(best.device)[best] if isinstance(group, OneParameter) else best
+    return group.grid(posterior.shape[1]).to(best.device)[best]
 
 
 def count_confidence(sure: Tensor, edges: Tensor) -> Tensor:
@@ -204,10 +204,9 @@ def count_sizes(size: Tensor, largest: int) -> Tensor:
     return torch.bincount(size.clamp(max=largest) - 1, minlength=largest)
 
 
-def count_elements(element: Tensor, group: Group) -> Tensor:
+def count_elements(element: Tensor, group: Any) -> Tensor:
     """Of a continuous group in cells, with the identity in the middle of one."""
-    if not isinstance(group, OneParameter):
-        assert group.order is not None
+    if group.order is not None:
         return torch.bincount(element, minlength=group.order)
     place = (element.double() / (2 * group.reach) * CELLS).round().long()
     circle = group.period is not None

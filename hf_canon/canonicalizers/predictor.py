@@ -81,7 +81,7 @@ class PredictorCanonicalizer(Canonicalizer):
             else:
                 arguments = self._arguments(members, lengths)
             logits = class_logits(predictor(**arguments))
-        scores = logits.float().log_softmax(-1).amax(-1)  # of every picture, or of every place in it
+        scores = logits.float().log_softmax(-1).amax(-1)  # of every image, or of every place in it
         return scores.reshape(len(scores), -1).mean(1).unflatten(0, (len(x), -1))
 
 

@@ -17,7 +17,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from ..adaptation import ATTACHMENTS
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..data.images import MODES
-from ..groups import Pictures, Spectrograms, Waveforms, get_group
+from ..groups import Images, Spectrograms, Waveforms, get_group
 from ..groups.kinds import kind_from
 from ..predictors.additions import LIFT
 from ..predictors.hub_files import because
@@ -158,15 +158,15 @@ def require_reference(generator: dict[str, Any], config: CanonicalizedConfig) ->
         )
     # What is drawn goes through the checkpoint's processor, as other data do; a spectrogram is what that makes.
     heard = isinstance(drawn, Waveforms) and isinstance(read, Spectrograms)
-    if not (isinstance(read, Pictures) if isinstance(drawn, Pictures) else drawn == read or heard):
+    if not (isinstance(read, Images) if isinstance(drawn, Images) else drawn == read or heard):
         alike = ", of another kind" if type(drawn) is type(read) else ""
         raise ValueError(
             f"This generator draws {drawn.noun}, and the adapter's checkpoint reads {read.noun}{alike}. Train one on "
             "what it reads."
         )
-    if isinstance(drawn, Pictures) and generator["shape"][0] not in MODES:
+    if isinstance(drawn, Images) and generator["shape"][0] not in MODES:
         raise ValueError(
-            f"This generator draws pictures of {generator['shape'][0]} channels, and processors read pictures of 1, 3 "
+            f"This generator draws images of {generator['shape'][0]} channels, and processors read images of 1, 3 "
             "or 4. Train one on such."
         )
 
@@ -258,7 +258,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         size=size,
         second_order=second_order,
         includes_predictor=config.includes_predictor,
-        sound=not isinstance(group.kind, Pictures),
+        audio=not isinstance(group.kind, Images),
         peft=tuple(str(one["peft_type"]) for one in peft),
         attachments={
             ATTACHMENTS[kind].noun: ATTACHMENTS[kind].describe(settings)

@@ -60,7 +60,7 @@ class AuditedElement:
     mirrored: bool
     score: Score
     loss: Interval
-    told: Score
+    oracle: Score
     verdict: str
     changes: tuple[LabelChange, ...] = ()
 
@@ -93,7 +93,7 @@ class AuditedGroup:
     elements: tuple[AuditedElement, ...]
     mean: Score
     loss: Interval
-    told: Score
+    oracle: Score
     surest: Score | None
     won: Interval
     poses: dict[str, float] | None
@@ -147,7 +147,7 @@ class AuditReport(Record):
 
     Attributes:
         model: the checkpoint's name or path.
-        items: number of pictures, or sounds.
+        items: number of images, or clips.
         dataset: where they came from, as far as the data set knows.
         labelled: whether there were labels; without them, agreement with the checkpoint's own answers to the inputs
             as they came takes the place of accuracy.
@@ -157,7 +157,7 @@ class AuditReport(Record):
         classes: how many classes have enough inputs to look for label changes; None where there are no classes.
         advice: the recommendation.
         measure: what the scores are: "accuracy", or "mean IoU" and the like.
-        unit: "pictures" or "sounds".
+        unit: "images" or "clips".
 
     Example:
         >>> import tempfile, torch
@@ -185,7 +185,7 @@ class AuditReport(Record):
     classes: int | None
     advice: Advice
     measure: str = "accuracy"
-    unit: str = "pictures"
+    unit: str = "images"
 
     def __str__(self) -> str:
         """A page, at most 100 columns wide."""
@@ -195,7 +195,7 @@ class AuditReport(Record):
         what = self.measure if self.labelled else "agreement with its own answers to them as they came"
         if not self.labelled and self.measure != "accuracy":
             what = f"{self.measure}, {what}"
-        yield f"{end(self.model, 48)}, untouched: what it loses when inputs are moved"
+        yield f"{end(self.model, 48)}, untouched: what it loses when inputs are transformed"
         yield f"{self.items:,} {self.unit}, {what} in %; as they came {100 * self.score.value:.1f}"
         yield ""
         header = row(TABLE, TABLE.values())
@@ -205,15 +205,15 @@ class AuditReport(Record):
             loss = f"{group.loss.value:.1f} [{group.loss.low:.1f}, {group.loss.high:.1f}]"
             worst = f"{100 * group.worst.score.value:.1f} {group.worst.name}"
             surest = "" if group.surest is None else f"{100 * group.surest.value:.1f}"
-            told, time = f"{100 * group.told.value:.1f}", f"{group.cost.latency_ratio:.2f} x"
+            oracle, time = f"{100 * group.oracle.value:.1f}", f"{group.cost.latency_ratio:.2f} x"
             mean = f"{100 * group.mean.value:.1f}"
-            yield row([group.name, mean, loss, "", worst, told, surest, time], TABLE.values())
+            yield row([group.name, mean, loss, "", worst, oracle, surest, time], TABLE.values())
         yield "-" * len(header)
-        told = "mean: over all elements, the identity among them. told: if what happened were known and undone. "
+        oracle = "mean: over all elements, the identity among them. told: if what happened were known and undone. "
         surest = "surest: asked in every pose, the surest answer taken, with no training. "
         if all(group.surest is None for group in self.groups.values()):
             surest = ""
-        yield from paragraph(f"{told}{surest}time: behind the default canonicalizer, against bare.")
+        yield from paragraph(f"{oracle}{surest}time: behind the default canonicalizer, against bare.")
 
     def _elements(self) -> Iterator[str]:
         """Each element once, by verdict, with the points that it costs."""

@@ -180,15 +180,15 @@ class ClassScores:
         name: of the class.
         items: how many inputs there are.
         upright_before: how right the answers to them are as they came, untouched, and `upright_after` canonicalized.
-        moved_before: the same over all poses that were tried, and `moved_after`.
+        transformed_before: the same over all poses that were tried, and `transformed_after`.
     """
 
     name: str
     items: int
     upright_before: float
     upright_after: float
-    moved_before: float
-    moved_after: float
+    transformed_before: float
+    transformed_after: float
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class ShiftReport(Record):
         group: modulo which the data were compared.
         reference: the data to which others were compared.
         incoming: the others.
-        unit: "pictures" or "sounds".
+        unit: "images" or "clips".
         features: what of the predictor they were compared by.
         members: how many members of each orbit stand for it; all of them, if the group has no more.
         permutations: how often items were dealt out at random.
@@ -75,7 +75,7 @@ class ShiftReport(Record):
 
     Example:
         >>> import tempfile
-        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "pictures", "logits", 4, 999,
+        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "images", "logits", 4, 999,
         ...                      plain=Distance(0.25, 0.1, 0.001), canonicalized=None, modulo=Distance(0.01, 0.1, 0.4))
         >>> report.plain.distance
         0.5
@@ -138,7 +138,9 @@ class ShiftReport(Record):
         left = "a shift can still be seen" if found.seen else "no shift can be seen any more"
         if not self.plain.seen:
             if found.seen:
-                return f"The adapter makes one that can be seen ({said(found)}): it moves what should stay as it is."
+                return (
+                    f"The adapter makes one that can be seen ({said(found)}): it transforms what should stay as it is."
+                )
             return "There is nothing that the adapter could remove."
         if self.removed is None:
             return f"How much of it the adapter removes cannot be said; behind it {left} ({said(found)})."

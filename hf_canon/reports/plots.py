@@ -29,7 +29,7 @@ def plot_robustness(report: RobustnessReport, path: str | Path) -> None:
     """Draw the scores around the circle, untouched and canonicalized, with the baselines faint behind them.
 
     The distance from the centre is the accuracy, or the agreement where there are no labels; the direction is the
-    angle by which pictures were turned. Mirrored pictures have a circle of their own. What is no rotation has a plot
+    angle by which images were turned. Mirrored images have a circle of their own. What is no rotation has a plot
     with a line for each element; elements of a continuous group, such as semitones, stand on an axis.
 
     Args:
@@ -65,7 +65,7 @@ def plot_shift(report: ShiftReport, path: str | Path) -> None:
     Example:
         >>> import tempfile
         >>> from hf_canon.evaluation import Distance, ShiftReport, Side
-        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "pictures", "logits", 4, 999,
+        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "images", "logits", 4, 999,
         ...                      plain=Distance(0.25, 0.1, 0.001), canonicalized=None, modulo=Distance(0.01, 0.1, 0.4))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     plot_shift(report, f"{folder}/shift.png")

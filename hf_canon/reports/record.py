@@ -58,6 +58,11 @@ class Record:
 
 fields_of = cache(get_type_hints)
 
+RENAMED = {"told": "oracle", "moved_before": "transformed_before", "moved_after": "transformed_after"}
+"""What fields were called in files of versions up to 0.1."""
+UNITS = {"pictures": "images", "sounds": "clips"}
+"""And what was counted."""
+
 
 def typed(kind: Any, value: Any) -> Any:
     """What JSON made of a value of some type, as that type again."""
@@ -72,5 +77,8 @@ def typed(kind: Any, value: Any) -> Any:
         return {name: typed(inner[1], one) for name, one in value.items()}
     if isinstance(kind, type) and is_dataclass(kind):
         types = fields_of(kind)
-        return kind(**{name: typed(types.get(name), one) for name, one in value.items()})
+        named = {name if name in types else RENAMED.get(name, name): one for name, one in value.items()}
+        if "unit" in named:
+            named["unit"] = UNITS.get(named["unit"], named["unit"])
+        return kind(**{name: typed(types.get(name), one) for name, one in named.items()})
     return value

@@ -88,8 +88,8 @@ class TransformSet:
 class Cost:
     """What canonicalization costs on top of the bare model.
 
-    Wall-clock time is the median over passes taken in turns on one batch of transformed pictures, milliseconds a
-    picture. `parameter_ratio` compares the bytes of parameters and buffers; `peak_memory_ratio` those bytes and the
+    Wall-clock time is the median over passes taken in turns on one batch of transformed images, milliseconds a
+    image. `parameter_ratio` compares the bytes of parameters and buffers; `peak_memory_ratio` those bytes and the
     most that a pass holds besides: what a CUDA device has allocated, or on a CPU what tensors hold, without what an
     operation needs inside itself. None on other devices, and for compiled models.
     """
@@ -113,18 +113,18 @@ class RobustnessReport(Record):
         model: the predictor's Hub id, its folder as seen from here, or the name of a folder elsewhere or of its class.
         group: the model's group.
         canonicalizer: the canonicalizer's name.
-        items: number of pictures, or sounds.
+        items: number of images, or clips.
         dataset: where they came from (`id`, `revision`, `split`), as far as the data set knows.
         labelled: whether there were labels. Without them every accuracy is None, and agreement with the untouched
             model's upright answer takes its place in differences and counts.
-        upright: the pictures as they came.
-        upright_tax: what canonicalization costs upright pictures: before minus after.
-        upright_right_to_wrong: upright pictures that canonicalization spoils; `upright_wrong_to_right` that it mends.
+        upright: the images as they came.
+        upright_tax: what canonicalization costs upright images: before minus after.
+        upright_right_to_wrong: upright images that canonicalization spoils; `upright_wrong_to_right` that it fixes.
             Where a score is not only right or wrong, those that lose or gain more than 10 points.
         sets: the sets of transforms by name: that of a group, and 'angles'.
         cost: time and memory in relation to the bare model.
         measure: what the scores are: "accuracy", or "mean IoU" and the like.
-        unit: "pictures" or "sounds".
+        unit: "images" or "clips".
         diagnosis: how good the canonicalizer's word is, and what was done upon it: confidence, confusion, sets,
             decisions, the diversity of the data. None in files of earlier versions.
         shift: how far the inputs as they came are from reference data; None where there were none to compare with.
@@ -157,7 +157,7 @@ class RobustnessReport(Record):
     cost: Cost
     dataset: dict[str, Any] | None = None
     measure: str = "accuracy"
-    unit: str = "pictures"
+    unit: str = "images"
     diagnosis: Diagnosis | None = None
     shift: ShiftReport | None = None
 
@@ -173,11 +173,11 @@ class RobustnessReport(Record):
             return "accuracy" if self.labelled else "agreement with the untouched model's upright answers"
         return self.measure if self.labelled else f"{self.measure} with the untouched model's upright answers"
 
-    def changes(self, spoiled: int, mended: int) -> str:
+    def changes(self, spoiled: int, fixed: int) -> str:
         """How many answers canonicalization has changed, in words."""
         if self.graded:
-            return f"{spoiled:,} lose, {mended:,} gain over {100 * NOTABLE:.0f} points"
-        return f"{spoiled:,} right -> wrong, {mended:,} wrong -> right"
+            return f"{spoiled:,} lose, {fixed:,} gain over {100 * NOTABLE:.0f} points"
+        return f"{spoiled:,} right -> wrong, {fixed:,} wrong -> right"
 
     def table(self) -> str:
         """The report as text, at most 100 columns wide.

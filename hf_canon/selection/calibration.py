@@ -53,7 +53,9 @@ class Calibration(Record):
     def promises(self) -> dict[str, str]:
         """What it promises about inputs like those of the calibration, and from how many, in words."""
         share = f"{100 * (1 - self.alpha):.4g} %"
-        found = {"coverage": f"the set holds the true pose of at least {share} of inputs like these, moved at random"}
+        found = {
+            "coverage": f"the set holds the true pose of at least {share} of inputs like these, transformed at random"
+        }
         if self.harm is not None and self.harm_of_argmax is not None and self.acts_on is not None:
             spoiled = "a right answer becomes a wrong one" if self.labelled else "the answer changes"
             found["harm"] = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from transformers import AutoImageProcessor, ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 
 from hf_canon import CanonicalizedModel, evaluate_robustness
@@ -52,7 +52,7 @@ def test_a_default_adapter_is_small(checkpoint: Path, tmp_path: Path, group: str
 
 def test_a_processor_of_ones_own_an_edited_card_and_a_report_stay(checkpoint: Path, tmp_path: Path) -> None:
     model = CanonicalizedModel.wrap(checkpoint, group="c4")
-    report = evaluate_robustness(model, [{"pixel_values": x} for x in pictures(2, 32)], "c4")
+    report = evaluate_robustness(model, [{"pixel_values": x} for x in images(2, 32)], "c4")
     folder = tmp_path / "adapter"
     model.save_pretrained(folder, report=report)
     ViTImageProcessorPil(image_mean=[0.5, 0.5, 0.5]).save_pretrained(folder)
@@ -66,7 +66,7 @@ def test_a_processor_of_ones_own_an_edited_card_and_a_report_stay(checkpoint: Pa
 
 def test_a_full_checkpoint_and_an_adapter_replace_each_other(checkpoint: Path, tmp_path: Path) -> None:
     model = CanonicalizedModel.wrap(checkpoint, group="c4")
-    x = pictures(2, 32)
+    x = images(2, 32)
     folder = tmp_path / "both"
     expected = model(pixel_values=x).logits
     for full, shards in ((True, "20KB"), (False, None), (True, None), (True, "20KB"), (False, None)):

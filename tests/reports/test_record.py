@@ -10,7 +10,7 @@ from hf_canon.reports.record import Record
 from hf_canon.selection import Calibration
 
 SHIFT = ShiftReport(
-    "vit", "c4", Side(90, 90, {"id": "é"}), Side(80, 80), "pictures", "logits", 4, 999,
+    "vit", "c4", Side(90, 90, {"id": "é"}), Side(80, 80), "images", "logits", 4, 999,
     Distance(0.25, 0.1, 0.001), None, Distance(0.01, 0.1, 0.4), Interval(9.0, 8.0, 10.0),
 )  # fmt: skip
 CALIBRATION = Calibration(1.5, 0.1, 0.2, None, None, 30, 10, True, None, None, None, None, {"examples": 40}, {})
