@@ -40,7 +40,8 @@ from transformers import AutoFeatureExtractor
 
 from hf_canon import CanonicalizedModel, get_group
 from hf_canon.evaluation.statistics import bootstrap
-from hf_canon.reports.plots import BLUE, DPI, FAINT, INK, VERMILLION
+from hf_canon.reports.axes import BLUE, FAINT, INK, VERMILLION
+from hf_canon.reports.plots import DPI
 
 SHIFTS = tuple(range(-12, 13, 4))
 """Semitones."""

@@ -43,7 +43,8 @@ from hf_canon.calibration.calibrate import Measured, logits_of, measure, nearest
 from hf_canon.canonicalizers import OrbitCanonicalizer
 from hf_canon.evaluation.transforms import transformed_by
 from hf_canon.outputs import Inputs
-from hf_canon.reports.plots import BLUE, DPI, FAINT, INK, VERMILLION
+from hf_canon.reports.axes import BLUE, FAINT, INK, VERMILLION
+from hf_canon.reports.plots import DPI
 from hf_canon.selection import RULES, Calibration, decide
 from hf_canon.selection.conformal import set_size
 

@@ -12,9 +12,9 @@ from threading import Lock
 from typing import Any, Literal
 
 import torch
-from httpx2 import HTTPError
 from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import httpx
 from transformers import AutoFeatureExtractor, AutoImageProcessor, PreTrainedConfig
 from transformers.utils import find_adapter_config_file
 
@@ -239,7 +239,7 @@ def require_harmless(name: str, revision: str | None) -> None:
     else:
         try:
             files = HfApi().model_info(name, revision=revision, files_metadata=True).siblings or []
-        except (HfHubHTTPError, HFValidationError, HTTPError) as error:
+        except (httpx.HTTPError, HFValidationError) as error:
             raise OSError(f"No checkpoint could be read from {name!r}: {because(error, name)}") from error
         peft = any(file.rfilename == "adapter_config.json" for file in files)
         size = sum(file.size or 0 for file in files if file.rfilename.endswith((".safetensors", ".json")))

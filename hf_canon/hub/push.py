@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from httpx2 import HTTPError
 from huggingface_hub import HfApi
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import EntryNotFoundError, HFValidationError
+from huggingface_hub.utils import httpx
 from transformers import AutoConfig
 from transformers.utils import SAFE_WEIGHTS_NAME, logging
 
@@ -129,7 +129,7 @@ def opened(
             api.create_branch(repo_id, branch=revision, exist_ok=True)
         require_ours_remotely(api, repo_id, revision, ours, noun)
         yield repo_id
-    except (HfHubHTTPError, HTTPError, HFValidationError, OSError) as error:
+    except (httpx.HTTPError, HFValidationError, OSError) as error:
         raise OSError(f"{repo_id!r} was not pushed to, and is what it was before: {why_not(error)}") from error
 
 

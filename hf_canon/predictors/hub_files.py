@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
-from httpx2 import HTTPError, TransportError
 from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -18,6 +17,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import REGEX_COMMIT_HASH, repo_folder_name
+from huggingface_hub.utils import httpx
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -33,7 +33,7 @@ HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only", "subfolde
 """Of `from_pretrained`: where a file comes from, as opposed to what is done with it."""
 
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
-UNREADABLE = (OSError, ValueError, HFValidationError, HTTPError)
+UNREADABLE = (OSError, ValueError, httpx.HTTPError)
 
 REASONS: dict[type[BaseException], str] = {
     GatedRepoError: "its owner grants access on request; ask on its page, and log in with `hf auth login`.",
@@ -41,7 +41,7 @@ REASONS: dict[type[BaseException], str] = {
     RevisionNotFoundError: "the repository has no such branch, tag or commit.",
     OfflineModeIsEnabled: "this process is offline (HF_HUB_OFFLINE).",
     LocalEntryNotFoundError: "it is not in the cache, and the Hub is out of reach or HF_HUB_OFFLINE is set.",
-    TransportError: "the connection to the Hub failed; try again.",
+    httpx.TransportError: "the connection to the Hub failed; try again.",
 }
 """What the errors of the Hub's client mean, the more particular first."""
 
@@ -105,7 +105,7 @@ def load_predictor(auto_class: Any, where: str, kwargs: dict[str, Any], adapter:
     """
     try:
         return auto_class.from_pretrained(where, **kwargs)
-    except (OSError, HFValidationError, HTTPError, SafetensorError) as error:
+    except (OSError, HFValidationError, httpx.HTTPError, SafetensorError) as error:
         if adapter is None:
             raise OSError(
                 f"The weights of the checkpoint {where!r} cannot be read: {because(error, where)}"

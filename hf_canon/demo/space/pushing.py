@@ -3,9 +3,9 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from httpx2 import HTTPError
 from huggingface_hub import CommitInfo, HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import httpx
 
 from ...hub.push import why_not
 from ..offered import OFFER_FILE, Offered
@@ -55,7 +55,7 @@ def push_space(
                 commit_message=commit_message or "Upload a demo with hf_canon",
                 delete_patterns=[OFFER_FILE, *(f"{name}/*" for name in OWN_FOLDERS)],
             )
-        except (HfHubHTTPError, HTTPError, HFValidationError, OSError) as error:
+        except (httpx.HTTPError, HFValidationError, OSError) as error:
             raise OSError(
                 f"The Space {repo_id!r} was not pushed to, and is what it was before: {why_not(error)}"
             ) from error
