@@ -159,6 +159,12 @@ class Measured:
         element = self.model.canonicalizer.element(logits)
         return rank((logits / temperature).softmax(-1), self.model.group, element)
 
+    def true_place(self, ranking: Ranking) -> Tensor:
+        """Where in a ranking of `moved` the element stands that happened, or the bin nearest to it, `(n,)`; it is in a
+        set of the first elements that is larger than that."""
+        element = nearest(self.model.group, self.element, self.moved.shape[1])
+        return ranking.place.gather(1, element.unsqueeze(1)).squeeze(1)
+
 
 def measure(
     model: CanonicalizedModel,
@@ -222,18 +228,18 @@ def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int =
     group = measured.model.group
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     fit, hold = measured[order[: count // FITTED]], measured[order[count // FITTED :]]
-    bins = measured.moved.shape[1]
-    temperature = fit_temperature(fit.moved, near(group, fit.element, bins)) if len(fit) else 1.0
+    happened = near(group, fit.element, measured.moved.shape[1])
+    temperature = fit_temperature(fit.moved, happened) if len(fit) else 1.0
 
     ranking = hold.ranked(hold.moved, temperature)
-    happened = ranking.place.gather(1, nearest(group, hold.element, bins).unsqueeze(1))
+    true = hold.true_place(ranking).unsqueeze(1)
     came = hold.ranked(hold.upright, temperature)
     sure = came.confidence
     confidence = None if harm is None or hold.spoiled is None else harm_threshold(hold.spoiled, sure, harm)
     found = Calibration(
         temperature=temperature,
         alpha=alpha,
-        threshold=coverage_threshold(ranking.probability.gather(1, happened).squeeze(1), alpha),
+        threshold=coverage_threshold(ranking.probability.gather(1, true).squeeze(1), alpha),
         harm=harm,
         confidence=confidence,
         items=len(hold),

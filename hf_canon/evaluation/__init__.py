@@ -11,8 +11,9 @@ from .auditing.audit import audit
 from .distribution.shift import distribution_shift
 from .equivariance import check_equivariance
 from .robustness import evaluate_robustness
+from .statistics import bootstrap
 from .strips import plot_report, plot_strip
-from .transforms import Transform
+from .transforms import Shift, Transform, moved_by
 
 __all__ = [
     "Advice",
@@ -26,15 +27,18 @@ __all__ = [
     "LabelChange",
     "RobustnessReport",
     "Score",
+    "Shift",
     "ShiftReport",
     "Side",
     "Transform",
     "TransformResult",
     "TransformSet",
     "audit",
+    "bootstrap",
     "check_equivariance",
     "distribution_shift",
     "evaluate_robustness",
+    "moved_by",
     "plot_report",
     "plot_robustness",
     "plot_shift",
