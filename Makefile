@@ -37,7 +37,7 @@ quickstart: assets
 demo: setup
 	$(BIN)/python scripts/assets/prepare_offline_assets.py --only $(DEMO_ASSETS)
 	test -f build/quickstart/adapter/model.safetensors || $(BIN)/python scripts/quickstart.py
-	$(BIN)/python scripts/train_sound_adapter.py
+	$(BIN)/python scripts/train_audio_adapter.py
 	$(BIN)/hf-canon demo
 
 lint: setup
@@ -53,7 +53,7 @@ test: lint test-assets
 # quickstart's adapter.
 bench: quickstart
 	$(BIN)/python scripts/assets/prepare_offline_assets.py
-	bash scripts/benchmarks/sound_rivals.sh
+	bash scripts/benchmarks/audio_rivals.sh
 	set -e; for script in $(FIGURES); do echo "== $$script"; $(BIN)/python $$script; done
 
 # build/ keeps what was downloaded and measured: remove it by hand.

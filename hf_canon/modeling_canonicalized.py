@@ -18,8 +18,8 @@ from .adapters.saving import AdapterModel
 from .canonicalizers import Canonicalizer, PredictorCanonicalizer, build_canonicalizer
 from .configuration_canonicalized import CanonicalizedConfig
 from .groups import Group, get_group
+from .groups.base import centre
 from .groups.kinds import kind_from
-from .groups.planar import centre
 from .outputs import (
     LABELS,
     Canonicalization,
@@ -75,9 +75,9 @@ class CanonicalizedModel(AdapterModel):
     architectures: ClassVar[Mapping[str, Any]] = {}
     """The architectures of transformers that it wraps, by type of model."""
     rows: ClassVar[Rows]
-    """How each field of the predictor's output moves with the picture."""
+    """How each field of the predictor's output transforms with the image."""
     labels: ClassVar[str | None] = None
-    """The labels that move with the input, of `hf_canon.outputs.labels`; None where they do not."""
+    """The labels that transform with the input, of `hf_canon.outputs.labels`; None where they do not."""
     averages: ClassVar[tuple[str, ...]] = ()
     """Its fields that can be averaged over poses; the others are those of the likeliest one."""
     metric: ClassVar[str | None] = None
@@ -104,8 +104,8 @@ class CanonicalizedModel(AdapterModel):
             made_before += canonicalizer.modules()
         if isinstance(canonicalizer, PredictorCanonicalizer):
             canonicalizer.attach(self.predictor, self.arguments)
-        learned = config.canonicalizer_input or {"scale": Canonicalizer.scale, "shift": Canonicalizer.shift}
-        canonicalizer.scale, canonicalizer.shift = tuple(learned["scale"]), tuple(learned["shift"])
+        learned = config.canonicalizer_input or {"scale": Canonicalizer.scale, "offset": Canonicalizer.offset}
+        canonicalizer.scale, canonicalizer.offset = tuple(learned["scale"]), tuple(learned["offset"])
         canonicalizer.group = self.group
         self.canonicalizer = canonicalizer
         # An adapter's weights are the canonicalizer's, and what was added: that the others are missing is no news to
@@ -141,7 +141,7 @@ class CanonicalizedModel(AdapterModel):
         """The predictor's answer for the canonical input, carried back to the pose of the input.
 
         Args:
-            pixel_values: `(batch, channels, height, width)`, for predictors that look at pictures.
+            pixel_values: `(batch, channels, height, width)`, for predictors that read images.
             labels: as the predictor takes them, for the input as it is; the loss is then the predictor's own, and
                 maps and boxes are moved to the canonical pose first.
             element: `(batch,)`, the elements that happened to the inputs; the loss then has the cross-entropy of
@@ -149,19 +149,19 @@ class CanonicalizedModel(AdapterModel):
                 any loop.
             canonicalize: False gives the predictor's own answer for the input as it is.
             objective: the loss to return, alone; what `CanonicalizationTrainer` trains with.
-            crop: of pictures with a margin, height and width (or the side) of the centre that the predictor is to
+            crop: of images with a margin, height and width (or the side) of the centre that the predictor is to
                 see: turned by 45 degrees, its corners then hold what was there, in one resampling. Answers are for
                 that centre.
-            input_values: `(batch, samples)`, or a spectrogram, for predictors that listen.
+            input_values: `(batch, samples)`, or a spectrogram, for predictors that read audio.
             input_features: a spectrogram, for predictors that call it so.
             decision: the name of a rule in `hf_canon.selection`, in place of the adapter's own. Where it asks about
                 several elements, the loss and the fields that are not averaged are those of the likeliest.
             kwargs: passed to the predictor.
 
         Raises:
-            ValueError: the group does not fit the input, the pictures are padded, an argument has places in the
-                picture that cannot be moved, the predictor returns a field that cannot be carried back, or there is no
-                such decision rule, or not for this model.
+            ValueError: the group does not fit the input, the images are padded, an argument has places in the
+                image that cannot be transformed, the predictor returns a field that cannot be carried back, or there
+                is no such decision rule, or not for this model.
         """
         kwargs.pop("return_dict", None)
         x = self._input(pixel_values=pixel_values, input_values=input_values, input_features=input_features)
@@ -200,8 +200,8 @@ class CanonicalizedModel(AdapterModel):
 
         Args:
             x: `(batch, ...)`, as the checkpoint's processor makes it.
-            lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length; pictures have none.
-            crop: of pictures with a margin, height and width (or the side) of the centre that the predictor is to see.
+            lengths: `(batch,)`, how much of each is audio, where clips are padded to one length; images have none.
+            crop: of images with a margin, height and width (or the side) of the centre that the predictor is to see.
             decision: the name of a rule in `hf_canon.selection`, in place of the adapter's own.
 
         Raises:
@@ -261,8 +261,8 @@ class CanonicalizedModel(AdapterModel):
             What the predictor returns, for the inputs as they came; or of `read`, those fields.
 
         Raises:
-            ValueError: an argument has places in the input that cannot be moved, or the output a field that cannot be
-                carried back.
+            ValueError: an argument has places in the input that cannot be transformed, or the output a field that
+                cannot be carried back.
         """
         undo = self.group.inverse(element)
         undone = inputs.transformed(self.group, undo, canonical)
@@ -340,11 +340,11 @@ class CanonicalizedModel(AdapterModel):
         return {**(others or {}), self.checkpoint.input_name: x}
 
     def lengths(self, x: Tensor, arguments: dict[str, Any]) -> Tensor | None:
-        """How much of each sound is no padding, `(batch,)`; None for pictures, and for sounds of one length."""
+        """How much of each clip is no padding, `(batch,)`; None for images, and for clips of one length."""
         return None
 
     def frames(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor] | None:
-        """How many frames the predictor answers with: for canonical sounds of those lengths, `(batch,)`; for `x`,
+        """How many frames the predictor answers with: for canonical clips of those lengths, `(batch,)`; for `x`,
         `()`."""
         return None
 
@@ -352,7 +352,7 @@ class CanonicalizedModel(AdapterModel):
         """The predictor's other arguments, for the canonical input.
 
         Raises:
-            ValueError: one of them says something about the input as it is that cannot be moved.
+            ValueError: one of them says something about the input as it is that cannot be transformed.
         """
         if arguments.get("labels") is not None:
             arguments = {**arguments, "labels": self.canonical_labels(arguments["labels"], undo)}

@@ -13,7 +13,7 @@ from ..adaptation.attachment import attachment_settings
 from ..canonicalizers import Canonicalizer, OrbitCanonicalizer, build_canonicalizer
 from ..canonicalizers.base import channels_of
 from ..configuration_canonicalized import CanonicalizedConfig
-from ..groups import Group, Pictures, get_group
+from ..groups import Group, Images, get_group
 from ..groups.kinds import describe_kind, kind_from
 from ..predictors.fingerprint import differ, fingerprint
 from ..predictors.hub_files import (
@@ -142,7 +142,7 @@ def describe_transfer(saved: SavedAdapter, predictor: Predictor, task: str) -> C
     train = "Train one for it: CanonicalizedModel.wrap without adapter=, and CanonicalizationTrainer."
     group = predictor.bind(adapter.group)
     learned = kind_from(adapter.input_kind)
-    images = isinstance(learned, Pictures)
+    images = isinstance(learned, Images)
     if type(learned) is not type(group.kind) or (not images and learned != group.kind):
         raise ValueError(
             f"The canonicalizer of the adapter {saved.where} was made for {learned}, and {predictor.architecture} "
@@ -151,14 +151,14 @@ def describe_transfer(saved: SavedAdapter, predictor: Predictor, task: str) -> C
     channels = settings.get("channels", 3)
     if channels != predictor.channels:
         raise ValueError(
-            f"The adapter {saved.where} looks at pictures of {channels} channels, and {predictor.architecture} takes "
+            f"The adapter {saved.where} reads images of {channels} channels, and {predictor.architecture} takes "
             f"{predictor.channels}. {train}"
         )
     files = saved.processor_files
     theirs, ours = normalization(files, channels), normalization(predictor.source.processor, channels)
     if images and files != predictor.source.processor and (theirs is None or ours is None):
         logger.warning(
-            f"It is not known how the pictures of {saved.where} or those of {predictor.source.name} are normalized, "
+            f"It is not known how the images of {saved.where} or those of {predictor.source.name} are normalized, "
             "and the adapter takes them to be alike. If they are not, pass pixel_values as the adapter's own "
             "checkpoint takes them."
         )
@@ -194,15 +194,15 @@ def still_holds(calibration: Calibration, canonicalizer: nn.Module | None, predi
 def renormalized(
     learned: dict[str, Any] | None, ours: Normalization | None, theirs: Normalization | None
 ) -> dict[str, Any] | None:
-    """What turns pictures normalized our way into pictures normalized as the canonicalizer learned them."""
+    """What turns images normalized our way into images normalized as the canonicalizer learned them."""
     if ours is None or theirs is None or ours == theirs:
         return learned
     scale = [b / a for a, b in zip(ours[0], theirs[0], strict=True)]
-    shift = [b - a * factor for a, b, factor in zip(ours[1], theirs[1], scale, strict=True)]
-    if learned is not None:  # their pictures were not the ones it learned from either
-        shift = [a * b + c for a, b, c in zip(learned["scale"], shift, learned["shift"], strict=True)]
+    offset = [b - a * factor for a, b, factor in zip(ours[1], theirs[1], scale, strict=True)]
+    if learned is not None:  # their images were not the ones it learned from either
+        offset = [a * b + c for a, b, c in zip(learned["scale"], offset, learned["offset"], strict=True)]
         scale = [a * b for a, b in zip(learned["scale"], scale, strict=True)]
-    return {"scale": scale, "shift": shift}
+    return {"scale": scale, "offset": offset}
 
 
 def make_canonicalizer(

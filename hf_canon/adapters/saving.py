@@ -68,7 +68,7 @@ class AdapterModel(PreTrainedModel):
         Args:
             checkpoint: a Hub id, a folder, or a live model (wrapped as it is, not copied). It may carry LoRA or
                 another PEFT adapter, whose weights are then saved with the canonicalizer's.
-            group: what happens to the inputs, as in `get_group`; by default "c4" for pictures, "speed12" for sound.
+            group: what happens to the inputs, as in `get_group`; by default "c4" for images, "speed12" for audio.
             canonicalizer: "orbit", "equivariant", "shift", "moment" or "predictor", by default the one that fits the
                 group; or a `Canonicalizer`; or any scoring network, a module from images `(batch, channels, height,
                 width)` to embeddings `(batch, features)`, to be used on the orbit.

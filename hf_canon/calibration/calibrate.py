@@ -3,11 +3,10 @@
 The promises are those of split conformal prediction and of conformal risk control (Angelopoulos and Bates, arXiv
 2107.07511; Angelopoulos et al., arXiv 2208.02814): they need no assumption about the canonicalizer or the predictor,
 and one about the data, that those to come are like those of the calibration. They hold on average over calibration
-sets. Where the group is exact the posterior of a moved input is that of the input, moved, and with it the promise.
-"""
+sets. Where the group is exact the posterior of a transformed input is that of the input, transformed, and with it the
+promise."""
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,8 +18,8 @@ from transformers.utils import logging
 from ..data.provenance import describe_dataset
 from ..evaluation.metrics import measure_for
 from ..evaluation.passes import Passes, transformed
-from ..evaluation.transforms import UPRIGHT, moved_by, turn
-from ..groups import SO2, Group, OneParameter
+from ..evaluation.transforms import UPRIGHT, transformed_by
+from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Inputs
 from ..predictors.fingerprint import fingerprint
@@ -56,9 +55,9 @@ def calibrate(
 ) -> Calibration:
     """Find out when a model may act, on data that nothing was trained on and that come as they should be.
 
-    Of every four inputs one fits the temperature of the posterior. The others, each moved by a random element, give
-    the threshold of the conformal set: it holds the element that happened with probability 1 - alpha at least. The
-    same inputs as they came give the threshold of `identity` and `abstain`: the probability that a right answer
+    Of every four inputs one fits the temperature of the posterior. The others, each transformed by a random element,
+    give the threshold of the conformal set: it holds the element that happened with probability 1 - alpha at least.
+    The same inputs as they came give the threshold of `identity` and `abstain`: the probability that a right answer
     becomes a wrong one there is at most `harm`. Without labels every answer that changes counts as one that became
     wrong. Of answers between right and wrong, such as maps, those count that lose more than 10 points.
 
@@ -71,7 +70,7 @@ def calibrate(
         dataset: as in `evaluate_robustness`.
         alpha: how often the set may miss the element, between 0 and 1.
         harm: the bound, between 0 and 1; None to calibrate coverage alone.
-        processor: makes what the predictor reads from pictures or sounds.
+        processor: makes what the predictor reads from images or clips.
         batch_size: how many inputs a pass takes, where `dataset` gives single ones.
         label_column: where the labels are, if not in `label` or `labels`.
         seed: draws the elements, and the inputs for the temperature.
@@ -125,7 +124,7 @@ class Measured:
 
     Args:
         model: that was asked.
-        moved: `(n, |G|)`, what the canonicalizer said of the inputs, each moved by a random element.
+        transformed: `(n, |G|)`, what the canonicalizer said of the inputs, each transformed by a random element.
         element: `(n,)`, that element.
         upright: `(n, |G|)`, what it said of them as they came.
         spoiled: bool `(n,)`, whether undoing the likeliest element spoils the answer to the input as it came; None if
@@ -135,7 +134,7 @@ class Measured:
     """
 
     model: CanonicalizedModel
-    moved: Tensor
+    transformed: Tensor
     element: Tensor
     upright: Tensor
     spoiled: Tensor | None
@@ -149,7 +148,7 @@ class Measured:
         """Some of them."""
         return replace(
             self,
-            moved=self.moved[index],
+            transformed=self.transformed[index],
             element=self.element[index],
             upright=self.upright[index],
             spoiled=None if self.spoiled is None else self.spoiled[index],
@@ -160,9 +159,9 @@ class Measured:
         return rank((logits / temperature).softmax(-1), self.model.group, element)
 
     def true_place(self, ranking: Ranking) -> Tensor:
-        """Where in a ranking of `moved` the element stands that happened, or the bin nearest to it, `(n,)`; it is in a
-        set of the first elements that is larger than that."""
-        element = nearest(self.model.group, self.element, self.moved.shape[1])
+        """Where in a ranking of `transformed` the element that happened stands, or the bin nearest to it, `(n,)`. A set
+        of the first elements holds it if the set is larger than that."""
+        element = self.model.group.nearest(self.element, self.transformed.shape[1])
         return ranking.place.gather(1, element.unsqueeze(1)).squeeze(1)
 
 
@@ -181,7 +180,7 @@ def measure(
     passes = Passes(model, judge, dataset, processor, batch_size, label_column)
     digest = hashlib.sha256()
     drawn = torch.Generator().manual_seed(seed)
-    moved: list[Tensor] = []
+    transformed: list[Tensor] = []
     upright: list[Tensor] = []
     true: list[Tensor] = []
     spoiled: list[Tensor] = []
@@ -193,7 +192,7 @@ def measure(
             digest.update(asked.x.float().cpu().numpy().tobytes() + repr(poses.labels).encode())
             labelled = poses.labels is not None
             element = group.sample(len(asked), drawn)
-            moved.append(moved_logits(model, asked, element).cpu())
+            transformed.append(transformed_logits(model, asked, element).cpu())
             true.append(element)
             if judge is None:
                 upright.append(logits_of(model, asked).cpu())
@@ -209,7 +208,7 @@ def measure(
             bar.update()
     return Measured(
         model=model,
-        moved=torch.cat(moved).clone(),
+        transformed=torch.cat(transformed).clone(),
         element=torch.cat(true).clone(),
         upright=torch.cat(upright).clone(),
         spoiled=torch.cat(spoiled).clone() if spoiled else None,
@@ -228,10 +227,10 @@ def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int =
     group = measured.model.group
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     fit, hold = measured[order[: count // FITTED]], measured[order[count // FITTED :]]
-    happened = near(group, fit.element, measured.moved.shape[1])
-    temperature = fit_temperature(fit.moved, happened) if len(fit) else 1.0
+    happened = near(group, fit.element, measured.transformed.shape[1])
+    temperature = fit_temperature(fit.transformed, happened) if len(fit) else 1.0
 
-    ranking = hold.ranked(hold.moved, temperature)
+    ranking = hold.ranked(hold.transformed, temperature)
     true = hold.true_place(ranking).unsqueeze(1)
     came = hold.ranked(hold.upright, temperature)
     sure = came.confidence
@@ -289,25 +288,16 @@ def logits_of(model: CanonicalizedModel, inputs: Inputs) -> Tensor:
         return model.canonicalizer(inputs.x, inputs.lengths).float()
 
 
-def moved_logits(model: CanonicalizedModel, inputs: Inputs, element: Tensor) -> Tensor:
-    """The same for inputs that were moved by an element each, in the way in which evaluations move them."""
+def transformed_logits(model: CanonicalizedModel, inputs: Inputs, element: Tensor) -> Tensor:
+    """The same for inputs that were transformed by an element each, in the way in which evaluations move them."""
     found: dict[int, Tensor] = {}
     for one in element.unique():
         rows = (element == one).nonzero().flatten()
-        shift = turn(math.degrees(one)) if isinstance(model.group, SO2) else moved_by(model.group, one.item())
+        shift = transformed_by(model.group, one.item())
         found |= dict(zip(rows.tolist(), logits_of(model, transformed(inputs[rows], shift)), strict=True))
     return torch.stack([found[i] for i in range(len(found))])
 
 
 def near(group: Group, element: Tensor, bins: int) -> Tensor:
     """Which elements are the true one, or of a continuous group bins within its tolerance; bool `(n, |G|)`."""
-    if not isinstance(group, OneParameter):
-        return torch.nn.functional.one_hot(element, bins).bool()
-    return group.wrap(group.parameters(bins) - element.unsqueeze(1)).abs() <= group.tolerance
-
-
-def nearest(group: Group, element: Tensor, bins: int) -> Tensor:
-    """The element, or the bin of a continuous group that lies nearest; `(n,)` long."""
-    if not isinstance(group, OneParameter):
-        return element
-    return group.wrap(group.parameters(bins) - element.unsqueeze(1)).abs().argmin(1)
+    return group.distance(group.grid(bins), element.unsqueeze(1)) <= group.tolerance

@@ -15,7 +15,7 @@ from ..outputs import Inputs
 from ..reports.robustness import Cost
 from .memory import peak_memory, size_of
 from .passes import transformed
-from .transforms import AnyShift, Own
+from .transforms import AnyTransform, CustomTransform
 
 TIMED_PASSES = 9
 TIMED_SECONDS = 20.0
@@ -58,9 +58,9 @@ def wall_clock(run: Callable[[], Any], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def mixed(inputs: Inputs, transforms: list[AnyShift]) -> Inputs:
+def mixed(inputs: Inputs, transforms: list[AnyTransform]) -> Inputs:
     """Every input with another transform, so that the time holds what transformed inputs need."""
-    made = [transform for transform in transforms if not isinstance(transform, Own)]
+    made = [transform for transform in transforms if not isinstance(transform, CustomTransform)]
     rows = [transformed(inputs[i : i + 1], made[i % len(made)]) for i in range(len(inputs))]
     x = pad_sequence([row.x[0] for row in rows], batch_first=True)
     known = [row.lengths for row in rows if row.lengths is not None]

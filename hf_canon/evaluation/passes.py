@@ -11,12 +11,12 @@ from torch import Tensor
 from transformers.utils import logging
 
 from ..data.batches import Batch, Batches
-from ..groups import Group, Pictures
+from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Inputs
 from ..predictors.untouched import evaluating
 from .metrics import Answer, Measure, Place
-from .transforms import AnyShift, Own
+from .transforms import AnyTransform, CustomTransform
 
 
 class Passes:
@@ -99,9 +99,9 @@ class Poses:
         """The untouched answer to the inputs as they came."""
         return self.untouched(self.inputs)
 
-    def transformed(self, transform: AnyShift) -> Inputs:
-        if isinstance(transform, Own):
-            return self.model.inputs(self.batch.moved(transform.transform.function))
+    def transformed(self, transform: AnyTransform) -> Inputs:
+        if isinstance(transform, CustomTransform):
+            return self.model.inputs(self.batch.transformed(transform.transform.function))
         return transformed(self.inputs, transform)
 
     def untouched(self, inputs: Inputs) -> Answer:
@@ -117,11 +117,11 @@ class Poses:
         elements = torch.full((len(inputs),), element, device=inputs.x.device)
         return (self.model if model is None else model).ask(inputs, elements, read=self.metric.read)
 
-    def expected(self, transform: AnyShift) -> Answer:
+    def expected(self, transform: AnyTransform) -> Answer:
         """The untouched answer to the inputs as they came, where it belongs now."""
         return self.place(transform).carry(self.upright, self.model.rows, self.model.predictor.config)
 
-    def judged(self, answer: Answer, transform: AnyShift, expected: Answer) -> dict[str, Tensor]:
+    def judged(self, answer: Answer, transform: AnyTransform, expected: Answer) -> dict[str, Tensor]:
         """How near an answer is to the expected one ("agreement"), and to the label if there is one ("accuracy"),
         `(batch,)` each."""
         place = self.place(transform)
@@ -130,15 +130,15 @@ class Poses:
             scores["accuracy"] = self.metric.accuracy(answer, self.labels, place)
         return scores
 
-    def place(self, transform: AnyShift) -> Place:
+    def place(self, transform: AnyTransform) -> Place:
         """Where the images have gone."""
         height, width = self.inputs.x.shape[-2:]
-        return Place(transform.steps if isinstance(self.model.group.kind, Pictures) else (), (height, width))
+        return Place(transform.steps, (height, width))
 
 
-def transformed(inputs: Inputs, transform: AnyShift) -> Inputs:
+def transformed(inputs: Inputs, transform: AnyTransform) -> Inputs:
     """A batch to which the same has happened everywhere."""
-    assert not isinstance(transform, Own)
+    assert not isinstance(transform, CustomTransform)
     x = transform(inputs.x, inputs.lengths)
     return replace(inputs, x=x, lengths=transform.lengths(inputs.lengths, x))
 

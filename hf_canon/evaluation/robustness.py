@@ -1,4 +1,5 @@
-"""How a model answers when its inputs are moved: before and after canonicalization, beside what else one could do."""
+"""How a model answers when its inputs are transformed: before and after canonicalization, beside what else one could
+do."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -8,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..data.provenance import describe_dataset
-from ..groups import Pictures, Planar
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Inputs
 from ..reports.page import require_report_folder, write_page
@@ -17,13 +17,13 @@ from .asking import name_of, shareable
 from .baselines import Baselines
 from .cost import measure_cost, mixed
 from .decision_log import DecisionLog
-from .distribution.shift import distribution_shift
+from .distribution.comparison import distribution_shift
 from .galleries import Galleries, class_name
 from .metrics import Answer, Measure, measure_for
 from .observations import Observations
 from .passes import Passes
 from .statistics import bootstrap
-from .transforms import UPRIGHT, AnyShift, Transforms, check_shape, parse_transforms
+from .transforms import UPRIGHT, AnyTransform, Transforms, check_shape, parse_transforms
 
 
 def evaluate_robustness(
@@ -41,16 +41,16 @@ def evaluate_robustness(
     """Measure a model on transformed inputs, untouched and canonicalized, in one run.
 
     Turns are made with bicubic interpolation and undone by the model with bilinear, so that no evaluation rests on an
-    inverse that real pictures do not have; quarter turns and mirrors permute pixels. Colours and sounds are moved as
-    their group moves them: give a `Transform` of your own to move them otherwise. Inputs as they came are always
-    measured too. A pose is right if the predicted element is the applied one; for an angle between two elements, if it
-    is off by no more than half a step; over a continuous group, by no more than its tolerance (22.5 degrees of
-    `so2`). It is left out for what the model's group does not undo.
+    inverse that real images do not have; quarter turns and mirrors permute pixels. Colours and clips are transformed
+    as their group transforms them: give a `Transform` of your own to move them otherwise. Inputs as they came are
+    always measured too. A pose is right if the predicted element is the applied one; for an angle between two
+    elements, if it is off by no more than half a step; over a continuous group, by no more than its tolerance (22.5
+    degrees of `so2`). It is left out for what the model's group does not undo.
 
     Every answer has a score from 0 to 1. A classifier's is right or wrong. A segmenter's is the mean intersection over
     union of the classes in the expected map, a depth estimator's the share of places within a factor of 1.25, a
     detector's the F1 of its boxes (or keypoints). What is expected is the label, and for agreement the untouched
-    model's answer to the input as it came, both carried to where the picture has gone; what a turn by 45 degrees has
+    model's answer to the input as it came, both carried to where the image has gone; what a turn by 45 degrees has
     brought into the corners does not count.
 
     The baselines answer for the same inputs: the mean of the logits over the model's orbit (test-time augmentation),
@@ -62,16 +62,16 @@ def evaluate_robustness(
     Args:
         model: what `CanonicalizedModel.wrap` or `from_pretrained` gave.
         dataset: a `datasets.Dataset` (streaming or not) or any other iterable of dicts with `image` or `pixel_values`
-            (for sounds: `audio`, `input_values` or `input_features`) and `label`; or an iterable of finished batches
+            (for clips: `audio`, `input_values` or `input_features`) and `label`; or an iterable of finished batches
             of `pixel_values` and `labels`. A label may be a list of classes that are all right; that of a segmenter is
             a map, that of a detector a dictionary with `class_labels` and `boxes`. Without labels, agreement with the
             untouched model's own answers counts.
         transforms: a group, whose elements are the shifts (nine of a continuous one, evenly spread over its reach); an
             angle in degrees; a `Transform` of your own; a sequence of them; or a dictionary, in which the name of a
             group leads to some of its elements, as in `{"pitch12": [-7, 0, 7]}` (degrees, for circles such as `hue`),
-            and a title of yours to your own transforms. By default `c8` for a model that turns pictures, and the
+            and a title of yours to your own transforms. By default `c8` for a model that turns images, and the
             model's own group for others.
-        processor: makes `pixel_values` from pictures, as `AutoImageProcessor` does, or prepares sounds.
+        processor: makes `pixel_values` from images, as `AutoImageProcessor` does, or prepares clips.
         batch_size: how many inputs a pass takes, where `dataset` gives single ones.
         label_column: where the labels are, if not in `label` or `labels`.
         baselines: whether to measure the baselines.
@@ -104,10 +104,10 @@ def evaluate_robustness(
     group, metric = model.group, measure_for(model)
     if reference is not None:
         require_rereadable(dataset)
-    usual = "c8" if isinstance(group, Planar) else group.name
+    usual = "c8" if group.planar is group else group.name
     sets = parse_transforms(usual if transforms is None else transforms, group)
-    named = [shift for members in sets.values() for shift in members if not shift.identity]
-    shifts: list[AnyShift] = list(dict.fromkeys([UPRIGHT, *named]))
+    named = [transform for members in sets.values() for transform in members if not transform.identity]
+    shifts: list[AnyTransform] = list(dict.fromkeys([UPRIGHT, *named]))
     passes = Passes(model, metric, dataset, processor, batch_size, label_column)
     apart = None
     if reference is not None:
@@ -124,25 +124,25 @@ def evaluate_robustness(
             decisions.add_classes(poses.labels, poses.upright)
             words = None if galleries is None else expected_words(model, metric, poses.labels, poses.upright)
             answers = Baselines(poses) if baselines else None
-            for number, shift in enumerate(shifts):
-                shifted = poses.transformed(shift)
+            for number, transform in enumerate(shifts):
+                shifted = poses.transformed(transform)
                 after = poses.canonicalized(shifted)
-                found = {"before": poses.untouched(shifted)} if answers is None else answers(shift, shifted)
+                found = {"before": poses.untouched(shifted)} if answers is None else answers(transform, shifted)
                 found["after"] = metric.read(after)
-                expected = poses.expected(shift)
+                expected = poses.expected(transform)
                 judged = {}
                 for method, answer in found.items():
-                    columns = poses.judged(answer, shift, expected)
-                    scores.add((shift, method), columns)
+                    columns = poses.judged(answer, transform, expected)
+                    scores.add((transform, method), columns)
                     judged[method] = columns.get("accuracy", columns["agreement"])
-                recovered = shift.recovered(after.canonicalization.element, group)
+                recovered = transform.recovered(after.canonicalization.element, group)
                 if recovered is not None:
-                    scores.add((shift, "after"), {"pose": recovered})
-                decisions.add(shift, after)
+                    scores.add((transform, "after"), {"pose": recovered})
+                decisions.add(transform, after)
                 if galleries is not None:
-                    galleries.add(shift, (number, seen), shifted.x, shifted.lengths, after, found, judged, words)
+                    galleries.add(transform, (number, seen), shifted.x, shifted.lengths, after, found, judged, words)
                 bar.update()
-            if sample is None:  # every transform in turn, so that the time holds what turned pictures need
+            if sample is None:  # every transform in turn, so that the time holds what turned images need
                 sample = mixed(poses.inputs, shifts)
             seen += len(poses)
         assert sample is not None
@@ -187,32 +187,34 @@ class Scores(Observations):
     def methods(self) -> list[str]:
         return ["before", "after", *(name for name in BASELINES if ((UPRIGHT, name), "agreement") in self)]
 
-    def of(self, shift: AnyShift, method: str, what: str) -> np.ndarray[Any, Any]:
+    def of(self, transform: AnyTransform, method: str, what: str) -> np.ndarray[Any, Any]:
         """`(items,)`; `what` is 'agreement', 'accuracy' or 'pose'. The identity of every group was measured once."""
-        return self.get((UPRIGHT if shift.identity else shift, method), what).astype(float)
+        return self.get((UPRIGHT if transform.identity else transform, method), what).astype(float)
 
-    def judged(self, shift: AnyShift, method: str) -> np.ndarray[Any, Any]:
+    def judged(self, transform: AnyTransform, method: str) -> np.ndarray[Any, Any]:
         """How right each answer was; without labels, how near to the untouched model's upright answer."""
-        return self.of(shift, method, "accuracy" if self.labelled else "agreement")
+        return self.of(transform, method, "accuracy" if self.labelled else "agreement")
 
-    def score(self, shift: AnyShift, method: str) -> Score:
-        accuracy = float(self.of(shift, method, "accuracy").mean()) if self.labelled else None
-        return Score(float(self.of(shift, method, "agreement").mean()), accuracy)
+    def score(self, transform: AnyTransform, method: str) -> Score:
+        accuracy = float(self.of(transform, method, "accuracy").mean()) if self.labelled else None
+        return Score(float(self.of(transform, method, "agreement").mean()), accuracy)
 
-    def pose(self, shift: AnyShift) -> float | None:
+    def pose(self, transform: AnyTransform) -> float | None:
         """How often the pose was found; None where there was none to find."""
-        known = ((UPRIGHT if shift.identity else shift, "after"), "pose") in self
-        return float(self.of(shift, "after", "pose").mean()) if known else None
+        known = ((UPRIGHT if transform.identity else transform, "after"), "pose") in self
+        return float(self.of(transform, "after", "pose").mean()) if known else None
 
 
 def summarize(
-    model: CanonicalizedModel, measure: Measure, seen: Scores, sets: dict[str, list[AnyShift]], cost: Cost
+    model: CanonicalizedModel, measure: Measure, seen: Scores, sets: dict[str, list[AnyTransform]], cost: Cost
 ) -> RobustnessReport:
     """From single inputs to the report."""
 
-    def result(shift: AnyShift) -> TransformResult:
-        scores = {method: seen.score(shift, method) for method in seen.methods}
-        return TransformResult(shift.name, shift.angle, shift.mirrored, scores, seen.pose(shift), shift.parameter)
+    def result(transform: AnyTransform) -> TransformResult:
+        scores = {method: seen.score(transform, method) for method in seen.methods}
+        return TransformResult(
+            transform.name, transform.angle, transform.mirrored, scores, seen.pose(transform), transform.parameter
+        )
 
     notable = NOTABLE if measure.graded else 0.0
 
@@ -222,16 +224,16 @@ def summarize(
     before, after = seen.judged(UPRIGHT, "before"), seen.judged(UPRIGHT, "after")
     differences = [before - after]
     for shifts in sets.values():
-        gains = [seen.judged(shift, "after") - seen.judged(shift, "before") for shift in shifts]
+        gains = [seen.judged(transform, "after") - seen.judged(transform, "before") for transform in shifts]
         differences.append(np.mean(gains, axis=0))
     tax, *gained = bootstrap(np.stack(differences, 1))
 
     found = {}
     for (name, shifts), gain in zip(sets.items(), gained, strict=True):
-        results = tuple(result(shift) for shift in shifts)
-        if all(seen.pose(shift) is None for shift in shifts if not shift.identity) and len(shifts) > 1:
+        results = tuple(result(transform) for transform in shifts)
+        if all(seen.pose(transform) is None for transform in shifts if not transform.identity) and len(shifts) > 1:
             results = tuple(replace(each, pose_accuracy=None) for each in results)  # the identity alone says nothing
-        pairs = [(seen.judged(shift, "before"), seen.judged(shift, "after")) for shift in shifts]
+        pairs = [(seen.judged(transform, "before"), seen.judged(transform, "after")) for transform in shifts]
         poses = [each.pose_accuracy for each in results if each.pose_accuracy is not None]
         found[name] = TransformSet(
             name=name,
@@ -256,7 +258,7 @@ def summarize(
         sets=found,
         cost=cost,
         measure=measure.name,
-        unit="pictures" if isinstance(model.group.kind, Pictures) else "sounds",
+        unit=model.group.kind.unit,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from .audio import Gain, Pitch, Polarity, Reverse, Speed, Temporal, TimeShift
 from .base import Group, OneParameter
 from .color import Channels, Color, FiniteHue, Gamma, Hue, HueCircle, Negative, WhiteBalance
-from .kinds import Kind, Pictures, Spectrograms, Waveforms
+from .kinds import Images, Kind, Spectrograms, Waveforms
 from .planar import SO2, FinitePlanar, Planar
 from .product import Product
 
@@ -23,10 +23,10 @@ KNOWN = {
     "hue": "every turn of the hue",
     "white_balance": "warmer and colder light",
     "gamma": "darker and brighter middle tones",
-    "reverse": "sound played backwards",
+    "reverse": "audio played backwards",
     "polarity": "the sign of a waveform",
-    "time_shift<n>": "sound shifted around by multiples of 1/n of its length (time_shift4, ...)",
-    "gain": "louder and fainter sound",
+    "time_shift<n>": "audio shifted around by multiples of 1/n of its length (time_shift4, ...)",
+    "gain": "louder and fainter audio",
     "speed<n>": "playback up to n semitones slower or faster (speed12, ...)",
     "pitch<n>": "pitch up to n semitones lower or higher (pitch12, ...)",
     "<group>*<group>": "finite groups at once (d4*channels, c4*hue12, ...)",
@@ -63,10 +63,10 @@ __all__ = [
     "Group",
     "Hue",
     "HueCircle",
+    "Images",
     "Kind",
     "Negative",
     "OneParameter",
-    "Pictures",
     "Pitch",
     "Planar",
     "Polarity",

@@ -1,4 +1,4 @@
-"""How each output field of a predictor moves with the group.
+"""How each output field of a predictor transforms with the group.
 
 A row says what happens to a field when the input is carried back from its canonical pose. A field without a row is
 refused by name: an answer in the wrong coordinates is worse than none.

@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from ..groups import Group, Planar, Product
-from ..groups.planar import centre
+from ..groups import Group
+from ..groups.base import centre
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,11 @@ class Inputs:
             element: `(batch,)`.
             x: the transformed inputs, where they are at hand already.
         """
-        if x is None and self.crop is None:
-            x = group.act(self.x, element, self.lengths)
-        elif x is None and isinstance(group, Planar | Product) and group.planar_part(element) is not None:
-            x = group.act(self.x, element, crop=self.crop)
+        if x is None and self.crop is not None:
+            x = group.act_cropped(self.x, element, self.crop)
         elif x is None:
-            x = group.act(self.inner, element)
-        lengths = None if self.lengths is None else group.moved_lengths(self.lengths, element, x)
+            x = group.act(self.x, element, self.lengths)
+        lengths = None if self.lengths is None else group.transformed_lengths(self.lengths, element, x)
         return replace(self, x=x, lengths=lengths, crop=None)
 
 

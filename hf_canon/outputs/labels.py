@@ -10,24 +10,16 @@ from ..groups import Group
 
 def maps(group: Group, element: Tensor, labels: Tensor) -> Tensor:
     """Maps `(batch, height, width)`."""
-    planar = group.planar_part(element)
-    if planar is None:
-        return labels
-    group, element = planar
-    return group.act(labels.unsqueeze(1), element, interpolation="nearest").squeeze(1)  # type: ignore[call-arg]
+    return group.act_maps(labels, element, "nearest")
 
 
 def boxes(group: Group, element: Tensor, labels: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
     """For each image `boxes` `(n, 4)`, and perhaps `masks` `(n, height, width)`."""
-    planar = group.planar_part(element)
-    if planar is None:
-        return labels
-    group, element = planar
     found = []
     for one, g in zip(labels, element.unsqueeze(1), strict=True):
-        one = dict(one) | {"boxes": group.act_boxes(one["boxes"].unsqueeze(0), g).squeeze(0)}  # type: ignore[attr-defined]
+        one = dict(one) | {"boxes": group.act_boxes(one["boxes"].unsqueeze(0), g).squeeze(0)}
         if "masks" in one:
-            one["masks"] = group.act(one["masks"].unsqueeze(0), g, interpolation="nearest").squeeze(0)  # type: ignore[call-arg]
+            one["masks"] = group.act_maps(one["masks"].unsqueeze(0), g, "nearest").squeeze(0)
         found.append(one)
     return found
 

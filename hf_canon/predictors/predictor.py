@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import AutoFeatureExtractor, AutoImageProcessor
 
-from ..groups import BUILDERS, Group, Kind, Pictures, Spectrograms, get_group
+from ..groups import BUILDERS, Group, Kind, Spectrograms, get_group
 from .fingerprint import fingerprint
 from .inputs import expected_size, input_channels, input_name, kind_of
 
@@ -113,7 +113,7 @@ class Predictor:
             ValueError: the group does not act on that.
         """
         if not isinstance(group, Group):
-            group = get_group(group or ("c4" if isinstance(self.kind, Pictures) else "speed12"))
+            group = get_group(group or self.kind.usual_group)
         if not isinstance(self.kind, group.acts_on):
             fitting = [pattern for pattern, build in BUILDERS.items() if isinstance(self.kind, build(4).acts_on)]
             raise ValueError(
@@ -122,7 +122,7 @@ class Predictor:
             )
         if isinstance(self.kind, Spectrograms) and not self.kind.decibel and "gain" in group.name.split("*"):
             raise ValueError(
-                f"The feature extractor of {self.architecture} makes every sound equally loud, and {group.name} "
+                f"The feature extractor of {self.architecture} makes every clip equally loud, and {group.name} "
                 "would find nothing to undo. Leave out gain."
             )
         return group.on(self.kind)

@@ -1,4 +1,4 @@
-"""Predictors that listen to sound: a class for each task, with its auto class, its outputs and its labels."""
+"""Predictors that read audio to audio: a class for each task, with its auto class, its outputs and its labels."""
 
 from collections.abc import Mapping, Sequence
 from inspect import signature
@@ -58,22 +58,22 @@ ENCODERS = {
 }
 
 
-class CanonicalizedListener(CanonicalizedModel):
-    """What listens: sounds have a length each, and are padded to one."""
+class CanonicalizedAudioModel(CanonicalizedModel):
+    """What listens: clips have a length each, and are padded to one."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.main_input_name = self.checkpoint.input_name  # where pipelines put the sound
+        self.main_input_name = self.checkpoint.input_name  # where pipelines put the audio
 
     def lengths(self, x: Tensor, arguments: dict[str, Any]) -> Tensor:
-        """How much of each sound is no padding, `(batch,)`: what its mask says; in a spectrogram without a mask, all
+        """How much of each clip is no padding, `(batch,)`: what its mask says; in a spectrogram without a mask, all
         but the silence of one value with which feature extractors fill it up.
 
         Raises:
             ValueError: there is too little of it for the predictor, or padding comes first.
         """
         self.group.check_shape(x.shape)
-        mask = arguments.get("attention_mask") if self._masks_sound else None
+        mask = arguments.get("attention_mask") if self._masks_audio else None
         if mask is not None:
             lengths = mask.long().sum(-1)
         elif isinstance(self.group.kind, Waveforms):
@@ -83,7 +83,7 @@ class CanonicalizedListener(CanonicalizedModel):
         self._require_enough(x, lengths)
         if mask is not None and not torch.compiler.is_compiling() and not bool(mask[:, 0].all()):
             raise ValueError(
-                "A sound is padded at its beginning, and hf_canon moves what comes before the padding. Set "
+                "An audio clip is padded at its beginning, and hf_canon transforms what comes before the padding. Set "
                 "padding_side='right' in the feature extractor."
             )
         return lengths
@@ -106,21 +106,22 @@ class CanonicalizedListener(CanonicalizedModel):
         return super().canonicalize(x, lengths, crop, decision)
 
     @torch.no_grad()
-    def canonical_sounds(self, sounds: Sequence[Any], feature_extractor: Any) -> "list[np.ndarray[Any, Any]]":
-        """The sounds themselves in their canonical pose: found in what the predictor reads, undone in the waveform.
+    def canonical_clips(self, clips: Sequence[Any], feature_extractor: Any) -> "list[np.ndarray[Any, Any]]":
+        """The clips themselves in their canonical pose: found in what the predictor reads, undone in the waveform.
 
         A spectrogram has lost what a waveform still has, and is coarse: warped back by an octave it is blurred. Prefer
-        this where the sounds are at hand, and give what is made of them to the model with `canonicalize=False`.
+        this where the clips are at hand, and give what is made of them to the model with `canonicalize=False`.
 
         Args:
-            sounds: arrays `(samples,)`, or as `datasets` has them.
+            clips: arrays `(samples,)`, or as `datasets` has them.
             feature_extractor: the checkpoint's, or a processor that has one.
 
         Returns:
             An array `(samples,)` for each, at the same sampling rate, as feature extractors take them.
 
         Raises:
-            ValueError: a sound has another sampling rate, several channels, whole numbers for samples, or too few.
+            ValueError: an audio clip has another sampling rate, several channels, whole numbers for samples, or too
+            few.
 
         Example:
             >>> import numpy as np
@@ -129,32 +130,32 @@ class CanonicalizedListener(CanonicalizedModel):
             ...     conv_dim=(8,), conv_stride=(5,), conv_kernel=(10,), num_conv_pos_embeddings=16,
             ...     num_conv_pos_embedding_groups=2)
             >>> model = CanonicalizedModel.wrap(Wav2Vec2ForSequenceClassification(tiny), group="reverse")
-            >>> sounds = [np.sin(np.arange(800.0)), np.sin(np.arange(500.0))]
-            >>> [len(sound) for sound in model.canonical_sounds(sounds, Wav2Vec2FeatureExtractor())]
+            >>> clips = [np.sin(np.arange(800.0)), np.sin(np.arange(500.0))]
+            >>> [len(audio) for audio in model.canonical_clips(clips, Wav2Vec2FeatureExtractor())]
             [800, 500]
         """
         extractor = getattr(feature_extractor, "feature_extractor", feature_extractor)
-        read = extracted(sounds, extractor)
+        read = extracted(clips, extractor)
         x = read.pop(self.checkpoint.input_name).to(self.device)
         found = self.canonicalize(x, self.lengths(x, read))
         assert found.element is not None
-        return self.undo(found.element, sounds, extractor.sampling_rate)
+        return self.undo(found.element, clips, extractor.sampling_rate)
 
-    def undo(self, element: Tensor, sounds: Sequence[Any], rate: int) -> "list[np.ndarray[Any, Any]]":
-        """The sounds themselves, with an element of the group undone in each, which `canonicalize` has found.
+    def undo(self, element: Tensor, clips: Sequence[Any], rate: int) -> "list[np.ndarray[Any, Any]]":
+        """The clips themselves, with an element of the group undone in each, which `canonicalize` has found.
 
         Args:
             element: `(batch,)`, on any device.
-            sounds: as in `canonical_sounds`.
+            clips: as in `canonical_clips`.
             rate: samples a second.
         """
-        waveforms = [torch.from_numpy(samples(sound, rate)) for sound in sounds]
+        waveforms = [torch.from_numpy(samples(audio, rate)) for audio in clips]
         lengths = torch.tensor([len(waveform) for waveform in waveforms])
         group = self.group.on(Waveforms(rate))
         inverse = group.inverse(element.cpu())
-        moved = group.act(pad_sequence(waveforms, batch_first=True), inverse, lengths)
-        ends = group.moved_lengths(lengths, inverse, moved).tolist()
-        return [one[:end].numpy() for one, end in zip(moved, ends, strict=True)]
+        transformed = group.act(pad_sequence(waveforms, batch_first=True), inverse, lengths)
+        ends = group.transformed_lengths(lengths, inverse, transformed).tolist()
+        return [one[:end].numpy() for one, end in zip(transformed, ends, strict=True)]
 
     def arguments(
         self, x: Tensor, lengths: Tensor | None = None, others: dict[str, Any] | None = None
@@ -164,9 +165,9 @@ class CanonicalizedListener(CanonicalizedModel):
             return arguments
         self._require_enough(x, lengths)
         masked = arguments.get("attention_mask") is not None
-        # A finite group stretches no sound: what came with the inputs says all there is to say.
+        # A finite group stretches no audio: what came with the inputs says all there is to say.
         complete = others is not None and self.group.finite
-        if self._masks_sound and (masked or (not complete and self._needs_mask(x, lengths))):
+        if self._masks_audio and (masked or (not complete and self._needs_mask(x, lengths))):
             moments = torch.arange(x.shape[self._time_axis], device=x.device)
             arguments["attention_mask"] = (moments < lengths.to(x.device).unsqueeze(1)).long()
         return arguments
@@ -185,14 +186,14 @@ class CanonicalizedListener(CanonicalizedModel):
         return kind.time_axis
 
     @property
-    def _masks_sound(self) -> bool:
+    def _masks_audio(self) -> bool:
         """Whether the predictor's mask is one of samples or frames, and neither of words nor of patches."""
         parameters = signature(self.predictor.forward).parameters
         patches = self.predictor.config.model_type == "audio-spectrogram-transformer"
         return "attention_mask" in parameters and "input_ids" not in parameters and not patches
 
     def _needs_mask(self, x: Tensor, lengths: Tensor) -> bool:
-        """Whether sounds got different lengths by their moves and the predictor was trained to be told. One that
+        """Whether clips got different lengths by their moves and the predictor was trained to be told. One that
         normalizes over the whole batch entry was not: it takes zeros for silence."""
         told = getattr(self.predictor.config, "feat_extract_norm", "layer") != "group"
         return told and isinstance(self.group.kind, Waveforms) and bool((lengths < x.shape[1]).any())
@@ -200,7 +201,7 @@ class CanonicalizedListener(CanonicalizedModel):
     fewest_frames = 1
 
     def _require_enough(self, x: Tensor, lengths: Tensor) -> None:
-        """Raise ValueError if a sound is too short for the predictor's convolutions, or not of its one size."""
+        """Raise ValueError if an audio clip is too short for the predictor's convolutions, or not of its one size."""
         config, reads = self.predictor.config, type(self.predictor).__name__
         frames = x.shape[self._time_axis]
         if config.model_type == "audio-spectrogram-transformer" and frames != config.max_length:
@@ -217,7 +218,7 @@ class CanonicalizedListener(CanonicalizedModel):
         if shortest < fewest:
             rate = getattr(self.group.kind, "sampling_rate", 16_000)
             raise ValueError(
-                f"A sound of {shortest} samples ({1000 * shortest / rate:.0f} ms) is too short for {reads}, which "
+                f"A audio of {shortest} samples ({1000 * shortest / rate:.0f} ms) is too short for {reads}, which "
                 f"hears {fewest} at a time ({1000 * fewest / rate:.0f} ms). Leave it out, or pad it with silence."
             )
 
@@ -231,8 +232,8 @@ def before_padding(x: Tensor, axis: int) -> Tensor:
     return torch.where(count == 0, frames.shape[1], count)
 
 
-class CanonicalizedForAudioClassification(CanonicalizedListener):
-    """An audio classifier behind a canonicalizer: the class does not move with the sound."""
+class CanonicalizedForAudioClassification(CanonicalizedAudioModel):
+    """An audio classifier behind a canonicalizer: the class does not transform with the audio."""
 
     task = "audio-classification"
     auto_class = AutoModelForAudioClassification
@@ -242,8 +243,8 @@ class CanonicalizedForAudioClassification(CanonicalizedListener):
     metric = "accuracy"
 
 
-class CanonicalizedForCTC(CanonicalizedListener):
-    """A speech recognizer behind a canonicalizer: the text is that of the canonical sound."""
+class CanonicalizedForCTC(CanonicalizedAudioModel):
+    """A speech recognizer behind a canonicalizer: the text is that of the canonical audio."""
 
     task = "automatic-speech-recognition"
     auto_class = AutoModelForCTC
@@ -251,8 +252,8 @@ class CanonicalizedForCTC(CanonicalizedListener):
     rows = CTC
 
 
-class CanonicalizedForAudioFrameClassification(CanonicalizedListener):
-    """A classifier of moments behind a canonicalizer: its frames move with the sound."""
+class CanonicalizedForAudioFrameClassification(CanonicalizedAudioModel):
+    """A classifier of moments behind a canonicalizer: its frames transform with the audio."""
 
     task = "audio-frame-classification"
     auto_class = AutoModelForAudioFrameClassification
@@ -263,22 +264,22 @@ class CanonicalizedForAudioFrameClassification(CanonicalizedListener):
         placed = [name for name in STREAMING if arguments.get(name) is not None]
         if placed:
             raise ValueError(
-                f"{', '.join(placed)} say where in a stream a piece of sound is, and its canonical form is elsewhere. "
+                f"{', '.join(placed)} say where in a stream a piece of audio is, and its canonical form is elsewhere. "
                 "Give whole recordings, or pass canonicalize=False."
             )
         return super().canonical_arguments(arguments, undo)
 
     def canonical_labels(self, labels: Any, undo: Tensor) -> Any:
-        if self.group.temporal_part(undo) is not None:
+        if self.group.temporal is not None:
             raise ValueError(
-                f"Labels for each frame would have to move with the sound under {self.group.name}, and do not yet. "
+                f"Labels for each frame would have to follow the audio under {self.group.name}, and do not yet. "
                 "Leave out labels, or pass canonicalize=False."
             )
         return labels
 
 
-class CanonicalizedForAudioXVector(CanonicalizedListener):
-    """A model of who speaks behind a canonicalizer: embeddings do not move with the sound."""
+class CanonicalizedForAudioXVector(CanonicalizedAudioModel):
+    """A model of who speaks behind a canonicalizer: embeddings do not transform with the audio."""
 
     task = "audio-xvector"
     auto_class = AutoModelForAudioXVector
@@ -294,8 +295,8 @@ class CanonicalizedForAudioXVector(CanonicalizedListener):
         return 2 + sum((kernel - 1) * dilation for kernel, dilation in reach)
 
 
-class CanonicalizedForAudioFeatureExtraction(CanonicalizedListener):
-    """An encoder of sound behind a canonicalizer: its frames move with the sound, pooled features do not."""
+class CanonicalizedForAudioFeatureExtraction(CanonicalizedAudioModel):
+    """An encoder of audio behind a canonicalizer: its frames transform with the audio, pooled features do not."""
 
     task = "feature-extraction"
     auto_class = AutoModel
@@ -303,8 +304,8 @@ class CanonicalizedForAudioFeatureExtraction(CanonicalizedListener):
     rows = AUDIO_FEATURES
 
 
-class CanonicalizedForZeroShotAudioClassification(CanonicalizedListener):
-    """A model of sound and words behind a canonicalizer: what is heard does not move with the sound."""
+class CanonicalizedForZeroShotAudioClassification(CanonicalizedAudioModel):
+    """A model of sound and words behind a canonicalizer: what is heard does not transform with the audio."""
 
     task = "zero-shot-audio-classification"
     auto_class = AutoModel

@@ -1,4 +1,4 @@
-"""Encoders of pictures: features of places, and of the picture as a whole."""
+"""Encoders of images: features of places, and of the image as a whole."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..outputs import BACKBONE, FEATURES
 
 ENCODERS: dict[str, Any] = {
     **MODEL_FOR_IMAGE_MAPPING_NAMES,
-    # What AutoModel makes of other checkpoints for pictures, and transformers does not list among those.
+    # What AutoModel makes of other checkpoints for images, and transformers does not list among those.
     "chinese_clip_vision_model": "ChineseCLIPVisionModel",
     "clip_vision_model": "CLIPVisionModel",
     "cvt": "CvtModel",
@@ -21,11 +21,11 @@ ENCODERS: dict[str, Any] = {
     "siglip2_vision_model": "Siglip2VisionModel",
     "textnet": "TextNetModel",
 }
-"""Encoders of pictures, by the type of the model."""
+"""Encoders of images, by the type of the model."""
 
 
 class CanonicalizedForFeatureExtraction(CanonicalizedModel):
-    """An image encoder behind a canonicalizer: tokens and maps move with the picture, pooled features do not."""
+    """An image encoder behind a canonicalizer: tokens and maps transform with the image, pooled features do not."""
 
     task = "image-feature-extraction"
     auto_class = AutoModel
@@ -41,7 +41,8 @@ class AutoBackboneFromAnywhere(_BaseAutoModelClass):
 
 
 class CanonicalizedForBackbone(CanonicalizedModel):
-    """A backbone behind a canonicalizer: its feature maps `(batch, channels, height, width)` move with the picture."""
+    """A backbone behind a canonicalizer: its feature maps `(batch, channels, height, width)` transform with the
+    image."""
 
     task = "image-feature-extraction"
     auto_class = AutoBackboneFromAnywhere

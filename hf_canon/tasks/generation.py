@@ -1,4 +1,4 @@
-"""Predictors that write: what is in a picture, an answer about it, or what is said in a sound."""
+"""Predictors that write: what is in an image, an answer about it, or what is said in an audio clip."""
 
 from inspect import Parameter, signature
 from typing import Any
@@ -16,10 +16,10 @@ from ..configuration_canonicalized import CanonicalizedConfig
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import TEXT, Canonicalization, Inputs, with_canonicalization
 from ..predictors.inputs import INPUT_NAMES
-from .audio import CanonicalizedListener
+from .audio import CanonicalizedAudioModel
 
 
-class CanonicalizedWriter(CanonicalizedModel):
+class CanonicalizedGenerationModel(CanonicalizedModel):
     """What models that write share: `generate`, and a forward pass that may be without anything to look at."""
 
     rows = TEXT
@@ -65,12 +65,12 @@ class CanonicalizedWriter(CanonicalizedModel):
             kwargs: of the predictor's `generate`.
 
         Returns:
-            What the predictor returns. Of a `ModelOutput`, what was found for places in the picture is left out, and
+            What the predictor returns. Of a `ModelOutput`, what was found for places in the image is left out, and
             `canonicalization` is added.
 
         Raises:
             ValueError: the group does not fit the input, or an argument is about the input as it is and cannot be
-                moved.
+                transformed.
         """
         predictor: Any = self.predictor
         arguments = self._named(args, kwargs)
@@ -97,10 +97,10 @@ class CanonicalizedWriter(CanonicalizedModel):
         return named
 
 
-class CanonicalizedForImageTextToText(CanonicalizedWriter):
-    """A model that writes about pictures behind a canonicalizer: what there is to say does not move with them.
+class CanonicalizedForImageTextToText(CanonicalizedGenerationModel):
+    """A model that writes about images behind a canonicalizer: what there is to say does not transform with them.
 
-    Pictures are whole: what is cut into tiles or patches by a processor cannot be turned any more, as each would turn
+    Images are whole: what is cut into tiles or patches by a processor cannot be turned any more, as each would turn
     by itself.
     """
 
@@ -115,17 +115,17 @@ class CanonicalizedForImageTextToText(CanonicalizedWriter):
         crop: int | tuple[int, int] | None = None,
         decision: str | None = None,
     ) -> Canonicalization:
-        """As `CanonicalizedModel.canonicalize`; `x` may have dimensions of size 1 for the one picture of a text.
+        """As `CanonicalizedModel.canonicalize`; `x` may have dimensions of size 1 for the one image of a text.
 
         Raises:
-            ValueError: also where there are several pictures, or tiles of one.
+            ValueError: also where there are several images, or tiles of one.
         """
         if x.ndim <= 4:
             return super().canonicalize(x, lengths, crop, decision)
         if any(size != 1 for size in x.shape[1:-3]):
             raise ValueError(
-                f"These pixel_values {tuple(x.shape)} are several pictures for each text, or tiles of one, each of "
-                "which would turn by itself. Give one picture that is not cut into tiles "
+                f"These pixel_values {tuple(x.shape)} are several images for each text, or tiles of one, each of "
+                "which would turn by itself. Give one image that is not cut into tiles "
                 "(processor(..., do_image_splitting=False) for those that know it), or pass canonicalize=False."
             )
         found = super().canonicalize(x.flatten(0, -4), lengths, crop, decision)
@@ -139,7 +139,7 @@ class CanonicalizedForImageTextToText(CanonicalizedWriter):
         padded = mask is not None and not bool(mask.all())
         if padded or (isinstance(sizes, Tensor) and bool((sizes != sizes[:1]).any())):
             raise ValueError(
-                "The pictures are padded to one size, and padding does not move with a picture: a turned one has it "
+                "The images are padded to one size, and padding does not transform with an image: a turned one has it "
                 "elsewhere, and a tinted one in the same colour. Resize them to one size before the processor sees "
                 "them."
             )
@@ -150,8 +150,8 @@ SPEECH_SEQ_2_SEQ: dict[str, Any] = dict(MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES
 """Those of transformers, before ours is among them."""
 
 
-class CanonicalizedForSpeechSeq2Seq(CanonicalizedWriter, CanonicalizedListener):
-    """A model that writes down speech behind a canonicalizer: what is said does not move with the sound."""
+class CanonicalizedForSpeechSeq2Seq(CanonicalizedGenerationModel, CanonicalizedAudioModel):
+    """A model that writes down speech behind a canonicalizer: what is said does not transform with the audio."""
 
     task = "automatic-speech-recognition"
     auto_class = AutoModelForSpeechSeq2Seq
@@ -165,14 +165,14 @@ class CanonicalizedForSpeechSeq2Seq(CanonicalizedWriter, CanonicalizedListener):
         """As `CanonicalizedWriter.generate`.
 
         Raises:
-            ValueError: also where times are asked for, and the group moves them.
+            ValueError: also where times are asked for, and the group transforms them.
         """
         asked = ("return_timestamps", "return_token_timestamps")
         timed = [name for name in asked if kwargs.get(name, getattr(self.generation_config, name, False))]
-        if canonicalize and timed and self.group.temporal_part(self.group.sample(1)) is not None:
+        if canonicalize and timed and self.group.temporal is not None:
             raise ValueError(
                 f"{', '.join(timed)} asks when words were said, and under {self.group.name} the predictor hears them "
-                "at other times than they have in the sound as it came. Leave it out, or pass canonicalize=False."
+                "at other times than they have in the audio as it came. Leave it out, or pass canonicalize=False."
             )
         return super().generate(*args, canonicalize=canonicalize, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Predictors that answer with a picture: mattes, larger pictures, pictures with their hidden parts filled in."""
+"""Predictors that answer with an image: mattes, larger images, images with their hidden parts filled in."""
 
 from transformers import AutoModelForImageMatting, AutoModelForImageToImage, AutoModelForMaskedImageModeling
 from transformers.models.auto.modeling_auto import (
@@ -12,9 +12,9 @@ from ..outputs import MATTING, RECONSTRUCTION
 
 
 class CanonicalizedForImageMatting(CanonicalizedModel):
-    """A model of what is in front, behind a canonicalizer: its mattes move with the picture.
+    """A model of what is in front, behind a canonicalizer: its mattes transform with the image.
 
-    The hint that some of them read as a fourth channel is part of the picture and moves with it.
+    The hint that some of them read as a fourth channel is part of the image and transforms with it.
     """
 
     task = "image-matting"
@@ -24,7 +24,7 @@ class CanonicalizedForImageMatting(CanonicalizedModel):
 
 
 class CanonicalizedForImageToImage(CanonicalizedModel):
-    """A model that makes pictures larger or better, behind a canonicalizer: its picture moves with the one it was
+    """A model that makes images larger or better, behind a canonicalizer: its image transforms with the one it was
     given, and so do the colours in it."""
 
     task = "image-to-image"
@@ -34,8 +34,8 @@ class CanonicalizedForImageToImage(CanonicalizedModel):
 
 
 class CanonicalizedForMaskedImageModeling(CanonicalizedModel):
-    """A model that fills in hidden patches, behind a canonicalizer: the patches move with the picture, and so does
-    the filled picture. The canonicalizer sees all of it: it decides the pose before anything is hidden."""
+    """A model that fills in hidden patches, behind a canonicalizer: the patches transform with the image, and so does
+    the filled image. The canonicalizer sees all of it: it decides the pose before anything is hidden."""
 
     task = "masked-image-modeling"
     auto_class = AutoModelForMaskedImageModeling

@@ -1,4 +1,4 @@
-"""Predictors that look at images: for each task its auto class, how its outputs and labels move, and its score."""
+"""Predictors that read images: for each task its auto class, how its outputs and labels move, and its score."""
 
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,7 @@ from ..outputs import CLASSIFICATION, DEPTH, DETECTION, KEYPOINTS, MASKS, SEGMEN
 
 
 class CanonicalizedForImageClassification(CanonicalizedModel):
-    """An image classifier behind a canonicalizer: the class does not move with the picture."""
+    """An image classifier behind a canonicalizer: the class does not transform with the image."""
 
     task = "image-classification"
     auto_class = AutoModelForImageClassification
@@ -42,7 +42,7 @@ class CanonicalizedForImageClassification(CanonicalizedModel):
 
 
 class CanonicalizedForSemanticSegmentation(CanonicalizedModel):
-    """A semantic segmenter behind a canonicalizer: its maps move with the picture."""
+    """A semantic segmenter behind a canonicalizer: its maps transform with the image."""
 
     task = "image-segmentation"
     auto_class = AutoModelForSemanticSegmentation
@@ -54,7 +54,7 @@ class CanonicalizedForSemanticSegmentation(CanonicalizedModel):
 
 
 class CanonicalizedForDepthEstimation(CanonicalizedModel):
-    """A depth estimator behind a canonicalizer: its maps move with the picture."""
+    """A depth estimator behind a canonicalizer: its maps transform with the image."""
 
     task = "depth-estimation"
     auto_class = AutoModelForDepthEstimation
@@ -66,7 +66,7 @@ class CanonicalizedForDepthEstimation(CanonicalizedModel):
 
 
 class CanonicalizedForObjectDetection(CanonicalizedModel):
-    """A detector behind a canonicalizer: its boxes move with the picture."""
+    """A detector behind a canonicalizer: its boxes transform with the image."""
 
     task = "object-detection"
     auto_class = AutoModelForObjectDetection
@@ -77,7 +77,7 @@ class CanonicalizedForObjectDetection(CanonicalizedModel):
 
 
 class CanonicalizedForUniversalSegmentation(CanonicalizedModel):
-    """A universal segmenter behind a canonicalizer: its masks move with the picture."""
+    """A universal segmenter behind a canonicalizer: its masks transform with the image."""
 
     task = "image-segmentation"
     auto_class = AutoModelForUniversalSegmentation
@@ -88,7 +88,7 @@ class CanonicalizedForUniversalSegmentation(CanonicalizedModel):
 
 
 class CanonicalizedForInstanceSegmentation(CanonicalizedModel):
-    """A segmenter of instances behind a canonicalizer: its masks and boxes move with the picture."""
+    """A segmenter of instances behind a canonicalizer: its masks and boxes transform with the image."""
 
     task = "image-segmentation"
     auto_class = AutoModelForInstanceSegmentation
@@ -99,7 +99,7 @@ class CanonicalizedForInstanceSegmentation(CanonicalizedModel):
 
 
 class CanonicalizedForKeypointDetection(CanonicalizedModel):
-    """A detector of keypoints behind a canonicalizer: the points move with the picture."""
+    """A detector of keypoints behind a canonicalizer: the points transform with the image."""
 
     task = "keypoint-detection"
     auto_class = AutoModelForKeypointDetection
@@ -109,7 +109,7 @@ class CanonicalizedForKeypointDetection(CanonicalizedModel):
 
 
 class CanonicalizedForZeroShotImageClassification(CanonicalizedModel):
-    """A model of pictures and words behind a canonicalizer: what is in a picture does not move with it."""
+    """A model of images and words behind a canonicalizer: what is in an image does not transform with it."""
 
     task = "zero-shot-image-classification"
     auto_class = AutoModelForZeroShotImageClassification
@@ -118,11 +118,11 @@ class CanonicalizedForZeroShotImageClassification(CanonicalizedModel):
     averages = ("logits_per_image",)
 
     def some_of(self, inputs: Inputs, item: Tensor) -> Inputs:
-        """With all arguments: the words are those of every picture. A loss pairs the two, and is that of the first
+        """With all arguments: the words are those of every image. A loss pairs the two, and is that of the first
         pass."""
         if inputs.others.get("use_image_text_matching_head"):
             raise ValueError(
-                "The matching head pairs each picture with a text of its own, and its answers are not averaged over "
+                "The matching head pairs each image with a text of its own, and its answers are not averaged over "
                 "poses. Use decision='argmax', or use_image_text_matching_head=False."
             )
         others = {name: value for name, value in inputs.others.items() if name != "return_loss"}

@@ -16,13 +16,13 @@ class CanonicalizedForMaskGeneration(CanonicalizedModel):
     """A model that is pointed at something behind a canonicalizer: it is pointed at the same thing in the canonical
     pose, and its masks move back.
 
-    `input_points`, `input_boxes` and `input_masks` are for the picture as it came, in pixels of what the processor
-    made of it, and `post_process_masks` gives masks of that picture. Quarter turns and mirrors move pixels of prompts
+    `input_points`, `input_boxes` and `input_masks` are for the image as it came, in pixels of what the processor
+    made of it, and `post_process_masks` gives masks of that image. Quarter turns and mirrors move pixels of prompts
     without rounding.
 
-    Some processors make a picture square by a border at its right or below. The border is turned with the picture,
+    Some processors make an image square by a border at its right or below. The border is turned with the image,
     and so are the masks, from which `post_process_masks` cuts it off again where it was: answers are in the right
-    place. But a checkpoint may then see the border at a side where it never was in training. Resize pictures to a
+    place. But a checkpoint may then see the border at a side where it never was in training. Resize images to a
     square, or crop them, if that matters.
     """
 
@@ -65,10 +65,10 @@ class CanonicalizedForMaskGeneration(CanonicalizedModel):
 
     @torch.no_grad()
     def get_image_embeddings(self, pixel_values: Tensor, **kwargs: Any) -> Any:
-        """What the predictor sees in pictures, to be asked about with several prompts.
+        """What the predictor sees in images, to be asked about with several prompts.
 
         Returns:
-            The predictor's own embeddings of the canonical pictures, in tensors that know their pose.
+            The predictor's own embeddings of the canonical images, in tensors that know their pose.
         """
         canonicalization = self.canonicalize(pixel_values)
         assert canonicalization.canonical is not None

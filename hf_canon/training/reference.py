@@ -22,7 +22,7 @@ CRITIC_FILE = "critic.pt"
 def reference_batches(
     model: CanonicalizedModel, dataset: Any, collator: Any, args: Any
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The inputs of a data set, once, and the lengths of its sounds.
+    """The inputs of a data set, once, and the lengths of its clips.
 
     Args:
         model: that reads them.

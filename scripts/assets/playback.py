@@ -7,7 +7,7 @@ SAMPLING_RATE = 16_000
 LONGEST_CLIP = 2.0
 
 
-def at_speed(sound: np.ndarray, semitones: float) -> np.ndarray:
-    """The sound played faster, and so higher, by `semitones`; the first two seconds of it."""
-    length = round(len(sound) / 2 ** (semitones / 12))
-    return signal.resample(sound, length).astype(np.float32)[: round(LONGEST_CLIP * SAMPLING_RATE)]
+def at_speed(audio: np.ndarray, semitones: float) -> np.ndarray:
+    """The audio played faster, and so higher, by `semitones`; the first two seconds of it."""
+    length = round(len(audio) / 2 ** (semitones / 12))
+    return signal.resample(audio, length).astype(np.float32)[: round(LONGEST_CLIP * SAMPLING_RATE)]

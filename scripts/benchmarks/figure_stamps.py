@@ -4,11 +4,11 @@
     python scripts/benchmarks/figure_stamps.py --json build/figures/stamps.json
 
 The canonicalizer is `orbit` around the first 15 of the checkpoint's own 16 blocks, at 120 pixels: four looks and one
-answer cost less than two passes of the predictor. The blocks stay frozen, so what they see in the training pictures is
+answer cost less than two passes of the predictor. The blocks stay frozen, so what they see in the training images is
 computed once, and a seed trains a head on that in seconds. It learns from the upright training stamps, emoji and
 photographs alone; the test stamps, and those that are too close to them, are never trained on and choose nothing.
 
-Pictures are turned by bicubic interpolation with white outside, and turned back by bilinear. A stamp fills its canvas,
+Images are turned by bicubic interpolation with white outside, and turned back by bilinear. A stamp fills its canvas,
 so that a turn by 45 degrees cuts corners off, which no canonicalizer can bring back: everything is measured once more
 with a margin of 20 %, where next to nothing is lost. Quarter turns permute pixels and move all answers alike, so two
 angles, 0 and 45 degrees, stand for the eight of c8, and one for the four of c4.
@@ -32,23 +32,21 @@ from transformers import EfficientNetForImageClassification
 
 from hf_canon import evaluate_robustness
 from hf_canon.canonicalizers import thumbnail
-from hf_canon.evaluation.statistics import bootstrap
-from hf_canon.evaluation.transforms import Shift
+from hf_canon.evaluation import Interval, Rotation, bootstrap
 from hf_canon.groups import FinitePlanar
-from hf_canon.reports.robustness import Interval
 
 MARGINS = {"as they are": 1.0, "with a margin": 1.2}
 
 
 class Turned:
-    """Pictures turned by 0 and by 45 degrees: what the predictor says of every member of their orbits over c8, and
+    """Images turned by 0 and by 45 degrees: what the predictor says of every member of their orbits over c8, and
     what the frozen blocks see in the four exact looks."""
 
-    def __init__(self, predictor: EfficientNetForImageClassification, network: PoseNetwork, pictures: Tensor):
+    def __init__(self, predictor: EfficientNetForImageClassification, network: PoseNetwork, images: Tensor):
         logits, seen = [], []
         with torch.inference_mode():
-            for x in pictures.split(32):
-                starts = [Shift(angle)(x) for angle in (0.0, 45.0)]
+            for x in images.split(32):
+                starts = [Rotation(angle)(x) for angle in (0.0, 45.0)]
                 logits.append(torch.stack([orbit_logits(predictor, C8, start) for start in starts], 1))
                 for start in starts:
                     looks = C8.orbit(thumbnail(start, RESOLUTION), C8.inverse(C8.exact_elements))
@@ -191,12 +189,12 @@ def main() -> None:
 
     # The labelled stamps come first; the others have no label, and count for agreement alone.
     splits = [offline_data.stamps(split) for split in ("test", "excluded", "calibration", "train")]
-    pictures = [picture for split in splits for picture in split["image"]]
+    images = [image for split in splits for image in split["image"]]
     accepted = [list(classes) for split in splits for classes in split["imagenet"]]
-    unseen = len(pictures) - len(splits[-1])
+    unseen = len(images) - len(splits[-1])
     results: dict[str, Any] = {}
     for margin, factor in MARGINS.items():
-        turned = Turned(predictor, eyes, tensors(pictures, factor))
+        turned = Turned(predictor, eyes, tensors(images, factor))
         for group, trained in models.items():
             found = measure(turned, group, [turned.posterior(model) for model in trained], accepted, unseen)
             results[f"{group.name}, {margin}"] = found
@@ -207,7 +205,7 @@ def main() -> None:
         "seeds": arguments.seeds,
         "canonicalizer_passes": cost,
         "labelled": len(splits[0]),
-        "stamps": len(pictures),
+        "stamps": len(images),
         "unseen": unseen,
     }
     figures |= {"looking_seconds": looking, "training_seconds": training}

@@ -1,6 +1,6 @@
-"""librosa and torchaudio, whose pitch shifters the figures about sound compare with and test with.
+"""librosa and torchaudio, whose pitch shifters the figures about audio compare with and test with.
 
-`bash scripts/benchmarks/sound_rivals.sh` fetches them into build/sound-rivals. They run in a process of their own,
+`bash scripts/benchmarks/audio_rivals.sh` fetches them into build/audio-rivals. They run in a process of their own,
 because transformers behaves differently where it finds them.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from assets.playback import SAMPLING_RATE
 
-RIVALS = Path(__file__).resolve().parents[2] / "build" / "sound-rivals"
-# From sounds (clips, samples) and semitones to the moved sounds, and how many seconds that took.
+RIVALS = Path(__file__).resolve().parents[2] / "build" / "audio-rivals"
+# From clips (clips, samples) and semitones to the transformed clips, and how many seconds that took.
 Shifter = Callable[[np.ndarray, float], tuple[np.ndarray, float]]
 
 
@@ -34,16 +34,16 @@ def librosa_shift(x: np.ndarray, semitones: float) -> tuple[np.ndarray, float]:
     import librosa
 
     started = time.process_time()
-    moved = librosa.effects.pitch_shift(x, sr=SAMPLING_RATE, n_steps=semitones)
-    return moved, time.process_time() - started
+    transformed = librosa.effects.pitch_shift(x, sr=SAMPLING_RATE, n_steps=semitones)
+    return transformed, time.process_time() - started
 
 
 def torchaudio_shift(x: np.ndarray, semitones: float) -> tuple[np.ndarray, float]:
     import torchaudio
 
     started = time.process_time()
-    moved = torchaudio.functional.pitch_shift(torch.from_numpy(x), SAMPLING_RATE, semitones)
-    return moved.numpy(), time.process_time() - started
+    transformed = torchaudio.functional.pitch_shift(torch.from_numpy(x), SAMPLING_RATE, semitones)
+    return transformed.numpy(), time.process_time() - started
 
 
 def apart(pool: ProcessPoolExecutor, shift: Shifter, x: np.ndarray, semitones: float) -> tuple[np.ndarray, float]:

@@ -1,7 +1,7 @@
 """Stamps for EfficientNet-lite0, and a canonicalizer that learns from them with the checkpoint's own eyes.
 
 The canonicalizer is `orbit` around the first 15 of the checkpoint's 16 blocks. They stay frozen, so that what they see
-in the training pictures is computed once, and a head is trained on that in seconds.
+in the training images is computed once, and a head is trained on that in seconds.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ C4, C8 = FinitePlanar(4, reflections=False), FinitePlanar(8, reflections=False)
 
 
 class PoseNetwork(nn.Module):
-    """The checkpoint's first blocks, frozen, and a head that keeps where in the picture something was seen."""
+    """The checkpoint's first blocks, frozen, and a head that keeps where in the image something was seen."""
 
     def __init__(self, checkpoint: EfficientNetForImageClassification, width: int = 32, features: int = 128):
         super().__init__()
@@ -67,28 +67,28 @@ class PoseNetwork(nn.Module):
         return self.judge(self.see(x))
 
 
-def canvases(pictures: list[Image.Image], margin: float = 1.0) -> list[Image.Image]:
-    """Pictures of SIDE x SIDE pixels, in the middle of white.
+def canvases(images: list[Image.Image], margin: float = 1.0) -> list[Image.Image]:
+    """Images of SIDE x SIDE pixels, in the middle of white.
 
     Two pixels of white stay around them: what lies outside repeats the border, and so is white.
     """
     side = round((SIDE - 4) / margin)
     before = (SIDE - side) // 2
     framed = []
-    for picture in pictures:
+    for image in images:
         canvas = Image.new("RGB", (SIDE, SIDE), "white")
-        canvas.paste(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC), (before, before))
+        canvas.paste(ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC), (before, before))
         framed.append(canvas)
     return framed
 
 
-def values(pictures: list[Image.Image]) -> Tensor:
-    """Pictures `(n, 3, height, width)` as the checkpoint wants them."""
-    return torch.from_numpy(np.stack([np.asarray(one) for one in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
+def values(images: list[Image.Image]) -> Tensor:
+    """Images `(n, 3, height, width)` as the checkpoint wants them."""
+    return torch.from_numpy(np.stack([np.asarray(one) for one in images])).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def tensors(pictures: list[Image.Image], margin: float = 1.0) -> Tensor:
-    return values(canvases(pictures, margin))
+def tensors(images: list[Image.Image], margin: float = 1.0) -> Tensor:
+    return values(canvases(images, margin))
 
 
 def uniform(n: int, low: float, high: float, *shape: int) -> Tensor:
@@ -124,10 +124,10 @@ def training_views(network: PoseNetwork, photos: Iterable[Path]) -> tuple[list[T
     set_seed(0)
     stamps = list(offline_data.stamps("train")["image"])
     fitted = [ImageOps.fit(Image.open(path).convert("RGB"), (SIDE, SIDE)) for path in photos]
-    pictures = tensors([*stamps, *stamps, *offline_data.emoji()["image"], *fitted])
+    images = tensors([*stamps, *stamps, *offline_data.emoji()["image"], *fitted])
     seen, elements = [], []
-    for chosen in torch.arange(len(pictures)).repeat(VIEWS).split(BATCH):
-        turned, element, _ = C8.random_act(augment(pictures[chosen]))
+    for chosen in torch.arange(len(images)).repeat(VIEWS).split(BATCH):
+        turned, element, _ = C8.random_act(augment(images[chosen]))
         seen.append(network.see(thumbnail(turned, RESOLUTION)))
         elements.append(element)
     return [torch.cat(tap) for tap in zip(*seen, strict=True)], torch.cat(elements)
@@ -149,7 +149,7 @@ def fit(
 ) -> Any:
     """A canonicalized model whose head was trained on single looks: what the blocks saw in them, and the elements.
 
-    Where an exact element acts, four looks at one picture tell a head the same as one look at each of four turned
+    Where an exact element acts, four looks at one image tell a head the same as one look at each of four turned
     ones, so that one look, and the element to be found in it, is enough.
     """
     set_seed(seed)

@@ -1,4 +1,4 @@
-"""Spoken words for a Whisper encoder, and the canonicalizer that learns by what they were moved."""
+"""Spoken words for a Whisper encoder, and the canonicalizer that learns by what they were transformed."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from transformers import AutoFeatureExtractor
 from hf_canon import CanonicalizedModel, get_group
 
 COPIES = 8
-"""Of every training clip, each moved by another element."""
+"""Of every training clip, each transformed by another element."""
 STEPS, BATCH, RATE_OF_LEARNING = 300, 32, 3e-3
 
 
@@ -22,38 +22,38 @@ class Clips:
 
     def __init__(self, split: str):
         rows = words(split)
-        self.sounds = [np.asarray(sound, np.float32) for sound in rows["audio"]]
+        self.clips = [np.asarray(audio, np.float32) for audio in rows["audio"]]
         self.labels = torch.tensor(rows["label"])
         self.extractor = AutoFeatureExtractor.from_pretrained(speech_checkpoint("language"))
 
-    def features(self, sounds: list[np.ndarray]) -> Tensor:
+    def features(self, clips: list[np.ndarray]) -> Tensor:
         """`(clips, bins, frames)`."""
-        return self.extractor(sounds, sampling_rate=SAMPLING_RATE, return_tensors="pt").input_features
+        return self.extractor(clips, sampling_rate=SAMPLING_RATE, return_tensors="pt").input_features
 
-    def moved(self, shift: Callable[[np.ndarray, float], np.ndarray], semitones: float) -> list[np.ndarray]:
+    def transformed(self, shift: Callable[[np.ndarray, float], np.ndarray], semitones: float) -> list[np.ndarray]:
         """By another implementation than ours."""
-        moved = (shift(sound, semitones) if semitones else sound for sound in self.sounds)
-        return [np.asarray(sound, np.float32) for sound in moved]
+        transformed = (shift(audio, semitones) if semitones else audio for audio in self.clips)
+        return [np.asarray(audio, np.float32) for audio in transformed]
 
-    def moved_at_random(self, name: str, copies: int) -> tuple[Tensor, Tensor]:
-        """Every clip moved as a waveform, by `copies` random elements: features and elements."""
+    def transformed_at_random(self, name: str, copies: int) -> tuple[Tensor, Tensor]:
+        """Every clip transformed as a waveform, by `copies` random elements: features and elements."""
         group, generator = get_group(name), torch.Generator().manual_seed(0)
         features, elements = [], []
         for _ in range(copies):
-            element, sounds = group.sample(len(self.sounds), generator), []
-            for start in range(0, len(self.sounds), 16):
-                part = [torch.from_numpy(sound) for sound in self.sounds[start : start + 16]]
-                lengths, some = torch.tensor([len(sound) for sound in part]), element[start : start + 16]
-                moved = group.act(pad_sequence(part, batch_first=True), some, lengths)
-                ends = group.moved_lengths(lengths, some).tolist()
-                sounds += [sound[:end].numpy() for sound, end in zip(moved, ends, strict=True)]
-            features.append(self.features(sounds))
+            element, clips = group.sample(len(self.clips), generator), []
+            for start in range(0, len(self.clips), 16):
+                part = [torch.from_numpy(audio) for audio in self.clips[start : start + 16]]
+                lengths, some = torch.tensor([len(audio) for audio in part]), element[start : start + 16]
+                transformed = group.act(pad_sequence(part, batch_first=True), some, lengths)
+                ends = group.transformed_lengths(lengths, some).tolist()
+                clips += [audio[:end].numpy() for audio, end in zip(transformed, ends, strict=True)]
+            features.append(self.features(clips))
             elements.append(element)
         return torch.cat(features), torch.cat(elements)
 
 
 def train(name: str, seed: int, x: Tensor, elements: Tensor) -> CanonicalizedModel:
-    """A canonicalizer that was trained to say by what the moved clips were moved."""
+    """A canonicalizer that was trained to say by what the transformed clips were transformed."""
     torch.manual_seed(seed)
     model = CanonicalizedModel.wrap(speech_checkpoint("language"), group=name, canonicalizer="shift").train()
     optimizer = torch.optim.AdamW(model.canonicalizer.parameters(), lr=RATE_OF_LEARNING, weight_decay=0.05)

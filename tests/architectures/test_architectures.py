@@ -22,7 +22,7 @@ def test_every_architecture_works_or_says_why_not(task: str) -> None:
 
 
 @pytest.mark.parametrize("name", COVERED)
-def test_answers_move_with_the_picture(name: str) -> None:
+def test_answers_move_with_the_image(name: str) -> None:
     found = exactness.violations(name)
     assert found.pop("untouched") > 1e-4, "the checkpoint does not see turns, and this test could not fail"
     assert found

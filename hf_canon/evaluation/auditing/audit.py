@@ -1,4 +1,5 @@
-"""Before anything is trained: what an untouched checkpoint loses when its inputs are moved, and what would help."""
+"""Before anything is trained: what an untouched checkpoint loses when its inputs are transformed, and what would
+help."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -25,8 +26,9 @@ def audit(
 ) -> AuditReport:
     """Measure what an untouched checkpoint loses under every group that fits its inputs, and say which to repair.
 
-    Nothing is trained. Inputs are moved as `evaluate_robustness` moves them, each element of a group costs one pass of
-    the predictor (shared by all groups that have it), and one more where undoing it does not bring the input back.
+    Nothing is trained. Inputs are transformed as `evaluate_robustness` transforms them, each element of a group costs
+    one pass of the predictor (shared by all groups that have it), and one more where undoing it does not bring the
+    input back.
 
     Three things are said besides the loss. Which elements seem to turn one class into another: most inputs of a class
     that the checkpoint has right become the other class, it is about as sure of that as of real ones, and most inputs

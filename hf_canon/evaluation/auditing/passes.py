@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...canonicalizers import build_canonicalizer, fitting
 from ...canonicalizers.base import channels_of
-from ...groups import Group, Pictures, Spectrograms, Waveforms
+from ...groups import Group, Images, Spectrograms, Waveforms
 from ...groups.kinds import Kind
 from ...modeling_canonicalized import CanonicalizedModel
 from ...outputs import Inputs
@@ -20,17 +20,17 @@ from ..cost import measure_cost, mixed, wall_clock
 from ..metrics import Answer, Classes
 from ..observations import Observations
 from ..passes import Passes, Poses, transformed
-from ..transforms import UPRIGHT, AnyShift, members, moved_by, tried
+from ..transforms import UPRIGHT, AnyTransform, members, transformed_by, tried
 
 GROUPS: dict[type[Kind], tuple[str, ...]] = {
-    Pictures: ("c4", "d1", "d4", "c8", "channels", "negative", "hue12", "white_balance", "gamma"),
+    Images: ("c4", "d1", "d4", "c8", "channels", "negative", "hue12", "white_balance", "gamma"),
     Waveforms: ("reverse", "polarity", "time_shift4", "gain", "speed12", "pitch12"),
     Spectrograms: ("reverse", "polarity", "time_shift4", "gain", "speed12", "pitch12"),
 }
 """What is tried on each kind of input."""
 
 OBLONG = {"c4": "c2", "d4": "d2"}
-"""What is tried in place of a group that does not fit pictures that are not square."""
+"""What is tried in place of a group that does not fit images that are not square."""
 
 TIMED_ITEMS = 4
 """How many inputs the passes have that are timed, at least."""
@@ -62,7 +62,7 @@ class Undone:
         return self.element == self.group.identity
 
 
-Tried = AnyShift | Undone
+Tried = AnyTransform | Undone
 
 
 class Trial:
@@ -110,7 +110,7 @@ class Trial:
             return {group.name: self.cost(group) for group in self.groups}
 
     def cost(self, group: Group) -> Cost:
-        """Of the canonicalizer that fits a group, on a few inputs that were moved."""
+        """Of the canonicalizer that fits a group, on a few inputs that were transformed."""
         assert self._sample is not None
         few = self._sample[:TIMED_ITEMS]
 
@@ -162,7 +162,9 @@ class Trial:
                     self._admit(OBLONG[group.name], at)
 
     def _passes_a_batch(self) -> int:
-        return len({as_seen(moved_by(group, element)) for group in self.groups for element in tried(group).tolist()})
+        return len(
+            {as_seen(transformed_by(group, element)) for group in self.groups for element in tried(group).tolist()}
+        )
 
     def _pass(self, poses: Poses, done: Callable[[], Any]) -> None:
         found: dict[Tried, dict[str, Tensor]] = {UPRIGHT: self._judged(poses, poses.upright, UPRIGHT)}
@@ -188,23 +190,23 @@ class Trial:
         done: Callable[[], Any],
     ) -> None:
         """One element, unless another group has tried it; and what is left of it when it is undone."""
-        shift, undone = as_seen(moved_by(group, element)), Undone.of(group, element)
-        if shift not in found:
-            found[shift] = self._judged(poses, poses.untouched(transformed(poses.inputs, shift)), shift)
+        transform, undone = as_seen(transformed_by(group, element)), Undone.of(group, element)
+        if transform not in found:
+            found[transform] = self._judged(poses, poses.untouched(transformed(poses.inputs, transform)), transform)
             done()
         if undone.identity or undone in found:
             return
-        shift = moved_by(group, undone.element)
-        there = transformed(poses.inputs, shift)
+        transform = transformed_by(group, undone.element)
+        there = transformed(poses.inputs, transform)
         each = torch.full((len(poses),), undone.element, device=there.x.device)
         back = there.transformed(group, group.inverse(each))
         if alike(back, poses.inputs):
             found[undone] = found[UPRIGHT]
         else:
-            found[undone] = self._judged(poses, poses.oracle(there, undone.element, self._behind(group)), shift)
+            found[undone] = self._judged(poses, poses.oracle(there, undone.element, self._behind(group)), transform)
 
-    def _judged(self, poses: Poses, answer: Answer, shift: AnyShift) -> dict[str, Tensor]:
-        columns = poses.judged(answer, shift, poses.expected(shift))
+    def _judged(self, poses: Poses, answer: Answer, transform: AnyTransform) -> dict[str, Tensor]:
+        columns = poses.judged(answer, transform, poses.expected(transform))
         if self.classes:
             likely = answer["logits"].double().log_softmax(-1)
             columns["sure"], columns["answer"] = likely.max(-1)
@@ -248,12 +250,12 @@ class Trial:
         """Of a finite group: what was seen when each element was undone in the inputs as they came,
         `(items, order)`."""
         undo = group.inverse(group.elements).tolist()
-        return np.stack([self.get(moved_by(group, element), what) for element in undo], 1)
+        return np.stack([self.get(transformed_by(group, element), what) for element in undo], 1)
 
 
-def as_seen(shift: AnyShift) -> AnyShift:
+def as_seen(transform: AnyTransform) -> AnyTransform:
     """The identity of every group is tried once."""
-    return UPRIGHT if shift.identity else shift
+    return UPRIGHT if transform.identity else transform
 
 
 def alike(one: Inputs, other: Inputs) -> bool:

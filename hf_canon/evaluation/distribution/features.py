@@ -114,6 +114,6 @@ def averaged(hidden: Tensor, layer: nn.Module | None, model: CanonicalizedModel,
         frames = model.frames(inputs.x, inputs.lengths)
         if frames is not None and int(frames[1]) == rows.shape[1]:
             moments = torch.arange(rows.shape[1], device=rows.device)
-            sound = (moments < frames[0].to(rows.device).unsqueeze(1)).unsqueeze(-1).to(rows.dtype)
-            return (rows * sound).sum(1) / sound.sum(1)
+            audio = (moments < frames[0].to(rows.device).unsqueeze(1)).unsqueeze(-1).to(rows.dtype)
+            return (rows * audio).sum(1) / audio.sum(1)
     return rows.flatten(1, -2).mean(1) if rows.ndim > 2 else rows

@@ -24,7 +24,7 @@ VOLATILE = {
 
 
 def model_identity(model: CanonicalizedModel, processor: Any) -> dict[str, str]:
-    """All that decides an answer: both networks, their configuration, and how pictures are prepared."""
+    """All that decides an answer: both networks, their configuration, and how images are prepared."""
     settings = json.loads(model.config.to_json_string(use_diff=False))
     preparation = processor.to_dict() if hasattr(processor, "to_dict") else {}
     return {
@@ -36,7 +36,7 @@ def model_identity(model: CanonicalizedModel, processor: Any) -> dict[str, str]:
 
 
 def rows_identity(total: int | None, sample: Iterable[Row]) -> dict[str, Any]:
-    """How many rows there are, if that is known, and some of them: a picture by its bytes or else by its file's name.
+    """How many rows there are, if that is known, and some of them: an image by its bytes or else by its file's name.
 
     The fingerprint of `datasets` would not do: it changes when the same files are prepared anew.
     """
@@ -53,7 +53,7 @@ def stored(value: Any) -> str | bytes:
 
 
 def lasting(settings: Any) -> Any:
-    """Settings without those that change when the same model is saved, moved or loaded."""
+    """Settings without those that change when the same model is saved, transformed or loaded."""
     if not isinstance(settings, dict):
         return settings
     return {k: lasting(v) for k, v in settings.items() if k not in VOLATILE and not k.startswith("_")}

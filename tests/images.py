@@ -1,11 +1,11 @@
-"""Pictures that look like something, made on the spot: several scales, colours, no symmetry."""
+"""Images that look like something, made on the spot: several scales, colours, no symmetry."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def pictures(batch: int, size: int, channels: int = 3, seed: int = 0) -> Tensor:
+def images(batch: int, size: int, channels: int = 3, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     layers = [
         F.interpolate(torch.randn(batch, channels, cells, cells, generator=generator), size, mode="bicubic")

@@ -1,4 +1,4 @@
-"""The pictures that a command is given: what is wrong with them, and image files."""
+"""The images that a command is given: what is wrong with them, and image files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from ..modeling_canonicalized import CanonicalizedModel
 
 
-def check_fit(model: "CanonicalizedModel", processor: Any, pictures: "Dataset") -> None:
-    """Raise ValueError, before any long work, if the group does not fit what the processor makes of a picture."""
-    model.group.check_shape(processor(pictures[0]["image"], return_tensors="pt")["pixel_values"].shape)
+def check_fit(model: "CanonicalizedModel", processor: Any, images: "Dataset") -> None:
+    """Raise ValueError, before any long work, if the group does not fit what the processor makes of an image."""
+    model.group.check_shape(processor(images[0]["image"], return_tensors="pt")["pixel_values"].shape)
 
 
 @contextmanager
-def naming_broken_pictures(dataset: "Dataset") -> Iterator[None]:
-    """Turn the failure of a picture deep inside a data loader into a sentence that names the picture."""
+def naming_broken_images(dataset: "Dataset") -> Iterator[None]:
+    """Turn the failure of an image deep inside a data loader into a sentence that names the image."""
     try:
         yield
     except (OSError, SyntaxError) as error:  # what PIL raises
-        broken = find_broken_picture(dataset)
+        broken = find_broken_image(dataset)
         if broken is None:
             raise
         raise ValueError(broken) from error
 
 
-def find_broken_picture(dataset: "Dataset") -> str | None:
-    """A sentence about the first picture that cannot be decoded."""
+def find_broken_image(dataset: "Dataset") -> str | None:
+    """A sentence about the first image that cannot be decoded."""
     import datasets
     from PIL import Image
 
@@ -43,8 +43,8 @@ def find_broken_picture(dataset: "Dataset") -> str | None:
         source = row["image"]
         try:
             encoded = Path(source["path"]).read_bytes() if source["bytes"] is None else source["bytes"]
-            with Image.open(BytesIO(encoded)) as picture:
-                picture.load()
+            with Image.open(BytesIO(encoded)) as image:
+                image.load()
         except (OSError, SyntaxError) as error:
             name = repr(source["path"]) if source["path"] else f"number {index}"
             return f"The image {name} of the data set cannot be read: {broken_because(error)}"
@@ -72,8 +72,8 @@ def find_images(names: list[str]) -> list[Path]:
     return found
 
 
-def open_picture(path: Path, mode: str) -> "Image":
-    """A picture as a viewer shows it, turned as its EXIF tag says.
+def open_image(path: Path, mode: str) -> "Image":
+    """An image as a viewer shows it, turned as its EXIF tag says.
 
     Raises:
         ValueError: the file is not an image, or is damaged.
@@ -83,7 +83,7 @@ def open_picture(path: Path, mode: str) -> "Image":
     from ..data.images import broken_because
 
     try:
-        with Image.open(path) as picture:
-            return ImageOps.exif_transpose(picture).convert(mode)
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert(mode)
     except (OSError, SyntaxError) as error:
         raise ValueError(f"The image {str(path)!r} cannot be read: {broken_because(error)}") from error

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from ...groups import Group, Pictures, Waveforms
+from ...groups import Group, Waveforms
 from ...modeling_canonicalized import CanonicalizedModel
 from ...outputs import Inputs
 from ...predictors.untouched import as_found, evaluating
@@ -43,24 +43,25 @@ def distribution_shift(
     - canonicalized, where the model has a canonicalizer: incoming data as the adapter hands them on, against the
       reference as it came. Were the reference canonicalized too, a canonicalizer that turns everything at random
       would seem to remove the shift;
-    - modulo the group: between the laws in which every pose of an item is equally likely (Birrell et al., arXiv
-      2202.01129; Chen et al., arXiv 2305.13517). A canonicalizer moves inputs within their orbits and leaves these
-      laws as they are: a shift between them stays behind every canonicalizer over the group, and |G| members of each
-      item show it the earlier.
+    - modulo the group: between the distributions in which every pose of an item is equally likely (Birrell et al.,
+      arXiv 2202.01129; Chen et al., arXiv 2305.13517). A canonicalizer transforms inputs within their orbits and
+      leaves these distributions as they are: a shift between them stays behind every canonicalizer over the group, and
+      |G| members of each item show it the earlier.
 
     What is said rests on the tests. There is no share of the shift that is pose, because no ratio of the first and the
     last distance is one. Averaging over poses shrinks a distance also where the shift is none of pose, such as a tint
     that looks different in every pose; and the last distance is above the first where the predictor notices a shift in
     other poses more than upright. Nor is a shift that is no longer seen modulo the group proved to be pose: whatever
     is smaller than chance is not seen. What the adapter removes is a ratio of distances in one and the same space, and
-    has an interval: where a share s of the inputs has moved, the distance is s times what it is where all have.
+    has an interval: where a share s of the inputs has transformed, the distance is s times what it is where all have.
 
     Where a group resamples (turns by 45 degrees), what that does to corners and to sharpness counts as shift.
 
     Args:
         reference: data as they should be, such as those of the validation: as in `evaluate_robustness`. Of more than
             500 items, 500 are drawn.
-        incoming: other data of that kind; no moved copies of the same items, which the tests would take for others.
+        incoming: other data of that kind; no transformed copies of the same items, which the tests would take for
+            others.
         group: what counts as pose, by default the model's own; necessary for a checkpoint without adapter. Of groups
             with more than 16 elements, and of continuous ones, 16 are drawn for each item.
         model: what `CanonicalizedModel.wrap` or `from_pretrained` gave; or a checkpoint, as in `audit`: a Hub id, a
@@ -86,8 +87,8 @@ def distribution_shift(
         >>> tiny = ViTConfig(hidden_size=12, num_hidden_layers=1, intermediate_size=12, image_size=16, patch_size=4)
         >>> _ = torch.manual_seed(1)
         >>> lit = torch.rand(60, 3, 16, 16) + torch.linspace(2, 0, 16).unsqueeze(-1)  # from above
-        >>> upright = [{"pixel_values": picture} for picture in lit[:30]]
-        >>> turned = [{"pixel_values": picture.rot90(i % 4, (1, 2))} for i, picture in enumerate(lit[30:])]
+        >>> upright = [{"pixel_values": image} for image in lit[:30]]
+        >>> turned = [{"pixel_values": image.rot90(i % 4, (1, 2))} for i, image in enumerate(lit[30:])]
         >>> report = distribution_shift(upright, turned, "c4", model=ViTForImageClassification(tiny))
         >>> report.plain.seen, report.modulo.seen
         (True, False)
@@ -120,7 +121,7 @@ def distribution_shift(
                     return reading(inputs)
 
                 kept, came = (side.read(look, generator, adapted and side is new) for side in (old, new))
-    unit = "pictures" if isinstance(asked.group.kind, Pictures) else "sounds"
+    unit = asked.group.kind.unit
     return ShiftReport(
         model=shareable(name_of(asked)),
         group=asked.group.name,
@@ -177,7 +178,7 @@ def compared(kept: Features, came: Features, permutations: int, seed: int, unit:
     unit_length = plain[:first, :first].sum() / (first * (first - 1))
     if not np.isfinite(unit_length) or not np.isfinite(plain).all():
         raise ValueError(
-            "The last hidden layer has numbers in it that are none (nan or infinite), and they have no distance. Look "
+            "The last hidden layer has NaN or infinite numbers in it, and they have no distance. Look "
             "for such numbers in the inputs, or give the model in another dtype."
         )
     if unit_length <= 1e-5 * float(kept.plain.norm(dim=1).mean()):

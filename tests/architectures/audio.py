@@ -1,4 +1,4 @@
-"""A tiny, randomly initialised model of every architecture of transformers that listens to sound.
+"""A tiny, randomly initialised model of every architecture of transformers that reads audio to audio.
 
 The settings are arguments of the configuration class: nothing is read from the Hub. Initial weights are larger than
 usual: a new model is nearly constant, and a test of its answers could not fail.
@@ -186,7 +186,7 @@ def build(name: str) -> PreTrainedModel:
 
 
 def example(name: str, batch: int = 2) -> dict[str, Tensor]:
-    """Sounds of several lengths, where the model can be told them."""
+    """Clips of several lengths, where the model can be told them."""
     generator = torch.Generator().manual_seed(0)
     model_type = TINY[name].model_type
     if model_type == "audio-spectrogram-transformer":

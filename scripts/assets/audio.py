@@ -1,4 +1,4 @@
-"""Build the sounds: spoken words, and notes of instruments."""
+"""Build the clips: spoken words, and notes of instruments."""
 
 import hashlib
 from collections.abc import Iterator
@@ -85,8 +85,8 @@ def distinct_words(clips: dict[str, dict[str, Path]], titles: dict[str, str]) ->
         seen |= marks
 
 
-def sound_features(**columns: object) -> datasets.Features:
-    """The columns of every sound, and `columns`. The waveform is a plain list: nothing has to be decoded."""
+def audio_features(**columns: object) -> datasets.Features:
+    """The columns of every clip, and `columns`. The waveform is a plain list: nothing has to be decoded."""
     return datasets.Features(
         {
             "audio": datasets.List(datasets.Value("float32")),
@@ -136,7 +136,7 @@ def build_words(folder: Path, downloads: Path) -> None:
     rows["english"] = [row(stamp, "en") for stamp, paths in clips.items() if "en" in paths]
     for items in rows.values():
         items.sort(key=lambda item: hash_fraction(item["name"]))
-    features = sound_features(
+    features = audio_features(
         language=datasets.Value("string"),
         label=datasets.ClassLabel(names=list(LANGUAGES)),
         word=datasets.Value("string"),
@@ -163,7 +163,7 @@ def build_notes(folder: Path, downloads: Path) -> None:
         synth.program_select(0, bank, 0, program)
         synth.noteon(0, key, velocity)
         stereo = np.frombuffer(synth.generate(3 * SAMPLING_RATE), np.float32).reshape(-1, 2)
-        synth.sounds_off(0)
+        synth.clips_off(0)
         synth.generate(SAMPLING_RATE)
         return signal.resample_poly(stereo.mean(axis=1), 1, 3).astype(np.float32)
 
@@ -189,7 +189,7 @@ def build_notes(folder: Path, downloads: Path) -> None:
                 rows[split if central else "transposed"].append(row)
     for items in rows.values():
         items.sort(key=lambda item: hash_fraction(item["name"]))
-    features = sound_features(
+    features = audio_features(
         instrument=datasets.ClassLabel(names=list(PROGRAMS)),
         key=datasets.Value("int32"),
         velocity=datasets.Value("int32"),

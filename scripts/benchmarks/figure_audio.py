@@ -1,21 +1,20 @@
 """Figure 4: a frozen Whisper encoder that names the language of a word, against playback speed and pitch.
 
     python scripts/assets/prepare_offline_assets.py --only words whisper
-    bash scripts/benchmarks/sound_rivals.sh
-    python scripts/benchmarks/figure_sound.py
+    bash scripts/benchmarks/audio_rivals.sh
+    python scripts/benchmarks/figure_audio.py
 
 Eight languages, and in the test split words that neither the head nor the canonicalizer has heard. Test clips are
-moved as waveforms by other implementations than ours, speed by `scipy.signal.resample` and pitch by
+transformed as waveforms by other implementations than ours, speed by `scipy.signal.resample` and pitch by
 `librosa.effects.pitch_shift`, and the checkpoint's extractor then makes log-mel spectrograms of two seconds. An octave
 slower, a clip is twice as long and may be cut there: nobody can undo that, and the oracle shows what it costs.
 
-The canonicalizer is trained without labels, on the training clips, each moved as a waveform by a few random elements
-of the group. What it finds is undone on the spectrogram (`ours`), or before there is one (`ours, in the sound`, by
-`canonical_sounds`, which reads the clip twice); there is an oracle for either. `augmentation` fits the checkpoint's
-linear head again, to the same moved clips with their labels (no seeds: the problem is convex). Nothing beyond an
-octave is ever found, so that the pose error at -12 and 12 flatters. The orbit has a member for each shift of the
-table, so that the oracle is one of them. What was trained and measured is kept, in `--folder`.
-"""
+The canonicalizer is trained without labels, on the training clips, each transformed as a waveform by a few random
+elements of the group. What it finds is undone on the spectrogram (`ours`), or before there is one (`ours, in the
+audio`, by `canonical_clips`, which reads the clip twice); there is an oracle for either. `augmentation` fits the
+checkpoint's linear head again, to the same transformed clips with their labels (no seeds: the problem is convex).
+Nothing beyond an octave is ever found, so that the pose error at -12 and 12 flatters. The orbit has a member for each
+shift of the table, so that the oracle is one of them. What was trained and measured is kept, in `--folder`."""
 
 import argparse
 import json
@@ -54,7 +53,7 @@ ROWS = {
     "orbit mean": {"color": FAINT, "linewidth": 1.1, "linestyle": (0, (1, 1.2))},
     "most confident": {"color": FAINT, "linewidth": 1.1, "linestyle": (0, (4, 1.8))},
     "ours": {"color": BLUE, "linewidth": 2.4, "marker": "o", "markersize": 4.6},
-    "ours, in the sound": {
+    "ours, in the audio": {
         "color": BLUE,
         "linewidth": 2.4,
         "marker": "D",
@@ -62,13 +61,13 @@ ROWS = {
         "linestyle": (0, (3, 1)),
     },
     "oracle": {"color": FAINT, "linewidth": 0.9, "linestyle": "-"},
-    "oracle, in the sound": {"color": FAINT, "linewidth": 0.9, "linestyle": (0, (3, 1))},
+    "oracle, in the audio": {"color": FAINT, "linewidth": 0.9, "linestyle": (0, (3, 1))},
 }
-DRAWN = ("oracle, in the sound", "oracle", "augmentation", "untouched", "ours", "ours, in the sound")
+DRAWN = ("oracle, in the audio", "oracle", "augmentation", "untouched", "ours", "ours, in the audio")
 
 
-def shifted_pitch(pool: ProcessPoolExecutor, sound: np.ndarray, semitones: float) -> np.ndarray:
-    return apart(pool, librosa_shift, sound, float(semitones))[0]
+def shifted_pitch(pool: ProcessPoolExecutor, audio: np.ndarray, semitones: float) -> np.ndarray:
+    return apart(pool, librosa_shift, audio, float(semitones))[0]
 
 
 # ---------------------------------------------------------------------------------------------------- encoder and head
@@ -88,12 +87,13 @@ def untouched_head(model: CanonicalizedModel, features: Tensor) -> Tensor:
 
 
 def training_features(name: str, model: CanonicalizedModel, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the training clips, as they are and moved, and of calibration clips that are treated alike: features and
+    """Of the training clips, as they are and transformed, and of calibration clips that are treated alike: features
+    and
     labels."""
     found = []
-    for split, moved in (("train", x), ("calibration", Clips("calibration").moved_at_random(name, 2)[0])):
+    for split, transformed in (("train", x), ("calibration", Clips("calibration").transformed_at_random(name, 2)[0])):
         clips = Clips(split)
-        features = encoded(model, torch.cat([clips.features(clips.sounds), moved]))
+        features = encoded(model, torch.cat([clips.features(clips.clips), transformed]))
         found += [features, clips.labels.repeat(len(features) // len(clips.labels))]
     return tuple(found)
 
@@ -113,21 +113,21 @@ def augmented_head(x: Tensor, labels: Tensor, held_back: Tensor, held_labels: Te
 
 
 @torch.inference_mode()
-def moved_sounds(name: str) -> list[list[np.ndarray]]:
+def transformed_clips(name: str) -> list[list[np.ndarray]]:
     """The test clips after every shift."""
     test = Clips("test")
     with own_process() as pool:
         shift = at_speed if name.startswith("speed") else partial(shifted_pitch, pool)
-        return [test.moved(shift, semitones) for semitones in SHIFTS]
+        return [test.transformed(shift, semitones) for semitones in SHIFTS]
 
 
 @torch.inference_mode()
-def moved_tests(sounds: list[list[np.ndarray]], model: CanonicalizedModel) -> tuple[Tensor, Tensor]:
+def transformed_tests(clips: list[list[np.ndarray]], model: CanonicalizedModel) -> tuple[Tensor, Tensor]:
     """Test clips as the checkpoint reads them after every shift, `(shifts, clips, bins, frames)`; and what its encoder
     makes of them after each shift of the table was undone, `(shifts, clips, members, width)`."""
     test, found, features = Clips("test"), [], []
-    for moved in sounds:
-        x = test.features(moved)
+    for transformed in clips:
+        x = test.features(transformed)
         lengths, members = model.lengths(x, {}), []
         for shift in SHIFTS:
             undone = model.group.act(x, torch.full((len(x),), float(-shift)), lengths)
@@ -138,34 +138,34 @@ def moved_tests(sounds: list[list[np.ndarray]], model: CanonicalizedModel) -> tu
 
 
 @torch.inference_mode()
-def answers(model: CanonicalizedModel, moved: Tensor) -> tuple[Tensor, Tensor]:
+def answers(model: CanonicalizedModel, transformed: Tensor) -> tuple[Tensor, Tensor]:
     """Classes and elements of the canonicalized model, `(shifts, clips)` each."""
     with torch.autocast("cpu", PRECISION):
-        outputs = [model(input_features=part) for part in moved.flatten(0, 1).split(BATCH)]
+        outputs = [model(input_features=part) for part in transformed.flatten(0, 1).split(BATCH)]
     classes = torch.cat([output.logits.argmax(-1) for output in outputs])
     elements = torch.cat([output.canonicalization.element for output in outputs])
-    return classes.view(moved.shape[:2]), elements.view(moved.shape[:2])
+    return classes.view(transformed.shape[:2]), elements.view(transformed.shape[:2])
 
 
 @torch.inference_mode()
-def answers_in_the_sound(model: CanonicalizedModel, sounds: list[list[np.ndarray]]) -> Tensor:
+def answers_in_the_audio(model: CanonicalizedModel, clips: list[list[np.ndarray]]) -> Tensor:
     """Classes where what was found is undone in the waveform, `(shifts, clips)`."""
     test, found = Clips("test"), []
-    for moved in sounds:
-        parts = [moved[start : start + BATCH] for start in range(0, len(moved), BATCH)]
-        canonical = [one for part in parts for one in model.canonical_sounds(part, test.extractor)]
+    for transformed in clips:
+        parts = [transformed[start : start + BATCH] for start in range(0, len(transformed), BATCH)]
+        canonical = [one for part in parts for one in model.canonical_clips(part, test.extractor)]
         found.append(untouched_head(model, encoded(model, test.features(canonical))).argmax(-1))
     return torch.stack(found)
 
 
 @torch.inference_mode()
-def told_in_the_sound(name: str, model: CanonicalizedModel, sounds: list[list[np.ndarray]]) -> Tensor:
+def told_in_the_audio(name: str, model: CanonicalizedModel, clips: list[list[np.ndarray]]) -> Tensor:
     """The same, told the shift."""
     test, group, found = Clips("test"), get_group(name), []
-    for semitones, moved in zip(SHIFTS, sounds, strict=True):
+    for semitones, transformed in zip(SHIFTS, clips, strict=True):
         undo, canonical = torch.tensor([float(-semitones)]), []
-        for sound in moved:
-            canonical.append(group.act(torch.from_numpy(sound)[None], undo, torch.tensor([len(sound)]))[0].numpy())
+        for audio in transformed:
+            canonical.append(group.act(torch.from_numpy(audio)[None], undo, torch.tensor([len(audio)]))[0].numpy())
         found.append(untouched_head(model, encoded(model, test.features(canonical))).argmax(-1))
     return torch.stack(found)
 
@@ -194,7 +194,7 @@ def kept(path: Path, make: Callable[[], Any]) -> Any:
 def measure(name: str, seeds: list[int], folder: Path) -> dict:
     """All that is known of one group, for JSON."""
     start = f"{folder}/{name}"
-    x, elements = kept(Path(f"{start}-train.pt"), lambda: Clips("train").moved_at_random(name, COPIES))
+    x, elements = kept(Path(f"{start}-train.pt"), lambda: Clips("train").transformed_at_random(name, COPIES))
     models = {}
     for seed in seeds:
         adapter = f"{start}-{seed}"
@@ -203,13 +203,13 @@ def measure(name: str, seeds: list[int], folder: Path) -> dict:
         models[adapter] = CanonicalizedModel.from_pretrained(adapter)
     first = next(iter(models.values()))
     labels = Clips("test").labels
-    sounds = kept(Path(f"{start}-sounds.pt"), lambda: moved_sounds(name))
-    moved, features = kept(Path(f"{start}-test.pt"), lambda: moved_tests(sounds, first))
-    in_sound = [
-        kept(Path(f"{one}-sound.pt"), partial(answers_in_the_sound, model, sounds)) for one, model in models.items()
+    clips = kept(Path(f"{start}-clips.pt"), lambda: transformed_clips(name))
+    transformed, features = kept(Path(f"{start}-test.pt"), lambda: transformed_tests(clips, first))
+    in_audio = [
+        kept(Path(f"{one}-audio.pt"), partial(answers_in_the_audio, model, clips)) for one, model in models.items()
     ]
-    told = kept(Path(f"{start}-told.pt"), partial(told_in_the_sound, name, first, sounds))
-    found = [kept(Path(f"{one}.pt"), partial(answers, model, moved)) for one, model in models.items()]
+    told = kept(Path(f"{start}-told.pt"), partial(told_in_the_audio, name, first, clips))
+    found = [kept(Path(f"{one}.pt"), partial(answers, model, transformed)) for one, model in models.items()]
     augmented = augmented_head(*kept(Path(f"{start}-encoded.pt"), lambda: training_features(name, first, x)))
 
     members = untouched_head(first, features)  # (shifts, clips, members, classes)
@@ -221,9 +221,9 @@ def measure(name: str, seeds: list[int], folder: Path) -> dict:
         "orbit mean": [members.mean(2).argmax(-1)],
         "most confident": [members.argmax(-1).gather(2, sure.unsqueeze(2)).squeeze(2)],
         "ours": [classes for classes, _ in found],
-        "ours, in the sound": in_sound,
+        "ours, in the audio": in_audio,
         "oracle": [members[same, :, same].argmax(-1)],
-        "oracle, in the sound": [told],
+        "oracle, in the audio": [told],
     }
     right = {row: [(classes == labels).tolist() for classes in seen] for row, seen in said.items()}
     off = [element - torch.tensor(SHIFTS).unsqueeze(1) for _, element in found]
@@ -233,7 +233,7 @@ def measure(name: str, seeds: list[int], folder: Path) -> dict:
         "seeds": seeds,
         "right": right,
         "errors": errors,
-        "ms": milliseconds(first, moved[SHIFTS.index(0)]),
+        "ms": milliseconds(first, transformed[SHIFTS.index(0)]),
     }
 
 
@@ -268,17 +268,17 @@ def print_table(name: str, result: dict) -> None:
     for row, rival, at in (
         ("ours", "untouched", [upright]),
         ("augmentation", "untouched", [upright]),
-        ("ours, in the sound", "untouched", [upright]),
+        ("ours, in the audio", "untouched", [upright]),
         ("ours", "untouched", range(len(shifts))),
-        ("ours, in the sound", "untouched", range(len(shifts))),
+        ("ours, in the audio", "untouched", range(len(shifts))),
         ("ours", "augmentation", range(len(shifts))),
-        ("ours, in the sound", "augmentation", range(len(shifts))),
+        ("ours, in the audio", "augmentation", range(len(shifts))),
         ("ours", "oracle", range(len(shifts))),
     ):
         one, other = right[row][:, at], right[rival][:, at]
         difference = bootstrap((one.astype(float) - other).mean((0, 1))[:, None])[0]
         lost, won = ((other & ~one).sum() / len(one), (~other & one).sum() / len(one))
-        where = "not moved" if len(at) == 1 else "all shifts"
+        where = "not transformed" if len(at) == 1 else "all shifts"
         print(f"{where}, {row} against {rival}: {difference}; right to wrong {lost:.1f}, wrong to right {won:.1f}")
     ms = result["ms"]
     print(
@@ -318,7 +318,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", nargs="*", choices=list(GROUPS), default=list(GROUPS), help="what to measure")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--folder", type=Path, default=Path("build/figures/sound"), help="for all but the figure")
+    parser.add_argument("--folder", type=Path, default=Path("build/figures/audio"), help="for all but the figure")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.folder.mkdir(parents=True, exist_ok=True)

@@ -1,19 +1,19 @@
-"""What canonicalizers promise for colours and sounds."""
+"""What canonicalizers promise for colours and clips."""
 
 import math
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from tones import tones
 from torch import Tensor
 
 from hf_canon import get_group
 from hf_canon.canonicalizers import Canonicalizer, build_canonicalizer
-from hf_canon.groups import Group, Pictures, Spectrograms, Waveforms
+from hf_canon.groups import Group, Images, Spectrograms, Waveforms
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-IMAGENET = Pictures(tuple(1 / s for s in STD), tuple(-m / s for m, s in zip(MEAN, STD, strict=True)))
+IMAGENET = Images(tuple(1 / s for s in STD), tuple(-m / s for m, s in zip(MEAN, STD, strict=True)))
 SPECTROGRAMS = Spectrograms(tuple(20 * 2 ** (i / 7) for i in range(60)), -1, 100.0, 0.1)
 
 
@@ -28,7 +28,7 @@ def landscapes(batch: int, seed: int = 0) -> Tensor:
     sky, field = torch.tensor([0.4, 0.5, 0.9]), torch.tensor([0.3, 0.6, 0.2])
     scene = torch.where(height > 0.5, sky.view(3, 1, 1), field.view(3, 1, 1)).expand(3, 40, 40).clone()
     scene[:, 22:30, 10:20] = torch.tensor([0.8, 0.2, 0.2]).view(3, 1, 1)
-    return scene + 0.08 * pictures(batch, 40, seed=seed)
+    return scene + 0.08 * images(batch, 40, seed=seed)
 
 
 def log_spectrograms(x: Tensor) -> Tensor:
@@ -43,32 +43,32 @@ def log_spectrograms(x: Tensor) -> Tensor:
 
 class TestOrbit:
     @pytest.mark.parametrize("group_name", ["channels", "negative", "hue12", "d4*channels", "d4*negative"])
-    @pytest.mark.parametrize("kind", [Pictures((1.0,) * 3, (0.0,) * 3), IMAGENET], ids=["plain", "imagenet"])
-    def test_decisions_move_with_every_exact_element(self, group_name: str, kind: Pictures) -> None:
+    @pytest.mark.parametrize("kind", [Images((1.0,) * 3, (0.0,) * 3), IMAGENET], ids=["plain", "imagenet"])
+    def test_decisions_move_with_every_exact_element(self, group_name: str, kind: Images) -> None:
         group = get_group(group_name).on(kind)
         canonicalizer = build("orbit", group)
-        x = pictures(16, 33)
+        x = images(16, 33)
         with torch.no_grad():
             found = canonicalizer.element(canonicalizer(x))
             for one in group.exact_elements:
-                moved = group.act(x, one.expand(16))
+                transformed = group.act(x, one.expand(16))
                 expected = group.compose(one.expand(16), found)
-                assert torch.equal(canonicalizer.element(canonicalizer(moved)), expected)
+                assert torch.equal(canonicalizer.element(canonicalizer(transformed)), expected)
         assert len(found.unique()) > 1
 
     @pytest.mark.parametrize("group_name", ["channels", "d4*negative"])
-    def test_pictures_of_another_checkpoint_are_converted(self, group_name: str) -> None:
+    def test_images_of_another_checkpoint_are_converted(self, group_name: str) -> None:
         """The same scenes in another normalization have the same pose."""
-        plain, imagenet = (get_group(group_name).on(kind) for kind in (Pictures((1.0,) * 3, (0.0,) * 3), IMAGENET))
+        plain, imagenet = (get_group(group_name).on(kind) for kind in (Images((1.0,) * 3, (0.0,) * 3), IMAGENET))
         canonicalizer = build("orbit", plain)
-        x = 0.5 + 0.2 * pictures(4, 40)
-        scale, shift = (torch.tensor(one).view(3, 1, 1) for one in (IMAGENET.scale, IMAGENET.shift))
+        x = 0.5 + 0.2 * images(4, 40)
+        scale, shift = (torch.tensor(one).view(3, 1, 1) for one in (IMAGENET.scale, IMAGENET.offset))
         with torch.no_grad():
             logits = canonicalizer(x)
-            canonicalizer.group, canonicalizer.scale, canonicalizer.shift = imagenet, STD, MEAN
+            canonicalizer.group, canonicalizer.scale, canonicalizer.offset = imagenet, STD, MEAN
             assert torch.allclose(canonicalizer(x * scale + shift), logits, atol=1e-4)
 
-    def test_corners_are_masked_where_pictures_turn_and_nowhere_else(self) -> None:
+    def test_corners_are_masked_where_images_turn_and_nowhere_else(self) -> None:
         corner = torch.zeros(1, 3, 32, 32)
         corner[..., :2, :2] = 1
         for group_name, seen in (("d4*negative", False), ("negative", True)):
@@ -77,16 +77,16 @@ class TestOrbit:
 
     @pytest.mark.parametrize("group_name", ["reverse", "polarity", "time_shift4", "reverse*polarity"])
     @pytest.mark.parametrize("samples", [800, 4000, 16_004])
-    def test_a_moved_sound_has_the_same_looks_to_the_bit(self, group_name: str, samples: int) -> None:
+    def test_a_transformed_audio_has_the_same_looks_to_the_bit(self, group_name: str, samples: int) -> None:
         group = get_group(group_name)
         canonicalizer = build("orbit", group)
         x = tones(2, samples)
         k = len(group.elements)
         looks = canonicalizer.looks(x).unflatten(0, (2, k))
         for one in group.elements:
-            moved = canonicalizer.looks(group.act(x, one.expand(2))).unflatten(0, (2, k))
+            transformed = canonicalizer.looks(group.act(x, one.expand(2))).unflatten(0, (2, k))
             order = group.compose(group.inverse(one), group.elements)  # look s of g x is look g^-1 s of x
-            assert torch.equal(moved, looks[:, order])
+            assert torch.equal(transformed, looks[:, order])
 
     def test_only_the_histogram_of_amplitudes_sees_the_sign(self) -> None:
         x = tones(2, 4000)
@@ -96,7 +96,7 @@ class TestOrbit:
         assert (amplitudes[:, 0] - amplitudes[:, 1]).abs().max() > 0.01
 
     def test_thumbnails_fit_every_duration(self) -> None:
-        """The same tone for longer is the same picture, away from its ends."""
+        """The same tone for longer is the same image, away from its ends."""
         canonicalizer = build("orbit", get_group("reverse"))
         short, long = (
             canonicalizer.looks((0.13 * torch.arange(samples)).sin()[None])[0, 0, :, 4:-4]
@@ -106,21 +106,21 @@ class TestOrbit:
 
 
 class TestShift:
-    @pytest.mark.parametrize("moved", [-24, -5, 1, 24])
-    def test_the_line_is_exactly_equivariant(self, moved: int) -> None:
-        """Loudness moved by k places moves the logits by k, wherever the axis has silence to move into."""
+    @pytest.mark.parametrize("transformed", [-24, -5, 1, 24])
+    def test_the_line_is_exactly_equivariant(self, transformed: int) -> None:
+        """Loudness transformed by k places transforms the logits by k, wherever the axis has silence to move into."""
         canonicalizer = build("shift", get_group("pitch12"))
         read = torch.zeros(3, canonicalizer.coordinates.features, 240)
         read[..., 30:200] = torch.rand(3, canonicalizer.coordinates.features, 170)
         with torch.no_grad():
             here, there = (
-                canonicalizer.coordinates.fine(canonicalizer.around(one)) for one in (read, read.roll(moved, -1))
+                canonicalizer.coordinates.fine(canonicalizer.around(one)) for one in (read, read.roll(transformed, -1))
             )
-        both = slice(max(moved, 0), 49 + min(moved, 0))
-        assert torch.allclose(there[:, both], here.roll(moved, -1)[:, both], atol=1e-5)
+        both = slice(max(transformed, 0), 49 + min(transformed, 0))
+        assert torch.allclose(there[:, both], here.roll(transformed, -1)[:, both], atol=1e-5)
         assert here.std() > 1e-3
 
-    def test_a_transposed_sound_is_read_as_a_moved_one(self) -> None:
+    def test_a_transposed_audio_is_read_as_a_transformed_one(self) -> None:
         """By an octave up, 24 places: the statistics hardly change but for where they are."""
         canonicalizer = build("shift", get_group("pitch12"))
         coordinates, group = canonicalizer.coordinates, canonicalizer.group
@@ -132,22 +132,22 @@ class TestShift:
     def test_thirds_shift_the_hue_circle(self, group_name: str) -> None:
         group = get_group(group_name)
         canonicalizer = build("shift", group)
-        x = 0.5 + 0.2 * pictures(4, 40)
+        x = 0.5 + 0.2 * images(4, 40)
         read = canonicalizer.coordinates.read(group, x, None)
         assert read.std() > 1e-3
         for i, third in enumerate(group.exact_elements):
-            moved = canonicalizer.coordinates.read(group, group.act(x, third.expand(4)), None)
-            assert torch.allclose(moved, read.roll(12 * i, -1), atol=1e-5)
+            transformed = canonicalizer.coordinates.read(group, group.act(x, third.expand(4)), None)
+            assert torch.allclose(transformed, read.roll(12 * i, -1), atol=1e-5)
 
     def test_any_angle_nearly_shifts_the_hue_circle(self) -> None:
         group = get_group("hue")
         canonicalizer = build("shift", group)
-        x = 0.5 + 0.2 * pictures(4, 40)
+        x = 0.5 + 0.2 * images(4, 40)
         read = canonicalizer.coordinates.read(group, x, None)
         for places in (1, 5, 17):
             angle = torch.full((4,), places * 2 * math.pi / 36)
-            moved = canonicalizer.coordinates.read(group, group.act(x, angle), None)
-            assert torch.allclose(moved, read.roll(places, -1), atol=1e-4)  # a whole number of places
+            transformed = canonicalizer.coordinates.read(group, group.act(x, angle), None)
+            assert torch.allclose(transformed, read.roll(places, -1), atol=1e-4)  # a whole number of places
             between = canonicalizer.coordinates.read(group, group.act(x, angle + math.pi / 36), None)
             neighbours = (read.roll(places, -1) + read.roll(places + 1, -1)) / 2
             assert (between - neighbours).abs().mean() < 0.1 * read.mean()
@@ -155,7 +155,7 @@ class TestShift:
     def test_bins_are_the_parameters_of_the_group(self) -> None:
         for group_name, bins in (("pitch12", 49), ("speed7", 29), ("hue", 36)):
             canonicalizer = build("shift", get_group(group_name))
-            x = tones(2, 4000) if bins != 36 else pictures(2, 40)
+            x = tones(2, 4000) if bins != 36 else images(2, 40)
             assert canonicalizer(x).shape == (2, bins)
 
     @pytest.mark.parametrize("sampling_rate", [8_000, 22_050, 48_000])
@@ -202,7 +202,7 @@ class TestLengths:
         with torch.no_grad():
             assert canonicalizer(torch.zeros(2, 4000)).isfinite().all()
 
-    def test_gradients_reach_the_sound(self, name: str, group_name: str) -> None:
+    def test_gradients_reach_the_audio(self, name: str, group_name: str) -> None:
         canonicalizer = build(name, get_group(group_name))
         x = torch.cat([tones(2, 4000), torch.zeros(1, 4000)]).requires_grad_()
         canonicalizer(x).square().sum().backward()
@@ -234,12 +234,12 @@ class TestMoment:
         x = tones(16, 4000) * 8 if group_name == "gain" else landscapes(16)
         element = torch.randint(12, (16,)) if group.finite else (torch.rand(16) - 0.5) * group.reach / 2
         with torch.no_grad():
-            found, moved = (canonicalizer.element(canonicalizer(one)) for one in (x, group.act(x, element)))
+            found, transformed = (canonicalizer.element(canonicalizer(one)) for one in (x, group.act(x, element)))
         if group.finite:
-            assert torch.equal(moved, group.compose(element, found))
+            assert torch.equal(transformed, group.compose(element, found))
         else:
             assert found.abs().max() < group.reach
-            assert group.wrap(moved - found - element).abs().max() < 1e-3 * group.reach
+            assert group.wrap(transformed - found - element).abs().max() < 1e-3 * group.reach
 
     @pytest.mark.parametrize("group_name", ["gain", "white_balance", "gamma", "hue", "hue12"])
     def test_the_reference_becomes_the_mean(self, group_name: str) -> None:
@@ -267,14 +267,14 @@ class TestMoment:
     @pytest.mark.parametrize("channel", [0, 1, 2])
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     def test_numbers_that_are_none_reach_the_logits(self, group_name: str, channel: int, value: float) -> None:
-        """Those of pictures too, whatever an average passes over."""
+        """Those of images too, whatever an average passes over."""
         x = landscapes(2)
         x[1, channel, 3, 4] = value
         with torch.no_grad():
             assert build("moment", get_group(group_name))(x).isfinite().all(1).tolist() == [True, False]
 
     def test_polarity_is_learned(self) -> None:
-        """Of sounds that are skewed one way, whichever it is."""
+        """Of clips that are skewed one way, whichever it is."""
         group = get_group("polarity")
         x = tones(32, 4000)
         x = x * x.pow(3).sum(1, keepdim=True).sign()
@@ -286,12 +286,12 @@ class TestMoment:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-            moved, element, _ = group.random_act(sign * x)
-            assert torch.equal(canonicalizer.element(canonicalizer(moved)), element)
+            transformed, element, _ = group.random_act(sign * x)
+            assert torch.equal(canonicalizer.element(canonicalizer(transformed)), element)
 
 
 def train(canonicalizer: Canonicalizer, batches: list[Tensor], rate: float = 3e-3) -> list[float]:
-    """Upright inputs moved at random by the group itself; the loss of each step."""
+    """Upright inputs transformed at random by the group itself; the loss of each step."""
     canonicalizer.train()
     optimizer = torch.optim.AdamW(canonicalizer.parameters(), rate)
     generator = torch.Generator().manual_seed(0)
@@ -309,7 +309,7 @@ def train(canonicalizer: Canonicalizer, batches: list[Tensor], rate: float = 3e-
 class TestTraining:
     @pytest.mark.parametrize("heard", ["waveforms", "spectrograms"])
     def test_pitch_is_found_within_half_a_semitone(self, heard: str) -> None:
-        """Trained on sounds that the group transposed, tested on sounds that were made at another pitch."""
+        """Trained on clips that the group transposed, tested on clips that were made at another pitch."""
         seen = torch.nn.Identity() if heard == "waveforms" else log_spectrograms
         group = get_group("pitch12") if heard == "waveforms" else get_group("pitch12").on(SPECTROGRAMS)
         canonicalizer = build("shift", group)
@@ -336,9 +336,9 @@ class TestTraining:
         group = get_group("d4*channels")
         canonicalizer = build("orbit", group)
         train(canonicalizer, [landscapes(8, seed=i) for i in range(30)], 5e-3)
-        moved, element, _ = group.random_act(landscapes(50, seed=1000))
+        transformed, element, _ = group.random_act(landscapes(50, seed=1000))
         with torch.no_grad():
-            assert (canonicalizer.element(canonicalizer(moved)) == element).float().mean() > 0.9
+            assert (canonicalizer.element(canonicalizer(transformed)) == element).float().mean() > 0.9
 
 
 @pytest.mark.parametrize(
@@ -356,8 +356,8 @@ class TestTraining:
         ("shift", "hue12", {"channels": 1}, "red, green and blue"),
         ("shift", "hue12", {"resolution": 30}, "30 is no multiple of 4"),
         ("shift", "pitch12", {"radii": 3}, "cannot be built from .*radii"),
-        ("moment", "d4", {}, "no average that moves with d4. Use canonicalizer='orbit'"),
-        ("moment", "pitch12", {}, "no average that moves with pitch12. Use canonicalizer='shift'"),
+        ("moment", "d4", {}, "no average that transforms with d4. Use canonicalizer='orbit'"),
+        ("moment", "pitch12", {}, "no average that transforms with pitch12. Use canonicalizer='shift'"),
         ("predictor", "pitch12", {}, "pitch12 has infinitely many"),
     ],
 )

@@ -1,9 +1,9 @@
-"""What moving sound costs, and how near it comes to a tone that was transposed on paper: 16 clips of 2 s at 16 kHz.
+"""What moving audio costs, and how near it comes to a tone that was transposed on paper: 16 clips of 2 s at 16 kHz.
 
-    bash scripts/benchmarks/sound_rivals.sh
-    python scripts/benchmarks/figure_sound_cost.py --json build/figures/sound_cost.json
+    bash scripts/benchmarks/audio_rivals.sh
+    python scripts/benchmarks/figure_audio_cost.py --json build/figures/audio_cost.json
 
-The two shifters of others are kept apart, in build/sound-rivals, and run in a process of their own, because
+The two shifters of others are kept apart, in build/audio-rivals, and run in a process of their own, because
 transformers behaves differently where it finds them. Without that folder the script prints our rows only.
 
 Every contender is timed in each round, one after the other, on one thread, in cpu time; printed are the median over
@@ -42,10 +42,10 @@ def our_shift(name: str, x: np.ndarray, semitones: float) -> tuple[np.ndarray, f
     from hf_canon import get_group  # not in the process of the others
 
     group, element = get_group(name), torch.full((len(x),), semitones)
-    sound = torch.from_numpy(x)
+    audio = torch.from_numpy(x)
     started = time.process_time()
-    moved = group.act(sound, element)
-    return moved.numpy(), time.process_time() - started
+    transformed = group.act(audio, element)
+    return transformed.numpy(), time.process_time() - started
 
 
 def our_warp(name: str, x: np.ndarray, semitones: float) -> tuple[np.ndarray, float]:
@@ -54,10 +54,10 @@ def our_warp(name: str, x: np.ndarray, semitones: float) -> tuple[np.ndarray, fl
     from hf_canon.groups import Spectrograms
 
     group = get_group(name).on(Spectrograms(mel_frequencies(), -1, RATE / HOP, 1.0))
-    sound, element = log_mel(torch.from_numpy(x)), torch.full((len(x),), semitones)
+    audio, element = log_mel(torch.from_numpy(x)), torch.full((len(x),), semitones)
     started = time.process_time()
-    moved = group.act(sound, element)
-    return moved.numpy(), time.process_time() - started
+    transformed = group.act(audio, element)
+    return transformed.numpy(), time.process_time() - started
 
 
 def our_canonicalization(x: np.ndarray, semitones: float) -> tuple[np.ndarray, float]:
@@ -68,13 +68,13 @@ def our_canonicalization(x: np.ndarray, semitones: float) -> tuple[np.ndarray, f
     torch.manual_seed(0)
     group = get_group("pitch12")
     canonicalizer = build_canonicalizer("shift", group).eval()
-    sound = torch.from_numpy(x)
+    audio = torch.from_numpy(x)
     with torch.inference_mode():
-        canonicalizer(sound)  # tables are made once
+        canonicalizer(audio)  # tables are made once
         started = time.process_time()
-        canonicalizer.element(canonicalizer(sound))
-        moved = group.act(sound, torch.full((len(x),), semitones))
-    return moved.numpy(), time.process_time() - started
+        canonicalizer.element(canonicalizer(audio))
+        transformed = group.act(audio, torch.full((len(x),), semitones))
+    return transformed.numpy(), time.process_time() - started
 
 
 # -------------------------------------------------------------------------------------------------------------- errors
@@ -126,21 +126,21 @@ def errors(shift: Shifter, speed: bool, warp: bool, steps: list[float]) -> dict[
         # Partials that would leave the band on the way would have to be compared with nothing.
         limit = (0.45 * RATE / (frequencies * 2 ** (max(semitones, 0) / 12))).floor()
         x, expected = tones(frequencies, 0.0, limit), tones(frequencies, semitones, limit)
-        moved = torch.from_numpy(shift(x.numpy(), semitones)[0])
+        transformed = torch.from_numpy(shift(x.numpy(), semitones)[0])
         if warp:
-            pairs = {"log-mel": (moved, log_mel(expected))}
+            pairs = {"log-mel": (transformed, log_mel(expected))}
         else:
-            size = min(moved.shape[1], SAMPLES)
-            moved, expected = moved[:, :size], expected[:, :size]
+            size = min(transformed.shape[1], SAMPLES)
+            transformed, expected = transformed[:, :size], expected[:, :size]
             wanted = frequencies * 2 ** (semitones / 12)
-            cents = 1200 * (fundamental(moved[:, 2000:-2000], wanted) / wanted).log2().abs()
+            cents = 1200 * (fundamental(transformed[:, 2000:-2000], wanted) / wanted).log2().abs()
             found["cents"] += cents.tolist()
             pairs = {
-                "magnitudes": (magnitudes(moved), magnitudes(expected)),
-                "log-mel": (log_mel(moved), log_mel(expected)),
+                "magnitudes": (magnitudes(transformed), magnitudes(expected)),
+                "log-mel": (log_mel(transformed), log_mel(expected)),
             }
         for name, (one, other) in pairs.items():
-            # Not the ends, whose windows are half empty; nor what a faster sound no longer fills.
+            # Not the ends, whose windows are half empty; nor what a faster audio no longer fills.
             frames = int(one.shape[1] / (2 ** (max(semitones, 0) / 12) if speed and warp else 1))
             one, other = one[:, 8 : frames - 8], other[:, 8 : frames - 8]
             found[name] += ((one - other).flatten(1).norm(dim=1) / other.flatten(1).norm(dim=1)).tolist()

@@ -1,4 +1,4 @@
-"""A visitor's sound: read within limits, moved by hand, and answered."""
+"""A visitor's audio: read within limits, moved by hand, and answered."""
 
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ FORMATS = "wav, flac, ogg or mp3"
 Waveform = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 
-def read_sound(path: str | Path, rate: int) -> Waveform:
-    """A sound in one channel, `(samples,)`, -1 to 1.
+def read_audio(path: str | Path, rate: int) -> Waveform:
+    """An audio clip in one channel, `(samples,)`, -1 to 1.
 
     Args:
         path: of the file.
@@ -40,18 +40,18 @@ def read_sound(path: str | Path, rate: int) -> Waveform:
             seconds = file.frames / file.samplerate
             if seconds > LONGEST:
                 raise ValueError(
-                    f"This sound lasts {seconds:.0f} seconds, and this page takes {LONGEST:.0f}. Cut out what matters."
+                    f"This clip lasts {seconds:.0f} seconds, and this page takes {LONGEST:.0f}. Cut out what matters."
                 )
             if seconds < SHORTEST:
-                raise ValueError(f"This sound lasts {1000 * seconds:.0f} ms, which is too short to be heard as one.")
+                raise ValueError(f"This clip lasts {1000 * seconds:.0f} ms, which is too short to be heard as one.")
             if file.frames * file.channels > MOST_SAMPLES:
                 raise ValueError(
-                    f"This sound has {file.frames * file.channels / 1e6:.0f} million samples, and this page takes "
+                    f"This clip has {file.frames * file.channels / 1e6:.0f} million samples, and this page takes "
                     f"{MOST_SAMPLES / 1e6:.0f} million. Save it with fewer channels, or at a lower rate."
                 )
             samples, own_rate = file.read(dtype="float32", always_2d=True), file.samplerate
     except (soundfile.LibsndfileError, TypeError) as error:  # the latter of files without a head
-        raise ValueError(f"This sound cannot be read. Give a file in {FORMATS}.") from error
+        raise ValueError(f"This clip cannot be read. Give a file in {FORMATS}.") from error
     mono = np.ascontiguousarray(samples.mean(1))
     if own_rate == rate:
         return mono
@@ -59,26 +59,26 @@ def read_sound(path: str | Path, rate: int) -> Waveform:
     return resample(torch.from_numpy(mono)[None], torch.tensor([own_rate / rate]), size)[0].numpy()
 
 
-def moved(
-    sound: Waveform, rate: int, pitch: float = 0, speed: float = 0, backwards: bool = False, gain: float = 0
+def transformed(
+    audio: Waveform, rate: int, pitch: float = 0, speed: float = 0, backwards: bool = False, gain: float = 0
 ) -> Waveform:
-    """A sound at another pitch, then at another speed, then backwards, then louder.
+    """An audio clip at another pitch, then at another speed, then backwards, then louder.
 
     Args:
-        sound: `(samples,)`.
+        audio: `(samples,)`.
         rate: samples a second.
         pitch: semitones upwards, at the same tempo.
         speed: semitones by which it is played too fast.
         backwards: whether it is reversed.
         gain: decibels; what then leaves -1 to 1 is clipped, as a recorder does.
     """
-    x = torch.from_numpy(sound)[None]
+    x = torch.from_numpy(audio)[None]
     for name, element in (("pitch24", pitch), ("speed24", speed), ("reverse", int(backwards)), ("gain", gain)):
         if element:
             group = get_group(name).on(Waveforms(rate))
             length, by = torch.tensor([x.shape[1]]), torch.tensor([element])
             x = group.act(x, by, length)
-            x = x[:, : int(group.moved_lengths(length, by, x))]
+            x = x[:, : int(group.transformed_lengths(length, by, x))]
     return x[0].clamp(-1, 1).numpy()
 
 
@@ -86,33 +86,33 @@ def rate_of(opened: Opened) -> int:
     return int(extractor_of(opened).sampling_rate)
 
 
-def answer_sound(opened: Opened, sound: Waveform, rule: str | None) -> tuple[Answer, Waveform]:
-    """Both answers to a sound, and its canonical version: what was found is undone in the sound itself, and the
+def answer_audio(opened: Opened, audio: Waveform, rule: str | None) -> tuple[Answer, Waveform]:
+    """Both answers to an audio clip, and its canonical version: what was found is undone in the audio itself, and the
     checkpoint listens to that.
 
-    A rule that averages asks about the spectrogram in several poses; the sound is then that of the likeliest.
+    A rule that averages asks about the spectrogram in several poses; the audio is then that of the likeliest.
 
     Args:
         opened: that is asked.
-        sound: `(samples,)`, at the rate of the checkpoint.
+        audio: `(samples,)`, at the rate of the checkpoint.
         rule: that decides, in place of the model's own.
 
     Raises:
-        ValueError: the sound is too short, or the model cannot decide by that rule.
+        ValueError: the audio is too short, or the model cannot decide by that rule.
     """
     model: Any = opened.model
 
     def undone(found: Canonicalization) -> Waveform:
-        (canonical,) = model.undo(found.element, [sound], rate_of(opened))
+        (canonical,) = model.undo(found.element, [audio], rate_of(opened))
         return canonical
 
-    answer = ask(model, heard(opened, sound), rule, lambda found: heard(opened, undone(found)))
+    answer = ask(model, heard(opened, audio), rule, lambda found: heard(opened, undone(found)))
     return answer, undone(answer.found)
 
 
-def heard(opened: Opened, *sounds: Waveform) -> Inputs:
-    """Sounds as the checkpoint reads them, with a mask that says what is padding."""
-    return extracted(sounds, extractor_of(opened))
+def heard(opened: Opened, *clips: Waveform) -> Inputs:
+    """Clips as the checkpoint reads them, with a mask that says what is padding."""
+    return extracted(clips, extractor_of(opened))
 
 
 def extractor_of(opened: Opened) -> Any:

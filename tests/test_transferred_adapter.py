@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from torch import Tensor, nn
 from transformers import (
     ConvNextConfig,
@@ -59,24 +59,26 @@ def adapter(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("live", [False, True])
 def test_it_decides_as_before_whatever_the_normalization(adapter: Path, tmp_path: Path, live: bool) -> None:
-    """The same pictures get the same posterior, through every processor; the answer is the new checkpoint's."""
-    x = pictures(6, 32).sigmoid()
+    """The same images get the same posterior, through every processor; the answer is the new checkpoint's."""
+    x = images(6, 32).sigmoid()
     first = CanonicalizedModel.from_pretrained(adapter)
     expected = first.canonicalize(normalized(x, TRAINED))
     folder = save(tmp_path / "other", resnet(), OTHER)
     other = ResNetForImageClassification.from_pretrained(folder)
-    moved = CanonicalizedModel.wrap(other if live else folder, adapter=adapter)
+    transformed = CanonicalizedModel.wrap(other if live else folder, adapter=adapter)
     seen = normalized(x, OTHER)
-    out = moved(pixel_values=seen)
+    out = transformed(pixel_values=seen)
     torch.testing.assert_close(out.canonicalization.probabilities, expected.probabilities)
     assert torch.equal(out.canonicalization.element, expected.element)
-    assert not torch.equal(moved.canonicalize(x).probabilities, expected.probabilities)
-    assert torch.equal(out.logits, moved.predictor(pixel_values=out.canonicalization.canonical).logits)
+    assert not torch.equal(transformed.canonicalize(x).probabilities, expected.probabilities)
+    assert torch.equal(out.logits, transformed.predictor(pixel_values=out.canonicalization.canonical).logits)
     assert out.logits.shape == (6, 5)
-    assert moved.config.base_name_or_path == str(folder) and moved.config.training == {"data": {"examples": 7}}
+    assert transformed.config.base_name_or_path == str(folder) and transformed.config.training == {
+        "data": {"examples": 7}
+    }
 
     # Saved and loaded, and moved on once more.
-    moved.save_pretrained(tmp_path / "second")
+    transformed.save_pretrained(tmp_path / "second")
     again = CanonicalizedModel.from_pretrained(tmp_path / "second")
     assert torch.equal(again(pixel_values=seen).logits, out.logits)
     third = CanonicalizedModel.wrap(save(tmp_path / "third", vit(), THIRD), adapter=tmp_path / "second")
@@ -90,7 +92,7 @@ def test_it_stays_exact(tmp_path: Path) -> None:
     CanonicalizedModel.wrap(save(tmp_path / "base", vit(), TRAINED), group="d4").save_pretrained(tmp_path / "adapter")
     convnext = ConvNextForImageClassification(ConvNextConfig(hidden_sizes=[8, 16, 16, 16], depths=[1, 1, 1, 1]))
     model = CanonicalizedModel.wrap(save(tmp_path / "other", convnext, OTHER), adapter=tmp_path / "adapter")
-    x = pictures(2, 64)
+    x = images(2, 64)
     with torch.inference_mode():
         upright = model(pixel_values=x).logits
         for g in model.group.elements:
@@ -100,24 +102,24 @@ def test_it_stays_exact(tmp_path: Path) -> None:
 def test_a_full_checkpoint_is_an_adapter_too(adapter: Path, tmp_path: Path) -> None:
     first = CanonicalizedModel.from_pretrained(adapter)
     first.save_pretrained(tmp_path / "full", full=True)
-    moved = CanonicalizedModel.wrap(resnet(), adapter=tmp_path / "full")
-    x = pictures(2, 32)
-    assert torch.equal(moved.canonicalize(x).probabilities, first.canonicalize(x).probabilities)
+    transformed = CanonicalizedModel.wrap(resnet(), adapter=tmp_path / "full")
+    x = images(2, 32)
+    assert torch.equal(transformed.canonicalize(x).probabilities, first.canonicalize(x).probabilities)
 
 
 def test_without_processors_the_same_normalization_is_taken(tmp_path: Path) -> None:
     first = CanonicalizedModel.wrap(save(tmp_path / "base", vit(), None), group="c4")
     first.save_pretrained(tmp_path / "adapter")
-    moved = CanonicalizedModel.wrap(save(tmp_path / "other", resnet(), OTHER), adapter=tmp_path / "adapter")
-    assert moved.config.canonicalizer_input is None
+    transformed = CanonicalizedModel.wrap(save(tmp_path / "other", resnet(), OTHER), adapter=tmp_path / "adapter")
+    assert transformed.config.canonicalizer_input is None
 
 
 class TestRefusals:
     def test_other_channels(self, adapter: Path) -> None:
-        with pytest.raises(ValueError, match="looks at pictures of 3 channels, and ViTForImageClassification takes 1"):
+        with pytest.raises(ValueError, match="reads images of 3 channels, and ViTForImageClassification takes 1"):
             CanonicalizedModel.wrap(vit(num_channels=1), adapter=adapter)
 
-    def test_sound(self, adapter: Path) -> None:
+    def test_audio(self, adapter: Path) -> None:
         config = Wav2Vec2Config(
             hidden_size=16,
             num_hidden_layers=1,

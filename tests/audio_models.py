@@ -1,9 +1,9 @@
-"""A classifier of sounds that says different things to different ones, untrained as it is."""
+"""A classifier of clips that says different things to different ones, untrained as it is."""
 
 from transformers import Wav2Vec2Config, Wav2Vec2ForSequenceClassification
 
 
-def tiny_listener() -> Wav2Vec2ForSequenceClassification:
+def tiny_audio_model() -> Wav2Vec2ForSequenceClassification:
     """Of waveforms of any length, with a mask; three classes."""
     config = Wav2Vec2Config(
         hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, conv_dim=[8, 8],

@@ -1,4 +1,4 @@
-"""Checkpoints that listen to sound: what their inputs mean, padding, answers in time, pipelines, batches."""
+"""Checkpoints that read audio to audio: what their inputs mean, padding, answers in time, pipelines, batches."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from architectures import sound
+from architectures import audio
 from torch import Tensor, nn
 from transformers import (
     ASTFeatureExtractor,
@@ -42,13 +42,13 @@ from transformers.modeling_outputs import TokenClassifierOutput
 
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel
 from hf_canon.canonicalizers import Canonicalizer
-from hf_canon.groups import Group, Pictures, Spectrograms, Waveforms, get_group
+from hf_canon.groups import Group, Images, Spectrograms, Waveforms, get_group
 from hf_canon.objectives import PriorRegularization, TaskLoss
 from hf_canon.objectives.base import random_pose
 from hf_canon.predictors.inputs import SPECTROGRAMS
 from hf_canon.tasks import CanonicalizedForAudioClassification
 from hf_canon.tasks.audio import before_padding
-from hf_canon.training import SoundCollator
+from hf_canon.training import AudioCollator
 
 EXTRACTORS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ast": (ASTFeatureExtractor, {}),
@@ -125,7 +125,7 @@ class TestKinds:
         assert abs(int(frames) - kind.frame_rate) <= 3
 
     def test_waveforms(self, tmp_path: Path) -> None:
-        wav2vec2 = sound.build("Wav2Vec2ForSequenceClassification")
+        wav2vec2 = audio.build("Wav2Vec2ForSequenceClassification")
         assert CanonicalizedModel.wrap(wav2vec2, group="reverse").group.kind == Waveforms(16_000)
         slow = Wav2Vec2FeatureExtractor(sampling_rate=8_000)
         told = CanonicalizedModel.wrap(wav2vec2, group="reverse", processor=slow)
@@ -138,24 +138,24 @@ class TestKinds:
         assert CanonicalizedModel.from_pretrained(tmp_path / "adapter").group.kind == Waveforms(8_000)
         assert json.loads((tmp_path / "adapter" / "preprocessor_config.json").read_text())["sampling_rate"] == 8_000
 
-    def test_a_processor_beside_a_live_picture_model(self) -> None:
+    def test_a_processor_beside_a_live_image_model(self) -> None:
         vit = ViTForImageClassification(ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=1))
         processor = ViTImageProcessorPil(image_mean=[0.5] * 3, image_std=[0.25] * 3)
         kind = CanonicalizedModel.wrap(vit, group="c4", processor=processor).group.kind
-        assert isinstance(kind, Pictures) and kind.scale == pytest.approx((4.0,) * 3)
+        assert isinstance(kind, Images) and kind.scale == pytest.approx((4.0,) * 3)
 
     def test_spectrograms(self) -> None:
-        kind = CanonicalizedModel.wrap(sound.build("WhisperForAudioClassification"), group="reverse").group.kind
-        assert isinstance(kind, Spectrograms) and len(kind.frequencies) == sound.BINS and kind.frequency_axis == -2
+        kind = CanonicalizedModel.wrap(audio.build("WhisperForAudioClassification"), group="reverse").group.kind
+        assert isinstance(kind, Spectrograms) and len(kind.frequencies) == audio.BINS and kind.frequency_axis == -2
         with pytest.raises(
             ValueError, match="reads spectrograms of 16 frequencies, and its WhisperFeatureExtractor m"
         ):
             CanonicalizedModel.wrap(
-                sound.build("WhisperForAudioClassification"), group="reverse", processor=WhisperFeatureExtractor()
+                audio.build("WhisperForAudioClassification"), group="reverse", processor=WhisperFeatureExtractor()
             )
         with pytest.raises(ValueError, match="hf_canon knows what the numbers mean in those of ASTFeatureExtractor"):
             CanonicalizedModel.wrap(
-                sound.build("WhisperForAudioClassification"), group="reverse", processor=Wav2Vec2FeatureExtractor()
+                audio.build("WhisperForAudioClassification"), group="reverse", processor=Wav2Vec2FeatureExtractor()
             )
 
     def test_padding_of_spectrograms(self) -> None:
@@ -178,30 +178,30 @@ class TestKinds:
 class TestPadding:
     @pytest.mark.parametrize("group", ["reverse", "reverse*polarity", "speed12"])
     @pytest.mark.parametrize("norm", ["layer", "group"])
-    def test_a_batch_is_its_sounds(self, group: str, norm: str) -> None:
-        """Padded to one length, and told so, each sound has the answer that it has alone."""
-        settings = {**sound.WAV2VEC2, "feat_extract_norm": norm}
+    def test_a_batch_is_its_clips(self, group: str, norm: str) -> None:
+        """Padded to one length, and told so, each clip has the answer that it has alone."""
+        settings = {**audio.WAV2VEC2, "feat_extract_norm": norm}
         wav2vec2 = Wav2Vec2ForSequenceClassification(Wav2Vec2Config(**settings)).eval()
         element = 7.0 if group == "speed12" else 1
         model = CanonicalizedModel.wrap(wav2vec2, group=group, canonicalizer=Told(get_group(group), element))
-        sounds = [torch.randn(length) for length in (400, 300, 350)]
-        batch = SoundCollator()([{"input_values": one} for one in sounds])
+        clips = [torch.randn(length) for length in (400, 300, 350)]
+        batch = AudioCollator()([{"input_values": one} for one in clips])
         together = model(**batch).logits
-        for one, answer in zip(sounds, together, strict=True):
+        for one, answer in zip(clips, together, strict=True):
             alone = model(input_values=one.unsqueeze(0), attention_mask=torch.ones(1, len(one))).logits[0]
             if norm == "layer":  # the other kind normalizes over the padding too
                 torch.testing.assert_close(alone, answer, rtol=0, atol=1e-4)
 
     @pytest.mark.parametrize("norm", ["layer", "group"])
     def test_masks(self, norm: str) -> None:
-        """A predictor is told the lengths of the canonical sounds where it would be told those of the sounds."""
+        """A predictor is told the lengths of the canonical clips where it would be told those of the clips."""
         seen: dict[str, Any] = {}
 
         def forward(self: Any, input_values: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> Any:
             seen.update(x=input_values, mask=attention_mask)
             return TokenClassifierOutput(logits=torch.zeros(len(input_values), 3))
 
-        made = listener("Wav2Vec2ForSequenceClassification", forward, feat_extract_norm=norm)
+        made = audio_model("Wav2Vec2ForSequenceClassification", forward, feat_extract_norm=norm)
         model = CanonicalizedModel.wrap(made, group="speed12", canonicalizer=Told(get_group("speed12"), 12.0))
         x = torch.randn(2, 400)
         mask = torch.ones(2, 400)
@@ -217,24 +217,24 @@ class TestPadding:
     def test_it_is_at_the_end(self) -> None:
         mask = torch.ones(2, 400)
         mask[0, :100] = 0
-        model = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForCTC"), group="reverse")
+        model = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForCTC"), group="reverse")
         with pytest.raises(ValueError, match="padded at its beginning.*padding_side='right'"):
             model(input_values=torch.randn(2, 400), attention_mask=mask)
 
 
 class TestFrames:
-    """A predictor that says how loud each tenth of a second is, whichever way the sound is played."""
+    """A predictor that says how loud each tenth of a second is, whichever way the audio is played."""
 
     def loudness(self, group: str, element: float | None = None) -> CanonicalizedModel:
         def forward(self: Any, input_values: Tensor, attention_mask: Any = None, **kwargs: Any) -> Any:
             frames = input_values[:, : input_values.shape[1] // 10 * 10].unflatten(1, (-1, 10))
             return TokenClassifierOutput(logits=frames.abs().mean(2, keepdim=True))
 
-        made = listener("Wav2Vec2ForAudioFrameClassification", forward, conv_kernel=(10,), conv_stride=(10,))
+        made = audio_model("Wav2Vec2ForAudioFrameClassification", forward, conv_kernel=(10,), conv_stride=(10,))
         canonicalizer = "orbit" if element is None else Told(get_group(group), element)
         return CanonicalizedModel.wrap(made, group=group, canonicalizer=canonicalizer)
 
-    def test_they_are_where_the_sound_is(self) -> None:
+    def test_they_are_where_the_audio_is(self) -> None:
         model = self.loudness("reverse")
         x = torch.randn(8, 200) * torch.linspace(0, 1, 200)
         mask = torch.ones_like(x)
@@ -255,22 +255,22 @@ class TestFrames:
         assert torch.corrcoef(torch.stack([out.logits.flatten(), expected.flatten()]))[0, 1] > 0.95
 
     def test_labels_of_frames_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="would have to move with the sound under reverse"):
+        with pytest.raises(ValueError, match="would have to transform with the audio under reverse"):
             self.loudness("reverse")(input_values=torch.randn(1, 100), labels=torch.zeros(1, 10, 1))
 
     def test_streams_are_refused(self) -> None:
         name = "Nemotron3DiarizationForAudioFrameClassification"
-        model = CanonicalizedModel.wrap(sound.build(name), group="reverse")
+        model = CanonicalizedModel.wrap(audio.build(name), group="reverse")
         with pytest.raises(ValueError, match="num_lookahead_frames say where in a stream"):
-            model(**sound.example(name), num_lookahead_frames=1)
+            model(**audio.example(name), num_lookahead_frames=1)
 
 
 @pytest.mark.filterwarnings("ignore:.*Dynamo detected a call to a `functools.lru_cache`")  # of transformers' own
 @pytest.mark.parametrize("name", ["HubertForCTC", "ASTForAudioClassification"])
 @pytest.mark.parametrize("group", ["reverse", "time_shift4"])
 def test_compiles_to_one_graph(name: str, group: str) -> None:
-    model = CanonicalizedModel.wrap(sound.build(name), group=group)
-    inputs = sound.example(name)
+    model = CanonicalizedModel.wrap(audio.build(name), group=group)
+    inputs = audio.example(name)
     compiled: Any = torch.compile(model, backend="eager", fullgraph=True)
     for given in (inputs, {model.main_input_name: inputs["input_values"]}):
         with torch.no_grad():
@@ -280,11 +280,11 @@ def test_compiles_to_one_graph(name: str, group: str) -> None:
 @pytest.mark.parametrize("name", ["WhisperForAudioClassification", "LasrEncoder"])
 def test_a_slower_spectrogram_is_no_longer(name: str) -> None:
     """What no longer fits is cropped, and the canonicalizer learns from what is left."""
-    model = CanonicalizedModel.wrap(sound.build(name), group="speed12", canonicalizer="shift")
-    inputs = sound.example(name, 8)
+    model = CanonicalizedModel.wrap(audio.build(name), group="speed12", canonicalizer="shift")
+    inputs = audio.example(name, 8)
     x = inputs[model.main_input_name]
-    moved, _, _, lengths = random_pose(model, x, model.lengths(x, inputs), torch.Generator().manual_seed(0))
-    assert lengths is not None and int(lengths.max()) == sound.FRAMES == moved.shape[model.group.kind.time_axis]
+    transformed, _, _, lengths = random_pose(model, x, model.lengths(x, inputs), torch.Generator().manual_seed(0))
+    assert lengths is not None and int(lengths.max()) == audio.FRAMES == transformed.shape[model.group.kind.time_axis]
     assert model(**inputs, objective=PriorRegularization()).loss.isfinite()
 
 
@@ -293,14 +293,14 @@ def test_a_slower_spectrogram_is_no_longer(name: str) -> None:
 )
 def test_a_task_loss_reaches_the_canonicalizer(group: str, canonicalizer: str) -> None:
     name = "Wav2Vec2ForSequenceClassification"
-    model = CanonicalizedModel.wrap(sound.build(name), group=group, canonicalizer=canonicalizer).train()
-    model(**sound.example(name), labels=torch.tensor([0, 1]), objective=TaskLoss()).loss.backward()
+    model = CanonicalizedModel.wrap(audio.build(name), group=group, canonicalizer=canonicalizer).train()
+    model(**audio.example(name), labels=torch.tensor([0, 1]), objective=TaskLoss()).loss.backward()
     gradients = [parameter.grad for parameter in model.canonicalizer.parameters()]
     assert all(one is not None and one.isfinite().all() for one in gradients)
     assert any(one is not None and one.any() for one in gradients)
 
 
-def listener(name: str, forward: Any, **settings: Any) -> PreTrainedModel:
+def audio_model(name: str, forward: Any, **settings: Any) -> PreTrainedModel:
     """A predictor with this forward pass. It has the name of its kind: a live model is what its class is called."""
     parent: Any = {
         "Wav2Vec2ForSequenceClassification": Wav2Vec2ForSequenceClassification,
@@ -308,7 +308,7 @@ def listener(name: str, forward: Any, **settings: Any) -> PreTrainedModel:
     }[name]
     shape = {"conv_dim": (8,) * len(settings.get("conv_kernel", (1, 1)))}
     return type(name, (parent,), {"forward": forward})(
-        Wav2Vec2Config(**{**sound.WAV2VEC2, **settings, **shape})
+        Wav2Vec2Config(**{**audio.WAV2VEC2, **settings, **shape})
     ).eval()
 
 
@@ -322,90 +322,90 @@ class TestSentences:
         ):
             CanonicalizedModel.wrap(BertForSequenceClassification(BertConfig(**SMALL)))
 
-    @pytest.mark.parametrize("films", ["VideoMAE", "Timesformer", "Vivit"])
-    def test_films(self, films: str) -> None:
+    @pytest.mark.parametrize("videos", ["VideoMAE", "Timesformer", "Vivit"])
+    def test_videos(self, videos: str) -> None:
         model_class, config = {
             "VideoMAE": (VideoMAEForVideoClassification, VideoMAEConfig),
             "Timesformer": (TimesformerForVideoClassification, TimesformerConfig),
             "Vivit": (VivitForVideoClassification, VivitConfig),
-        }[films]
-        with pytest.raises(ValueError, match="which reads films; hf_canon wraps what looks at pictures"):
+        }[videos]
+        with pytest.raises(ValueError, match="which reads videos; hf_canon wraps what reads images"):
             CanonicalizedModel.wrap(model_class(config(**SMALL, image_size=32)))
 
     def test_groups_for_something_else(self) -> None:
-        wav2vec2 = sound.build("Wav2Vec2ForSequenceClassification")
-        whisper = sound.build("WhisperForAudioClassification")
+        wav2vec2 = audio.build("Wav2Vec2ForSequenceClassification")
+        whisper = audio.build("WhisperForAudioClassification")
         vit = ViTForImageClassification(ViTConfig(**SMALL))
-        with pytest.raises(ValueError, match="reads, sound, as a waveform. Groups that do: .*polarity"):
+        with pytest.raises(ValueError, match="reads, audio, as a waveform. Groups that do: .*polarity"):
             CanonicalizedModel.wrap(wav2vec2, group="c4")
         default = CanonicalizedModel.wrap(wav2vec2)
         assert (default.group.name, default.canonicalizer.name) == ("speed12", "shift")
         with pytest.raises(
-            ValueError, match="polarity .* reads, sound, as a spectrogram. Groups that do: .*reverse"
+            ValueError, match="polarity .* reads, audio, as a spectrogram. Groups that do: .*reverse"
         ) as e:
             CanonicalizedModel.wrap(whisper, group="polarity")
         assert "polarity" not in str(e.value).split("Groups that do")[1]
-        with pytest.raises(ValueError, match="pitch12 .* reads, pictures. Groups that do: c<n>, d<n>, so2"):
+        with pytest.raises(ValueError, match="pitch12 .* reads, images. Groups that do: c<n>, d<n>, so2"):
             CanonicalizedModel.wrap(vit, group="pitch12")
-        with pytest.raises(ValueError, match="makes every sound equally loud, and gain would find nothing"):
-            CanonicalizedModel.wrap(sound.build("ParakeetForCTC"), group="gain")
+        with pytest.raises(ValueError, match="makes every clip equally loud, and gain would find nothing"):
+            CanonicalizedModel.wrap(audio.build("ParakeetForCTC"), group="gain")
 
     def test_too_short(self) -> None:
-        model = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForCTC"), group="reverse")
+        model = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForCTC"), group="reverse")
         assert model(input_values=torch.randn(1, 15)).logits.shape[1] == 1
         with pytest.raises(
             ValueError, match="14 samples .* is too short for Wav2Vec2ForCTC, which hears 15 at a time"
         ):
             model(input_values=torch.randn(1, 14))
         faster = CanonicalizedModel.wrap(
-            sound.build("Wav2Vec2ForCTC"), group="speed12", canonicalizer=Told(get_group("speed12"), -12.0)
+            audio.build("Wav2Vec2ForCTC"), group="speed12", canonicalizer=Told(get_group("speed12"), -12.0)
         )
         with pytest.raises(ValueError, match="10 samples .* is too short"):
             faster(input_values=torch.randn(1, 20))
-        speakers = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForXVector"), group="reverse")
+        speakers = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForXVector"), group="reverse")
         fewest = 10 * 3 + 15
         assert speakers(input_values=torch.randn(1, fewest)).logits.isfinite().all()
         with pytest.raises(ValueError, match=f"which hears {fewest} at a time"):
             speakers(input_values=torch.randn(1, fewest - 1))
 
     def test_not_of_the_size_of_the_predictor(self) -> None:
-        ast = CanonicalizedModel.wrap(sound.build("ASTForAudioClassification"), group="reverse")
+        ast = CanonicalizedModel.wrap(audio.build("ASTForAudioClassification"), group="reverse")
         with pytest.raises(ValueError, match="reads spectrograms of 32 frames, and these have 30"):
-            ast(input_values=torch.randn(1, 30, sound.BINS))
+            ast(input_values=torch.randn(1, 30, audio.BINS))
 
     def test_no_numbers(self) -> None:
-        model = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForCTC"), group="reverse")
+        model = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForCTC"), group="reverse")
         x = torch.randn(2, 100)
         x[1, 5] = torch.nan
         with pytest.raises(ValueError, match=r"\[1\] hold NaN or infinite values"):
             model(input_values=x)
 
     def test_whole_numbers(self) -> None:
-        """They would be heard as sound that is thousands of times too loud."""
-        model = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForCTC"), group="reverse")
+        """They would be heard as audio that is thousands of times too loud."""
+        model = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForCTC"), group="reverse")
         with pytest.raises(ValueError, match=r"whole numbers \(torch.int16\).*its own processor"):
             model(input_values=torch.ones(1, 100, dtype=torch.int16))
         with pytest.raises(ValueError, match=r"whole numbers \(int16\).*Divide by 32768"):
-            SoundCollator(Wav2Vec2FeatureExtractor())([{"audio": np.ones(100, np.int16)}])
+            AudioCollator(Wav2Vec2FeatureExtractor())([{"audio": np.ones(100, np.int16)}])
 
     def test_nothing_but_padding(self) -> None:
-        model = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForCTC"), group="reverse")
+        model = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForCTC"), group="reverse")
         mask = torch.stack([torch.ones(100), torch.zeros(100)])
-        with pytest.raises(ValueError, match="A sound of 0 samples .* is too short"):
+        with pytest.raises(ValueError, match="A audio of 0 samples .* is too short"):
             model(input_values=torch.randn(2, 100), attention_mask=mask)
 
     def test_adapter_for_something_else(self, tmp_path: Path) -> None:
-        sound.build("Wav2Vec2ForCTC").save_pretrained(tmp_path / "base")
+        audio.build("Wav2Vec2ForCTC").save_pretrained(tmp_path / "base")
         CanonicalizedModel.wrap(tmp_path / "base", group="reverse").save_pretrained(tmp_path / "adapter")
         with pytest.raises(ValueError, match=r"made for Waveforms\(sampling_rate=16000\), and Whisper"):
-            CanonicalizedModel.wrap(sound.build("WhisperForAudioClassification"), adapter=tmp_path / "adapter")
-        moved = CanonicalizedModel.wrap(sound.build("HubertForCTC"), adapter=tmp_path / "adapter")
-        assert moved.group.name == "reverse"
+            CanonicalizedModel.wrap(audio.build("WhisperForAudioClassification"), adapter=tmp_path / "adapter")
+        transformed = CanonicalizedModel.wrap(audio.build("HubertForCTC"), adapter=tmp_path / "adapter")
+        assert transformed.group.name == "reverse"
 
 
 class TestPipelines:
     def test_classification(self, tmp_path: Path) -> None:
-        sound.build("Wav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "base")
+        audio.build("Wav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "base")
         Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "base")
         CanonicalizedModel.wrap(tmp_path / "base", group="reverse").save_pretrained(tmp_path / "adapter")
         loaded = AutoModelForAudioClassification.from_pretrained(tmp_path / "adapter")
@@ -424,7 +424,7 @@ class TestPipelines:
         (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
         tokenizer = Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"))
         processor = Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer)
-        sound.build("Wav2Vec2ForCTC").save_pretrained(tmp_path / "base")
+        audio.build("Wav2Vec2ForCTC").save_pretrained(tmp_path / "base")
         processor.save_pretrained(tmp_path / "base")
         model = CanonicalizedModel.wrap(tmp_path / "base", group="reverse")
         model.save_pretrained(tmp_path / "adapter")
@@ -436,21 +436,21 @@ class TestPipelines:
         assert any(texts)
 
     def test_spectrograms(self, tmp_path: Path) -> None:
-        sound.build("ASTForAudioClassification").save_pretrained(tmp_path / "base")
-        ASTFeatureExtractor(num_mel_bins=sound.BINS, max_length=sound.FRAMES).save_pretrained(tmp_path / "base")
+        audio.build("ASTForAudioClassification").save_pretrained(tmp_path / "base")
+        ASTFeatureExtractor(num_mel_bins=audio.BINS, max_length=audio.FRAMES).save_pretrained(tmp_path / "base")
         CanonicalizedModel.wrap(tmp_path / "base", group="reverse").save_pretrained(tmp_path / "adapter")
         classify = pipeline("audio-classification", str(tmp_path / "adapter"))
         assert len(classify(torch.randn(4000).numpy())) == 3
 
 
 class TestBatches:
-    def test_sounds_of_several_lengths(self) -> None:
-        sounds = [np.random.default_rng(0).normal(size=size) for size in (400, 300)]
+    def test_clips_of_several_lengths(self) -> None:
+        clips = [np.random.default_rng(0).normal(size=size) for size in (400, 300)]
         examples = [
-            {"audio": {"array": sounds[0], "sampling_rate": 16_000}, "label": 2},
-            {"audio": sounds[1], "label": 0},
+            {"audio": {"array": clips[0], "sampling_rate": 16_000}, "label": 2},
+            {"audio": clips[1], "label": 0},
         ]
-        batch = SoundCollator(Wav2Vec2FeatureExtractor())(examples)
+        batch = AudioCollator(Wav2Vec2FeatureExtractor())(examples)
         assert batch["input_values"].shape == (2, 400) and batch["labels"].tolist() == [2, 0]
         assert batch["attention_mask"].sum(1).tolist() == [400, 300]
         assert batch["input_values"][1, 300:].abs().max() == 0
@@ -460,26 +460,26 @@ class TestBatches:
     def test_spectrograms_are_of_the_size_of_the_checkpoint(self) -> None:
         examples = [{"audio": torch.randn(size).numpy()} for size in (4000, 3000)]
         extractor = ASTFeatureExtractor(max_length=32)
-        assert SoundCollator(extractor)(examples)["input_values"].shape == (2, 32, 128)
+        assert AudioCollator(extractor)(examples)["input_values"].shape == (2, 32, 128)
         ready = [{"input_features": torch.zeros(4, 8)}] * 3
-        assert SoundCollator()(ready)["input_features"].shape == (3, 4, 8)
+        assert AudioCollator()(ready)["input_features"].shape == (3, 4, 8)
 
     def test_refused(self) -> None:
-        collate = SoundCollator(Wav2Vec2FeatureExtractor())
-        with pytest.raises(ValueError, match="sampled at 8000 Hz, and the checkpoint listens at 16000 Hz"):
+        collate = AudioCollator(Wav2Vec2FeatureExtractor())
+        with pytest.raises(ValueError, match="sampled at 8000 Hz, and the checkpoint reads 16000 Hz"):
             collate([{"audio": {"array": np.zeros(100), "sampling_rate": 8_000}}])
         with pytest.raises(ValueError, match=r"has the shape \(2, 100\), and one channel"):
             collate([{"audio": np.zeros((2, 100))}])
-        with pytest.raises(ValueError, match="no sound among the columns 'text'"):
+        with pytest.raises(ValueError, match="no audio among the columns 'text'"):
             collate([{"text": "a"}])
         with pytest.raises(ValueError, match="there is no feature extractor to prepare them"):
-            SoundCollator()([{"audio": np.zeros(100)}])
+            AudioCollator()([{"audio": np.zeros(100)}])
 
     @pytest.mark.parametrize(
         ("group", "canonicalizer"), [("reverse", "orbit"), ("pitch12", "shift"), ("speed12", "shift")]
     )
     def test_a_canonicalizer_learns_without_labels(self, group: str, canonicalizer: str, tmp_path: Path) -> None:
-        wav2vec2 = sound.build("Wav2Vec2ForSequenceClassification")
+        wav2vec2 = audio.build("Wav2Vec2ForSequenceClassification")
         model = CanonicalizedModel.wrap(wav2vec2, group=group, canonicalizer=canonicalizer)
         before = [parameter.clone() for parameter in model.canonicalizer.parameters()]
         data = [{"audio": torch.randn(2000 + 100 * i).numpy()} for i in range(8)]
@@ -507,9 +507,9 @@ class TestBatches:
 
 
 @pytest.mark.parametrize("name", ["WhisperForAudioClassification", "Wav2Vec2ForSequenceClassification"])
-def test_what_is_found_in_a_spectrogram_is_undone_in_the_sound(name: str) -> None:
-    """Each sound moved by its own element, at its own length; and played at double speed, it is longer again."""
-    model = CanonicalizedModel.wrap(sound.build(name), group="speed12")
+def test_what_is_found_in_a_spectrogram_is_undone_in_the_audio(name: str) -> None:
+    """Each clip transformed by its own element, at its own length; and played at double speed, it is longer again."""
+    model = CanonicalizedModel.wrap(audio.build(name), group="speed12")
     found = torch.tensor([12.0, 0.0, -7.0])
     model.canonicalizer.element = lambda logits: found  # type: ignore[method-assign]
     whisper = name.startswith("Whisper")
@@ -521,12 +521,12 @@ def test_what_is_found_in_a_spectrogram_is_undone_in_the_sound(name: str) -> Non
     )
     if whisper:
         extractor.n_samples, extractor.nb_max_frames = frames * extractor.hop_length, frames
-    sounds = [np.sin(np.arange(n) / 9.0).astype(np.float32) for n in (4000, 3000, 3500)]
-    canonical = model.canonical_sounds(sounds, extractor)
+    clips = [np.sin(np.arange(n) / 9.0).astype(np.float32) for n in (4000, 3000, 3500)]
+    canonical = model.canonical_clips(clips, extractor)
     assert [len(one) for one in canonical] == [8000, 3000, round(3500 * 2 ** (-7 / 12))]
-    assert np.array_equal(canonical[1], sounds[1])
+    assert np.array_equal(canonical[1], clips[1])
     group = get_group("speed12").on(Waveforms(16_000))
-    for one, original, element in zip(canonical, sounds, found, strict=True):
+    for one, original, element in zip(canonical, clips, found, strict=True):
         alone = group.act(torch.from_numpy(original)[None], -element[None])[0]
         assert np.allclose(one, alone[: len(one)], atol=1e-5)
     read = extractor(canonical, sampling_rate=16_000, return_tensors="pt", **({} if whisper else {"padding": True}))

@@ -1,4 +1,4 @@
-"""The sounds that a command is given."""
+"""The clips that a command is given."""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def load_sounds(data: str, split: str | None, usual: tuple[str, ...]) -> "Dataset":
+def load_clips(data: str, split: str | None, usual: tuple[str, ...]) -> "Dataset":
     """A data set with the column `audio`, as feature extractors take it, and `label` where it has labels.
 
     Raises:
@@ -26,11 +26,11 @@ def load_sounds(data: str, split: str | None, usual: tuple[str, ...]) -> "Datase
     if "audio" not in loaded.features:
         raise ValueError(
             f"The checkpoint listens, and none of the columns of {data!r} is called 'audio' "
-            f"({', '.join(loaded.features)}). Rename the one that holds sound."
+            f"({', '.join(loaded.features)}). Rename the one that holds audio."
         )
     if isinstance(loaded.features["audio"], datasets.Audio):
         if find_spec("torchcodec") is None:
-            raise ValueError(f"The sounds of {data!r} are encoded files; install torchcodec, which reads them.")
+            raise ValueError(f"The clips of {data!r} are encoded files; install torchcodec, which reads them.")
         return loaded
     if "sampling_rate" not in loaded.features:
         return loaded
@@ -39,5 +39,5 @@ def load_sounds(data: str, split: str | None, usual: tuple[str, ...]) -> "Datase
 
 def with_sampling_rate(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Samples and their rate in one column, so that a wrong rate is noticed."""
-    sounds = zip(rows.pop("audio"), rows.pop("sampling_rate"), strict=True)
-    return {**rows, "audio": [{"array": array, "sampling_rate": rate} for array, rate in sounds]}
+    clips = zip(rows.pop("audio"), rows.pop("sampling_rate"), strict=True)
+    return {**rows, "audio": [{"array": array, "sampling_rate": rate} for array, rate in clips]}
