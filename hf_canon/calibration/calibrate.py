@@ -159,8 +159,8 @@ class Measured:
         return rank((logits / temperature).softmax(-1), self.model.group, element)
 
     def true_place(self, ranking: Ranking) -> Tensor:
-        """The place of the element that happened, or of the bin nearest to it, in a ranking of `transformed`, `(n,)`. A
-        set of the first elements holds it if the set is larger than that."""
+        """The place of the element that happened, or of the bin nearest to it, in a ranking of `transformed`, `(n,)`.
+        A set of the first elements holds it if the set is larger than that."""
         element = self.model.group.nearest(self.element, self.transformed.shape[1])
         return ranking.place.gather(1, element.unsqueeze(1)).squeeze(1)
 
