@@ -8,8 +8,8 @@ EXTRAS := dev,benchmarks
 ASSETS := digits efficientnet photos
 TEST_ASSETS := $(ASSETS) saliency
 DEMO_ASSETS := $(ASSETS) words whisper
-# The scripts that print the figures of the README; `make bench FIGURES=scripts/figure_cost.py` runs one.
-FIGURES ?= $(sort $(wildcard scripts/figure_*.py scripts/benchmark_*.py))
+# The scripts that print the figures of the README; `make bench FIGURES=scripts/benchmarks/figure_lift_cost.py` runs one.
+FIGURES ?= $(sort $(wildcard scripts/benchmarks/figure_*.py))
 
 export HF_HUB_OFFLINE := 1
 
@@ -25,19 +25,19 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 assets: setup
-	$(BIN)/python scripts/prepare_offline_assets.py --only $(ASSETS)
+	$(BIN)/python scripts/assets/prepare_offline_assets.py --only $(ASSETS)
 
 test-assets: setup
-	$(BIN)/python scripts/prepare_offline_assets.py --only $(TEST_ASSETS)
+	$(BIN)/python scripts/assets/prepare_offline_assets.py --only $(TEST_ASSETS)
 
 quickstart: assets
 	$(BIN)/python scripts/quickstart.py
 
 # Of what it opens, it makes what is missing.
 demo: setup
-	$(BIN)/python scripts/prepare_offline_assets.py --only $(DEMO_ASSETS)
+	$(BIN)/python scripts/assets/prepare_offline_assets.py --only $(DEMO_ASSETS)
 	test -f build/quickstart/adapter/model.safetensors || $(BIN)/python scripts/quickstart.py
-	$(BIN)/python scripts/audio_adapter.py
+	$(BIN)/python scripts/train_audio_adapter.py
 	$(BIN)/hf-canon demo
 
 lint: setup
@@ -52,8 +52,8 @@ test: lint test-assets
 # The other assets (stamps, emoji, MobileNetV2) are built here, from Debian packages too; one figure takes the
 # quickstart's adapter.
 bench: quickstart
-	$(BIN)/python scripts/prepare_offline_assets.py
-	bash scripts/audio_rivals.sh
+	$(BIN)/python scripts/assets/prepare_offline_assets.py
+	bash scripts/benchmarks/audio_rivals.sh
 	set -e; for script in $(FIGURES); do echo "== $$script"; $(BIN)/python $$script; done
 
 # build/ keeps what was downloaded and measured: remove it by hand.

@@ -15,9 +15,9 @@ import sys
 import time
 from pathlib import Path
 
-import offline_data
 import torch
-from digits import digits, train_canonicalizer, train_predictor
+from assets import offline_data
+from benchmarks.digits import digits, train_canonicalizer, train_predictor
 from PIL import Image
 from transformers import AutoImageProcessor
 

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from transformers import HfArgumentParser, set_seed
+from transformers.trainer_utils import get_last_checkpoint
 
 from hf_canon.canonicalizers import EquivariantCanonicalizer
 from hf_canon.cli.audio import load_clips
 from hf_canon.data.named import load_rows
 from hf_canon.generative import GANArguments, GANTrainer, GeneratorConfig, InvariantGenerator, critic_of
-from hf_canon.generative.trainer import checkpoints
 from hf_canon.groups import Group
 
 
@@ -61,7 +61,8 @@ def main() -> None:
         canonicalizer = canonicalizer_of(generator.group, chosen) if chosen.invariance == "canonical" else None
         critic = critic_of(chosen.invariance, generator.group, chosen.shape, chosen.width, canonicalizer)
         trainer = GANTrainer(generator, critic, rows(chosen), args)
-        result = trainer.train(resume_from_checkpoint=bool(checkpoints(Path(args.output_dir))))
+        begun = Path(args.output_dir).is_dir() and get_last_checkpoint(args.output_dir) is not None
+        result = trainer.train(resume_from_checkpoint=begun)
     except ValueError as error:
         sys.exit(f"train_generator.py: {error}")
     if result.sentence is not None:

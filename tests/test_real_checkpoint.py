@@ -1,8 +1,8 @@
 """The real ImageNet checkpoint on real photographs, as in the quickstart. `make test-assets` builds both."""
 
-import offline_data
 import pytest
 import torch
+from assets import offline_data
 from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor, EfficientNetForImageClassification

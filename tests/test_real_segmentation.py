@@ -1,10 +1,10 @@
 """A real segmenter, of an architecture that its user registered: ViT-S/14 that marks what catches the eye.
 `make test-assets` builds it."""
 
-import offline_data
-import offline_saliency  # noqa: F401  # registers the architecture
+import assets.offline_saliency  # noqa: F401  # registers the architecture
 import pytest
 import torch
+from assets import offline_data
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 

@@ -19,7 +19,7 @@ from ..predictors.inputs import INPUT_NAMES, input_name
 from .attachment import Attachment
 from .coupling import Coupled, Coupling, Gain, InputCoupling, Units
 from .probing import INPUT, Probe, blocks_of, last_block, output_layer, probe, units_of
-from .read_out import Caught, ReadOut, normalized
+from .read_out import Caught, ReadOut, gains_of
 from .tags import product_tags, sampled_tags
 from .targets import matches, modules_of_names, plain_name
 
@@ -369,12 +369,12 @@ class Comodulation(Attachment):
             return
         self._output.require_original(model)
         if learning and self._couplings[0].tasks[index].requires_grad:
-            gain = normalized(self.tags(*args, **kwargs))
+            gain = gains_of(self.tags(*args, **kwargs))
             self._output.running(index).update(gain)
             self._output.batch_gain = gain
         elif self._estimating and not self.paused:
             with torch.no_grad():
-                self._output.running(index).update(normalized(self.tags(*args, **kwargs)))
+                self._output.running(index).update(gains_of(self.tags(*args, **kwargs)))
 
     def _forget(self, model: nn.Module, args: Any, output: Any) -> None:
         """After a pass, whether or not it came through."""

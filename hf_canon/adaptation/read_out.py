@@ -95,12 +95,12 @@ class ReadOut(Part):
         return ((h, *args[1:]), kwargs) if args else (args, {**kwargs, "input": h})
 
 
-def normalized(tags: Tensor) -> Tensor:
+def gains_of(tags: Tensor) -> Tensor:
     """Gains `(units,)` with the mean 1, from how much each unit follows the modulator; 1 where none does, as at first
     behind a norm, and then gradients go on to the tags as they are, so that something may come to follow.
 
     Example:
-        >>> normalized(torch.tensor([3.0, 1.0, -2.0, 0.0]))
+        >>> gains_of(torch.tensor([3.0, 1.0, -2.0, 0.0]))
         tensor([3., 1., 0., 0.])
     """
     rectified = tags.relu()

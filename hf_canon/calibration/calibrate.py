@@ -158,6 +158,12 @@ class Measured:
         element = self.model.canonicalizer.element(logits)
         return rank((logits / temperature).softmax(-1), self.model.group, element)
 
+    def true_place(self, ranking: Ranking) -> Tensor:
+        """The place of the element that happened, or of the bin nearest to it, in a ranking of `transformed`, `(n,)`.
+        A set of the first elements holds it if the set is larger than that."""
+        element = self.model.group.nearest(self.element, self.transformed.shape[1])
+        return ranking.place.gather(1, element.unsqueeze(1)).squeeze(1)
+
 
 def measure(
     model: CanonicalizedModel,
@@ -221,18 +227,18 @@ def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int =
     group = measured.model.group
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     fit, hold = measured[order[: count // FITTED]], measured[order[count // FITTED :]]
-    bins = measured.transformed.shape[1]
-    temperature = fit_temperature(fit.transformed, near(group, fit.element, bins)) if len(fit) else 1.0
+    happened = near(group, fit.element, measured.transformed.shape[1])
+    temperature = fit_temperature(fit.transformed, happened) if len(fit) else 1.0
 
     ranking = hold.ranked(hold.transformed, temperature)
-    happened = ranking.place.gather(1, group.nearest(hold.element, bins).unsqueeze(1))
+    true = hold.true_place(ranking).unsqueeze(1)
     came = hold.ranked(hold.upright, temperature)
     sure = came.confidence
     confidence = None if harm is None or hold.spoiled is None else harm_threshold(hold.spoiled, sure, harm)
     found = Calibration(
         temperature=temperature,
         alpha=alpha,
-        threshold=coverage_threshold(ranking.probability.gather(1, happened).squeeze(1), alpha),
+        threshold=coverage_threshold(ranking.probability.gather(1, true).squeeze(1), alpha),
         harm=harm,
         confidence=confidence,
         items=len(hold),

@@ -9,6 +9,7 @@ from .moment import MomentCanonicalizer
 from .orbit import OrbitCanonicalizer
 from .predictor import PredictorCanonicalizer
 from .shift import ShiftCanonicalizer
+from .thumbnails import cell_means, inscribed_disc, thumbnail
 
 CANONICALIZERS: dict[str, type[Canonicalizer]] = {
     "orbit": OrbitCanonicalizer,
@@ -27,7 +28,10 @@ __all__ = [
     "PredictorCanonicalizer",
     "ShiftCanonicalizer",
     "build_canonicalizer",
+    "cell_means",
     "fitting",
+    "inscribed_disc",
+    "thumbnail",
 ]
 
 

@@ -98,6 +98,11 @@ class MomentCanonicalizer(Canonicalizer):
         """That of canonical inputs, in the units of the elements."""
         return self.reference * (STRIDE * self.reach)
 
+    @canonical_moment.setter
+    def canonical_moment(self, moment: Tensor) -> None:
+        """Take a moment for the reference, such as the mean over inputs, which training it tends to."""
+        self.reference.data.copy_(moment / (STRIDE * self.reach))
+
     @property
     def reach(self) -> float:
         return self.group.reach if isinstance(self.group, OneParameter) else math.pi

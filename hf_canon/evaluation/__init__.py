@@ -12,8 +12,9 @@ from .auditing.audit import audit
 from .distribution.comparison import distribution_shift
 from .equivariance import check_equivariance
 from .robustness import evaluate_robustness
+from .statistics import bootstrap
 from .strips import plot_report, plot_strip
-from .transforms import Transform
+from .transforms import Rotation, Transform, transformed_by
 
 __all__ = [
     "Advice",
@@ -26,6 +27,7 @@ __all__ = [
     "Interval",
     "LabelChange",
     "RobustnessReport",
+    "Rotation",
     "Score",
     "ShiftReport",
     "Side",
@@ -33,6 +35,7 @@ __all__ = [
     "TransformResult",
     "TransformSet",
     "audit",
+    "bootstrap",
     "check_equivariance",
     "distribution_shift",
     "evaluate_robustness",
@@ -41,5 +44,6 @@ __all__ = [
     "plot_shift",
     "plot_strip",
     "require_report_folder",
+    "transformed_by",
     "write_page",
 ]

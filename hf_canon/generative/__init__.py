@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from .configuration_generator import GeneratorConfig
 from .critic import CanonicalCritic, OrbitCritic, critic_of
+from .data import Samples
 from .divergences import LipschitzAlpha, Relativistic, Wasserstein, gradient_penalty
-from .generator import EquivariantGenerator, SymmetrizedGenerator
+from .generator import EquivariantGenerator, PlainGenerator, SymmetrizedGenerator
 from .grids import draw_samples
 from .health import orbit_diversity, orbit_uniformity
 from .modeling_generator import GeneratorOutput, InvariantGenerator
@@ -30,7 +31,9 @@ __all__ = [
     "InvariantGenerator",
     "LipschitzAlpha",
     "OrbitCritic",
+    "PlainGenerator",
     "Relativistic",
+    "Samples",
     "SymmetrizedGenerator",
     "TrainingResult",
     "Wasserstein",

@@ -85,8 +85,9 @@ def reference_samples(
     `distribution_shift`, the `reference_dataset` of a `CanonicalizationTrainer`, or upright data to train with.
 
     They are near the data that the sampler has learned from, and not those data. A part of every distance to them is
-    the sampler's own error, which can be most of it, as it is for digits (`scripts/figure_adversarial_prior.py`).
-    Measure first how far data are that are known to be as they should be.
+    the sampler's own error, which can be most of it, as it is for digits
+    (`scripts/benchmarks/figure_adversarial_prior.py`). Measure first how far data are that are known to be as they
+    should be.
 
     Args:
         adapter: Hub id or folder.

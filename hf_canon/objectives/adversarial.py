@@ -41,9 +41,9 @@ class AdversarialPrior(Objective):
 
     Relations: where there are upright examples, prefer `PriorRegularization` on them alone. Plain cross-entropy has a
     right answer for each input, takes seconds and no critic, and finds more poses on average, from as few as 200
-    digits (`scripts/figure_adversarial_prior.py` has the figures). Where there is but a reference sampler, this one
-    finds more than cross-entropy on its samples: what it turns are real inputs. Prefer `Distillation` where the
-    checkpoint itself can say what upright is.
+    digits (`scripts/benchmarks/figure_adversarial_prior.py` has the figures). Where there is but a reference sampler,
+    this one finds more than cross-entropy on its samples: what it turns are real inputs. Prefer `Distillation` where
+    the checkpoint itself can say what upright is.
 
     Args:
         model: whose group, and whose canonicalizer's resolution.

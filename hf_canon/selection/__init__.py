@@ -4,7 +4,7 @@ from .abstain import Abstain
 from .argmax import Argmax
 from .base import Action, Decision, DecisionRule
 from .calibration import Calibration
-from .conformal import Conformal
+from .conformal import Conformal, set_size
 from .deciding import RULES, Decided, chosen_rule, decide
 from .identity import Identity
 from .orbit import Orbit
@@ -26,4 +26,5 @@ __all__ = [
     "chosen_rule",
     "decide",
     "rank",
+    "set_size",
 ]

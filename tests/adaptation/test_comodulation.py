@@ -27,7 +27,7 @@ from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, Canonic
 from hf_canon.adaptation import Comodulation, comodulate, quadratic_lift, selectivity
 from hf_canon.adaptation.coupling import Coupled, Coupling
 from hf_canon.adaptation.probing import channel_axis
-from hf_canon.adaptation.read_out import normalized
+from hf_canon.adaptation.read_out import gains_of
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_poses_that_are_asked_about_are_no_inputs(tmp_path: Path) -> None:
         canonical = wrapped(x).canonicalization.canonical
     assert one._output.running(0).batches == 1
     with torch.no_grad():
-        assert torch.allclose(one.read_out_gain(), normalized(one.tags(canonical)), atol=1e-5)
+        assert torch.allclose(one.read_out_gain(), gains_of(one.tags(canonical)), atol=1e-5)
 
 
 def test_gains_that_are_not_finite_are_refused_and_forgotten() -> None:

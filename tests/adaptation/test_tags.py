@@ -10,7 +10,7 @@ from torch import nn
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from hf_canon.adaptation import comodulate
-from hf_canon.adaptation.read_out import RunningGain, normalized
+from hf_canon.adaptation.read_out import RunningGain, gains_of
 
 
 @pytest.mark.parametrize("units", ["channels", "places"])
@@ -27,7 +27,7 @@ def test_draws_converge_to_the_product(name: str, units: str) -> None:
             one.parts[0].tasks[0].copy_(2 * torch.rand_like(one.parts[0].tasks[0]))
             found[estimator] = one.tags(x)
         one.remove()
-    for tags in (found, {name: normalized(value) for name, value in found.items()}):
+    for tags in (found, {name: gains_of(value) for name, value in found.items()}):
         assert F.cosine_similarity(tags["product"], tags["sampling"], dim=0) > 0.999
 
 
@@ -72,7 +72,7 @@ def test_gradients_of_both_agree() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=20))
 def test_gains_are_not_negative_and_have_the_mean_one(values: list[float]) -> None:
-    gain = normalized(torch.tensor(values))
+    gain = gains_of(torch.tensor(values))
     assert (gain >= 0).all() and torch.isfinite(gain).all()
     assert torch.allclose(gain.mean(), torch.ones(()), atol=1e-4)
     if max(values) <= 0:
@@ -82,7 +82,7 @@ def test_gains_are_not_negative_and_have_the_mean_one(values: list[float]) -> No
 def test_gradients_of_gains_are_finite_where_nothing_follows() -> None:
     for values in ([0.0, 0.0], [-1.0, -2.0], [0.0, 1.0], [1e-30, 0.0]):
         tags = torch.tensor(values, requires_grad=True)
-        normalized(tags).square().sum().backward()
+        gains_of(tags).square().sum().backward()
         assert torch.isfinite(tags.grad).all()
 
 

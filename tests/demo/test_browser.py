@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import offline_data
 import pytest
 import soundfile
+from assets import offline_data
 from demo.conftest import RATE, running, sing
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
