@@ -75,6 +75,7 @@ def two_classes(evidence: Tensor) -> Tensor:
 # ----------------------------------------------------------------------------------------------------------- measuring
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("labelled", [True, False])
 def test_scores_are_those_of_an_evaluation(vit, items, labelled):
     groups = ["c4", "d4", "c8", "hue6", "gamma", "hue", "c4*hue6"]
@@ -348,6 +349,7 @@ def test_a_segmenter_is_measured_without_classes():
     assert "does not say one class for an input" in " ".join(str(report).split())
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_page_fits_a_terminal_and_survives_a_file(vit, items, tmp_path, labelled):
     data = items if labelled else [{"pixel_values": item["pixel_values"]} for item in items]

@@ -248,6 +248,7 @@ def test_a_canonicalizer_that_does_nothing_harms_and_mends_nothing(wrap, items, 
     assert verdict(report).tone != "yes"
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize(
     ("group", "transforms"), [("so2", ["c4", 33]), ("d4*channels", "d4*channels"), ("hue", {"hue": [0, 90, 200]})]
 )
