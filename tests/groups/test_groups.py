@@ -82,6 +82,7 @@ class TestGroup:
         identity = torch.tensor([group.identity] * 2)
         assert torch.equal(group.act(x, identity), x)
 
+    @pytest.mark.covering("name", "dtype")
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
     def test_dtypes_and_shapes(self, name: str, dtype: torch.dtype) -> None:
         group = get_group(name)
@@ -126,12 +127,12 @@ class TestGroup:
         words = [group.describe(one) for one in some_elements(group).tolist()]
         assert len(set(words)) == len(words)
 
-    def test_every_device(self, name: str, device: torch.device) -> None:
+    def test_every_device(self, name: str, second_device: torch.device) -> None:
         group = get_group(name)
         element = some_elements(group)
         x = torch.randn(len(element), 3, 10, 10)
-        moved = group.act(x.to(device), element)
-        assert moved.device.type == device.type
+        moved = group.act(x.to(second_device), element)
+        assert moved.device.type == second_device.type
         assert torch.allclose(moved.cpu(), group.act(x, element), atol=1e-5)
 
 
