@@ -175,6 +175,7 @@ def trainer_for(folder: Path, model: CanonicalizedModel | None = None, **changes
     )
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_it_finds_upright_from_inputs_of_any_pose(tmp_path: Path, accumulation: int) -> None:
     trainer = trainer_for(tmp_path, gradient_accumulation_steps=accumulation, max_steps=60 // accumulation)
