@@ -32,6 +32,7 @@ def arguments(folder: Path, **changes: Any) -> CanonicalizationArguments:
     return CanonicalizationArguments(str(folder), **{**settings, **quiet, **changes})
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("name", SETTINGS)
 def test_trained_saved_and_loaded(
     checkpoint: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
@@ -64,6 +65,7 @@ def test_trained_saved_and_loaded(
     assert f"({count:,} of second order)" in (tmp_path / "adapter" / "README.md").read_text()
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("name", SETTINGS)
 def test_trained_in_half_precision(checkpoint: Path, tmp_path: Path, name: str) -> None:
     model = CanonicalizedModel.wrap(checkpoint, "c4", name, canonicalizer_settings=SETTINGS[name])
