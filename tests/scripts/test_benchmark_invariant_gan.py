@@ -151,6 +151,7 @@ def test_the_distance_sees_kinds_and_poses_that_are_left_out(small: None) -> Non
     assert gan_digits.frechet(gan_digits.features(gan_digits.every_pose(x[labels == 3])), everything) > 3 * near
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("model", gan_digits.MODELS)
 def test_every_model_of_digits_is_trained_and_measured(model: str, small: None) -> None:
     row = gan_digits.digits(model, 10, seed=0, lr=1e-3)
