@@ -123,7 +123,7 @@ class TestAttachment:
             assert torch.equal(logits(twin, x), plain)
         assert torch.equal(logits(model, x), answer)  # and this one keeps its own
 
-    @pytest.mark.covering("attach")
+    @pytest.mark.covering()
     def test_compiles(self, name: str, attach: Attach) -> None:
         model, x = make(name)
         attached = attach(model)

@@ -13,7 +13,7 @@ from hf_canon.adaptation import comodulate
 from hf_canon.adaptation.read_out import RunningGain, normalized
 
 
-@pytest.mark.covering("units")
+@pytest.mark.covering()
 @pytest.mark.parametrize("units", ["channels", "places"])
 @pytest.mark.parametrize("name", ["vit", "resnet", "whisper"])
 def test_draws_converge_to_the_product(name: str, units: str) -> None:

@@ -104,9 +104,9 @@ def answers(model: CanonicalizedModel, inputs: dict[str, Tensor], element: Tenso
         return fields_of(model(**{name: turned}, **model.canonical_arguments(others, element), **how))
 
 
-def violations(name: str) -> dict[str, float]:
+def violations(name: str, enough: float = math.inf) -> dict[str, float]:
     """The largest difference between the answer to a turned picture and the turned answer, for each field, over every
-    element; under `untouched`, that of the checkpoint without a canonicalizer."""
+    element; under `untouched`, that of the checkpoint without a canonicalizer, over elements until it is `enough`."""
     model, inputs = wrapped(name)
     x = inputs[input_name(model.predictor)]
     lengths = model.lengths(x, inputs)
@@ -121,6 +121,8 @@ def violations(name: str) -> dict[str, float]:
         there = answers(model, inputs, element)
         for field, expected in moved(upright, model.rows, move).items():
             found[field] = max(found[field], difference(expected, there[field]))
+        if found["untouched"] > enough:
+            continue
         there = answers(model, inputs, element, canonicalize=False)
         for field, expected in moved(bare, model.rows, move).items():
             found["untouched"] = max(

@@ -174,10 +174,12 @@ ANSWERS = (
 OF_LATENTS = ("PerceiverForImageClassification", "ShieldGemma2ForImageClassification")
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in (*CLASSIFIERS, *DENSE) if TASKS.get(name) in ANSWERS and not name.startswith(OF_LATENTS)]
-)
-def test_hidden_states_come_with_the_answer(name: str) -> None:
+ANSWERING = [name for name in (*CLASSIFIERS, *DENSE) if TASKS.get(name) in ANSWERS and not name.startswith(OF_LATENTS)]
+
+
+@pytest.mark.covering("row", "task")
+@pytest.mark.parametrize(("row", "task", "name"), [(row_of(name), TASKS[name].__name__, name) for name in ANSWERING])
+def test_hidden_states_come_with_the_answer(row: str, task: str, name: str) -> None:
     """For the picture as it came, in the shapes that the checkpoint gives them."""
     model, inputs = exactness.wrapped(name)
     x = inputs["pixel_values"]

@@ -141,10 +141,12 @@ def test_a_live_model_is_left_as_it_was(vit, items):
     assert [parameter.requires_grad for parameter in model.parameters()] == trained
 
 
+@pytest.mark.slow
 def test_cost_is_that_of_the_canonicalizer_that_fits(vit, items, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr("hf_canon.evaluation.robustness.TIMED_PASSES", 1)
     report = audit(vit, items, ["c4", "gamma"], processor=PROCESSOR)
+    assert set(report.groups) == {"c4", "gamma"}
     for name, group in report.groups.items():
         model = CanonicalizedModel.wrap(vit, group=name, processor=PROCESSOR)
         sizes = [sum(p.numel() for p in module.parameters()) for module in (model, model.predictor)]

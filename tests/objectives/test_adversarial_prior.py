@@ -192,6 +192,7 @@ class StopAfter(TrainerCallback):
         control.should_training_stop = state.global_step >= self.step
 
 
+@pytest.mark.slow
 def test_resumes_with_its_critic(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Eight steps in one go, or stopped after four, end with the same canonicalizer and the same critic."""
     folder = tmp_path / "checkpoint"
