@@ -37,7 +37,7 @@ quickstart: assets
 demo: setup
 	$(BIN)/python scripts/prepare_offline_assets.py --only $(DEMO_ASSETS)
 	test -f build/quickstart/adapter/model.safetensors || $(BIN)/python scripts/quickstart.py
-	$(BIN)/python scripts/sound_adapter.py
+	$(BIN)/python scripts/audio_adapter.py
 	$(BIN)/hf-canon demo
 
 lint: setup
@@ -57,10 +57,10 @@ test-all: lint test-assets
 # quickstart's adapter.
 bench: quickstart
 	$(BIN)/python scripts/prepare_offline_assets.py
-	bash scripts/sound_rivals.sh
+	bash scripts/audio_rivals.sh
 	set -e; for script in $(FIGURES); do echo "== $$script"; $(BIN)/python $$script; done
 
 # build/ keeps what was downloaded and measured: remove it by hand.
 clean:
-	rm -rf $(VENV) out *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) out *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache
 	find hf_canon scripts spaces_app tests -name __pycache__ -type d -prune -exec rm -rf {} +

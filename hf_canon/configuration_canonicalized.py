@@ -20,7 +20,7 @@ class CanonicalizedConfig(PreTrainedConfig):
         group: name of the group, as in `get_group`.
         canonicalizer: name of the canonicalizer.
         canonicalizer_settings: the keyword arguments that build it.
-        canonicalizer_input: `scale` and `shift`, one number for each channel, that turn this predictor's inputs into
+        canonicalizer_input: `scale` and `offset`, one number for each channel, that turn this predictor's inputs into
             those that the canonicalizer was trained on; None where they are the same.
         includes_predictor: whether the saved weights hold the predictor too, so that no base is needed.
         predictor_peft: the PEFT adapters that the predictor carries, and which of them are active.
@@ -57,6 +57,8 @@ class CanonicalizedConfig(PreTrainedConfig):
         lift = kwargs.pop("predictor_lift", None)  # as adapters were saved before there were other attachments
         if lift is not None:
             self.predictor_attachments = {"quadratic_lift": lift}
+        if self.canonicalizer_input is not None and "shift" in self.canonicalizer_input:  # as 0.1 called it
+            self.canonicalizer_input["offset"] = self.canonicalizer_input.pop("shift")
         if isinstance(self.base_config, dict):
             # A sub-configuration given as a dict keeps its labels only if its own class reads it.
             model_type = str(self.base_config.get("model_type"))

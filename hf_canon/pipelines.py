@@ -37,7 +37,7 @@ class SaysWhatWasDone(Pipeline):
 
 
 class CanonicalizedImageClassificationPipeline(SaysWhatWasDone, ImageClassificationPipeline):  # type: ignore[misc]
-    """transformers' `image-classification`, with what was done to each picture.
+    """transformers' `image-classification`, with what was done to each image.
 
     Example:
         >>> from PIL import Image
@@ -54,4 +54,4 @@ class CanonicalizedImageClassificationPipeline(SaysWhatWasDone, ImageClassificat
 
 
 class CanonicalizedAudioClassificationPipeline(SaysWhatWasDone, AudioClassificationPipeline):  # type: ignore[misc]
-    """transformers' `audio-classification`, with what was done to each sound."""
+    """transformers' `audio-classification`, with what was done to each clip."""

@@ -2,13 +2,13 @@
 
     python scripts/benchmark_invariant_gan.py --plot docs/invariant_gan.png
 
-First the law that the guarantee rests on (arXiv 2305.13517): W1 between the symmetrized sample of n points and their
-law, of order (|G| n)^(-1/d). Then generators of four Gaussians that quarter turns leave as they are, learned from 20,
-80 and 320 points, and last of handwritten digits that are turned by random quarters. The learning rate is chosen for
-every model by the distance to other points or digits, with seeds that are not counted. Every run is kept in
-build/figures, and not repeated while the code is the same. The runs are in gan_tasks.py and gan_digits.py; the law
-takes half a minute of two cores, the Gaussians a quarter of an hour, and the digits an hour.
-"""
+First the distribution that the guarantee rests on (arXiv 2305.13517): W1 between the symmetrized sample of n points
+and their distribution, of order (|G| n)^(-1/d). Then generators of four Gaussians that quarter turns leave as they
+are, learned from 20, 80 and 320 points, and last of handwritten digits that are turned by random quarters. The
+learning rate is chosen for every model by the distance to other points or digits, with seeds that are not counted.
+Every run is kept in build/figures, and not repeated while the code is the same. The runs are in gan_tasks.py and
+gan_digits.py; the distribution takes half a minute of two cores, the Gaussians a quarter of an hour, and the digits an
+hour."""
 
 import argparse
 import os
@@ -23,7 +23,7 @@ import torch
 from kept_runs import Row, key, run_all
 from t_interval import mean_and_reach
 
-LAW_SEEDS, COLUMNS = 5, 5
+DISTRIBUTION_SEEDS, COLUMNS = 5, 5
 SIZES, SELECTION = (20, 80, 320), (80, (100, 101))
 """Numbers to learn from; and the one by which a rate is chosen, with the seeds of those runs."""
 RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -43,30 +43,32 @@ Learned = dict[tuple[str, int], list[Row]]
 """By model and how many it has learned from, a row for each seed."""
 
 
-def the_law(seeds: list[int], folder: Path, jobs: int) -> Law:
-    """The law without a GAN."""
+def the_distribution(seeds: list[int], folder: Path, jobs: int) -> Law:
+    """The distribution without a GAN."""
     places = [(group, dimensions) for dimensions in tasks.DIMENSIONS for group in tasks.GROUPS]
 
     def arguments(group: str, dimensions: int, n: int, seed: int) -> dict[str, Any]:
         return {"group": group, "dimensions": dimensions, "n": n, "seed": seed}
 
     wanted = [arguments(*place, n, seed) for place in places for n in tasks.SIZES for seed in seeds]
-    kept = run_all("law", tasks.sample_size, wanted, folder, jobs)
+    kept = run_all("distribution", tasks.sample_size, wanted, folder, jobs)
     return {
         place: [[kept[key(arguments(*place, n, seed))]["w1"] for n in tasks.SIZES] for seed in seeds]
         for place in places
     }
 
 
-def print_law(law: Law) -> None:
-    print("\nW1 between the symmetrization of n points and the uniform law of the ball, mean over the seeds\n")
+def print_distribution(distribution: Law) -> None:
+    print(
+        "\nW1 between the symmetrization of n points and the uniform distribution of the ball, mean over the seeds\n"
+    )
     heading = " | ".join(f"n = {n}" for n in tasks.SIZES)
     print(f"| dimensions | group | elements | {heading} | slope | predicted | points saved by a factor of |")
     print(f"|---|---|---|{'---|' * len(tasks.SIZES)}---|---|---|")
-    for (group, dimensions), seeds in law.items():
+    for (group, dimensions), seeds in distribution.items():
         means = [statistics.mean(column) for column in zip(*seeds, strict=True)]
         slopes = [tasks.line(tasks.SIZES, one)[0] for one in seeds]
-        plain = [statistics.mean(column) for column in zip(*law["c1", dimensions], strict=True)]
+        plain = [statistics.mean(column) for column in zip(*distribution["c1", dimensions], strict=True)]
         values = " | ".join(f"{one:.3f}" for one in means)
         print(
             f"| {dimensions} | {group} | {tasks.order(group)} | {values} | {spread(slopes, 2)} "
@@ -75,7 +77,8 @@ def print_law(law: Law) -> None:
 
 
 def saved(plain: list[float], symmetrized: list[float]) -> float:
-    """How many times as many points a plain sample has to have to be as near to the law, by the line through log W1 of
+    """How many times as many points a plain sample has to have to be as near to the distribution, by the line through
+    log W1 of
     plain samples over log n; the mean over the sizes. Nothing is taken from theory."""
     steep, at_one = tasks.line(tasks.SIZES, plain)
     return statistics.geometric_mean(
@@ -168,7 +171,7 @@ def spread(values: list[float], digits: int = 3) -> str:
     return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
-def plot(law: Law, found: Learned, path: Path) -> None:
+def plot(distribution: Law, found: Learned, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -179,12 +182,12 @@ def plot(law: Law, found: Learned, path: Path) -> None:
     axes = top.subplots(1, 3)
     for axis, dimensions in zip(axes, tasks.DIMENSIONS, strict=False):
         for index, group in enumerate(tasks.GROUPS):
-            means = [statistics.mean(column) for column in zip(*law[group, dimensions], strict=True)]
+            means = [statistics.mean(column) for column in zip(*distribution[group, dimensions], strict=True)]
             axis.plot(tasks.SIZES, means, "os^D"[index] + "-", label=f"{group.upper()}, |G| = {tasks.order(group)}")
-        start = statistics.mean(one[0] for one in law["c1", dimensions])
+        start = statistics.mean(one[0] for one in distribution["c1", dimensions])
         predicted = [start * (n / tasks.SIZES[0]) ** (-1 / dimensions) for n in tasks.SIZES]
         axis.plot(tasks.SIZES, predicted, "--", color="grey", label=f"slope -1/{dimensions}")
-        axis.set_title(f"A symmetrized sample and its law, {dimensions} dimensions", fontsize=10)
+        axis.set_title(f"A symmetrized sample and its distribution, {dimensions} dimensions", fontsize=10)
         axis.set_xscale("log", base=2)
         axis.set_yscale("log", base=2)
         axis.set_xlabel("points n")
@@ -196,7 +199,7 @@ def plot(law: Law, found: Learned, path: Path) -> None:
         means = [statistics.mean(one) for one in values]
         axes[2].errorbar(SIZES, means, deviations, marker="os^Dvx"[index], capsize=2, label=NAMES[model])
     floor = statistics.mean(row["floor"] for row in found["plain", SIZES[0]])
-    axes[2].axhline(floor, color="grey", linestyle="--", label="two samples of the law")
+    axes[2].axhline(floor, color="grey", linestyle="--", label="two samples of the distribution")
     axes[2].set_title("Generators of four Gaussians, learned from n points", fontsize=10)
     axes[2].set_xscale("log")
     axes[2].set_yscale("log")
@@ -229,8 +232,8 @@ def plot_digits(found: Learned, path: Path) -> None:
     for model in models:
         shown[NAMES[model]] = torch.tensor(found[model, least][0]["samples"]) / 255
     figure, axes = plt.subplots(1, len(shown), figsize=(15, 3.9), layout="constrained")
-    for axis, (name, pictures) in zip(axes, shown.items(), strict=True):
-        rows = pictures[: gan_digits.SHOWN].unflatten(0, (-1, COLUMNS))
+    for axis, (name, images) in zip(axes, shown.items(), strict=True):
+        rows = images[: gan_digits.SHOWN].unflatten(0, (-1, COLUMNS))
         axis.imshow(rows.transpose(1, 2).flatten(2).flatten(0, 1).numpy(), cmap="gray", vmin=0, vmax=1)
         axis.set_title(name.replace(", ", ",\n"), fontsize=9)
         axis.axis("off")
@@ -247,19 +250,21 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes, of one thread each")
     arguments = parser.parse_args()
     seeds, jobs = arguments.seeds, arguments.jobs
-    law = the_law(list(range(LAW_SEEDS)), tasks.FOLDER, jobs)
-    print_law(law)
+    distribution = the_distribution(list(range(DISTRIBUTION_SEEDS)), tasks.FOLDER, jobs)
+    print_distribution(distribution)
 
     places = [(model, n) for model in tasks.MODELS for n in SIZES]
     found, rates = learned("points", tasks.points, places, seeds, RATES, SELECTION, tasks.FOLDER, jobs)
     floor = spread([row["floor"] for row in found["plain", SIZES[0]]])
-    print(f"\nFour Gaussians: W1 of {tasks.MEASURED:,} samples to as many fresh points of the law, ± deviation")
+    print(
+        f"\nFour Gaussians: W1 of {tasks.MEASURED:,} samples to as many fresh points of the distribution, ± deviation"
+    )
     print(f"(two such sets of points are {floor} apart); poses: the share of the orbit that samples have\n")
     print_learned(found, rates, RATES, "w1", 3)
     for model in ("critic", "both", "canonical"):
         evaluations = statistics.mean(row["evaluations"] for n in SIZES for row in found[model, n])
         print(f"Evaluations of the critic for a point, {NAMES[model]}: {evaluations:.1f}")
-    plot(law, found, arguments.plot)
+    plot(distribution, found, arguments.plot)
 
     told = gan_digits.train_classifier(gan_digits.FOLDER / "classifier.safetensors")
     places = [(model, n) for model in gan_digits.MODELS for n in DIGIT_SIZES]

@@ -49,7 +49,7 @@ BLOCKS = 16
 
 def drawings(kind: str, shots: int, method: str, seed: int, lr: float, layer: str | None = None) -> Row:
     """Is it one of that kind? Told from so many labelled emoji, half of which are, as far as there are as many; where
-    it is measured, the logits are moved to how frequent the kind is on the calibration split.
+    it is measured, the logits are transformed to how frequent the kind is on the calibration split.
 
     Args:
         kind: one of `KINDS`.
@@ -170,7 +170,7 @@ def activities(first: int) -> dict[str, Data]:
 
 
 def tail(first: int) -> EfficientNetForImageClassification:
-    """The checkpoint from a block on, which takes the activity before it for its pictures: what is frozen in front
+    """The checkpoint from a block on, which takes the activity before it for its images: what is frozen in front
     of all that is adapted need be computed once only."""
     model = EfficientNetForImageClassification.from_pretrained(checkpoint()).eval()
     model.efficientnet.embeddings = nn.Identity()
@@ -178,11 +178,11 @@ def tail(first: int) -> EfficientNetForImageClassification:
     return model
 
 
-# Mosaics: four digits in one picture, and networks whose last hidden layer looks at places, or at everything.
+# Mosaics: four digits in one image, and networks whose last hidden layer looks at places, or at everything.
 
 
 class Mosaic(nn.Module):
-    """Which digits are in a picture of four, by a convolutional encoder and one hidden layer.
+    """Which digits are in an image of four, by a convolutional encoder and one hidden layer.
 
     Args:
         read_out: "local", where each hidden unit sees one of the quadrants; or "dense", where each sees all of it.
@@ -331,10 +331,10 @@ def quadrants(seed: int) -> dict[str, Data]:
 
 
 def mosaic(split: str, number: int, generator: torch.Generator) -> Data:
-    """Pictures `(number, 1, 56, 56)` of four digits, and the digits `(number, 4)`, row by row."""
-    pictures, labels = single_digits(split)
+    """Images `(number, 1, 56, 56)` of four digits, and the digits `(number, 4)`, row by row."""
+    images, labels = single_digits(split)
     chosen = torch.randint(len(labels), (number, 4), generator=generator)
-    rows = pictures[chosen].unflatten(1, (2, 2))  # number, down, across, 28, 28
+    rows = images[chosen].unflatten(1, (2, 2))  # number, down, across, 28, 28
     return rows.permute(0, 1, 3, 2, 4).reshape(number, 1, 56, 56), labels[chosen]
 
 

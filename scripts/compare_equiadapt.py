@@ -5,7 +5,7 @@
     build/rival-venv/bin/python scripts/compare_equiadapt.py --part cost
     build/rival-venv/bin/python scripts/compare_equiadapt.py --part train --steps 1500 --batch-size 64 --seeds 0 1 2
 
-Cost: the whole call `canonicalize`, which decides and then turns the picture at full size. Every contender is measured
+Cost: the whole call `canonicalize`, which decides and then turns the image at full size. Every contender is measured
 in turn, round after round, so that a busy machine slows all of them alike; the median over the rounds is printed.
 
 Training: MNIST digits without 6 and 9, which are turns of each other. Element g of the cyclic group of order n is a
@@ -68,7 +68,7 @@ def optimized(
 ) -> equiadapt.OptimizedGroupEquivariantImageCanonicalization:
     """equiadapt's cheaper canonicalizer, as `examples/images/classification/configs` of its wheel sets it up.
 
-    Its default is to score at 96 pixels; smaller pictures are not enlarged to that here, which favours the rival. With
+    Its default is to score at 96 pixels; smaller images are not enlarged to that here, which favours the rival. With
     one channel it skips padding, cropping and resizing: that is its own path for digits.
     """
     scored = min(96, size)
@@ -132,7 +132,7 @@ def turn(pixels: Tensor, degrees: float) -> Tensor:
 
 
 def turn_each(pixels: Tensor, elements: Tensor, order: int) -> Tensor:
-    """Turn every picture by its own element of the cyclic group."""
+    """Turn every image by its own element of the cyclic group."""
     turned = torch.empty_like(pixels)
     for element in range(order):
         chosen = elements == element
@@ -203,7 +203,7 @@ OURS = ("orbit", "shift")
 """With their default settings, in both parts."""
 
 
-def smooth_pictures(contender: Contender) -> list[Tensor]:
+def smooth_images(contender: Contender) -> list[Tensor]:
     """A batch in every pose of the group, so that the identity, which may be skipped, has no more than its share."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(contender.batch, contender.channels, 8, 8, generator=generator)
@@ -218,8 +218,8 @@ SLICE = 0.1
 
 @torch.no_grad()
 def measure(contenders: list[Contender], rounds: int) -> list[list[float]]:
-    """Cpu milliseconds a picture in every round, for each contender."""
-    poses = [smooth_pictures(contender) for contender in contenders]
+    """Cpu milliseconds an image in every round, for each contender."""
+    poses = [smooth_images(contender) for contender in contenders]
     calls_a_round = []
     for contender, batches in zip(contenders, poses, strict=True):
         contender.canonicalize(batches[0])
@@ -261,7 +261,7 @@ def compare_cost(orders: list[int], rounds: int) -> list[dict]:
         )
     rows.sort(key=lambda row: (row["size"], row["group"], -row["ms"]))
     print(
-        f"\n| canonicalizer | group | pixels | batch | cpu-ms a picture | times cheaper than {REFERENCE} | quartiles |"
+        f"\n| canonicalizer | group | pixels | batch | cpu-ms an image | times cheaper than {REFERENCE} | quartiles |"
     )
     print("|---|---|---|---|---|---|---|")
     for row in rows:
@@ -286,7 +286,7 @@ class Setting:
 
 @dataclass
 class Recipe:
-    """`train(order, pictures, setting, steps, batch_size, seed)` gives what decides and what canonicalizes."""
+    """`train(order, images, setting, steps, batch_size, seed)` gives what decides and what canonicalizes."""
 
     name: str
     settings: tuple[Setting, ...]
@@ -302,20 +302,20 @@ def digits(split: str) -> tuple[Tensor, list[str]]:
 
 
 def held_out(names: list[str]) -> Tensor:
-    """One training picture in ten, by a hash of its name, for choosing settings."""
+    """One training image in ten, by a hash of its name, for choosing settings."""
     return torch.tensor([hashlib.sha256(name.encode()).digest()[0] % 10 == 0 for name in names])
 
 
 def training_batches(
-    pictures: Tensor, order: int, steps: int, batch_size: int, seed: int, *, turned: bool
+    images: Tensor, order: int, steps: int, batch_size: int, seed: int, *, turned: bool
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Shuffled epochs of (pixels, element): turned by a random element, or upright with element 0."""
     generator = torch.Generator().manual_seed(seed)
     indices = torch.empty(0, dtype=torch.long)
     for _ in range(steps):
         if len(indices) < batch_size:
-            indices = torch.cat([indices, torch.randperm(len(pictures), generator=generator)])
-        batch, indices = pictures[indices[:batch_size]], indices[batch_size:]
+            indices = torch.cat([indices, torch.randperm(len(images), generator=generator)])
+        batch, indices = images[indices[:batch_size]], indices[batch_size:]
         elements = torch.zeros(batch_size, dtype=torch.long)
         if turned:
             elements = torch.randint(order, (batch_size,), generator=generator)
@@ -324,20 +324,20 @@ def training_batches(
 
 
 def train_rival(
-    order: int, pictures: Tensor, setting: Setting, steps: int, batch_size: int, seed: int, *, turned: bool
+    order: int, images: Tensor, setting: Setting, steps: int, batch_size: int, seed: int, *, turned: bool
 ) -> tuple[Decide, Canonicalize]:
     """Train equiadapt's optimized canonicalizer without a predictor: no labels enter.
 
-    Upright pictures: the published objective, 100 times its prior loss plus its own loss of the optimized variant.
-    Turned pictures: cross-entropy on the element. Its scores are cosines, whose softmax can hardly leave the uniform
+    Upright images: the published objective, 100 times its prior loss plus its own loss of the optimized variant.
+    Turned images: cross-entropy on the element. Its scores are cosines, whose softmax can hardly leave the uniform
     one, so they are multiplied by 10 (.945 instead of .924 over C8 after 300 steps).
     """
     torch.manual_seed(seed)
     canonicalizer = digit_optimized(order, setting.artifact_weight).train()
     optimizer = torch.optim.AdamW(canonicalizer.parameters(), lr=setting.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for pixels, elements in training_batches(pictures, order, steps, batch_size, seed, turned=turned):
-        # The scores alone: `canonicalize` would also turn the picture, which only a predictor's loss would need.
+    for pixels, elements in training_batches(images, order, steps, batch_size, seed, turned=turned):
+        # The scores alone: `canonicalize` would also turn the image, which only a predictor's loss would need.
         canonicalizer.get_groupelement(pixels)
         if turned:
             loss = F.cross_entropy(10 * canonicalizer.canonicalization_info_dict["group_activations"], elements)
@@ -374,15 +374,15 @@ def rival_recipes() -> list[Recipe]:
 
 
 def train_ours(
-    name: str, order: int, pictures: Tensor, setting: Setting, steps: int, batch_size: int, seed: int
+    name: str, order: int, images: Tensor, setting: Setting, steps: int, batch_size: int, seed: int
 ) -> tuple[Decide, Canonicalize]:
-    """Train ours as `PriorRegularization` does: every picture turned by a random element, which is to be predicted."""
+    """Train ours as `PriorRegularization` does: every image turned by a random element, which is to be predicted."""
     torch.manual_seed(seed)
     group = get_group(f"c{order}")
     canonicalizer = build_canonicalizer(name, group, channels=1).train()
     optimizer = torch.optim.AdamW(canonicalizer.parameters(), lr=setting.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for pixels, _ in training_batches(pictures, order, steps, batch_size, seed, turned=False):
+    for pixels, _ in training_batches(images, order, steps, batch_size, seed, turned=False):
         loss = canonicalizer.pose_loss(*group.random_act(pixels))
         optimizer.zero_grad()
         loss.backward()
@@ -406,16 +406,16 @@ def in_chunks(function: Callable[[Tensor], Tensor], pixels: Tensor, chunk: int =
     return torch.cat([function(part) for part in pixels.split(chunk)])
 
 
-def pose_accuracy(decide: Decide, pictures: Tensor, order: int) -> dict[str, float | list[float]]:
-    """Share of pictures whose element is recovered: for every element, and within half a step at 16 other angles."""
+def pose_accuracy(decide: Decide, images: Tensor, order: int) -> dict[str, float | list[float]]:
+    """Share of images whose element is recovered: for every element, and within half a step at 16 other angles."""
     step = 360 / order
     by_element = []
     for element in range(order):
-        decided = in_chunks(decide, turn(pictures, element * step))
+        decided = in_chunks(decide, turn(images, element * step))
         by_element.append((decided == element).float().mean().item())
     others = []
     for angle in (11.25 + 22.5 * index for index in range(16)):
-        error = (in_chunks(decide, turn(pictures, angle)) * step - angle + 180) % 360 - 180
+        error = (in_chunks(decide, turn(images, angle)) * step - angle + 180) % 360 - 180
         others.append((error.abs() <= step / 2).float().mean().item())
     return {
         "upright": by_element[0],
@@ -425,22 +425,22 @@ def pose_accuracy(decide: Decide, pictures: Tensor, order: int) -> dict[str, flo
     }
 
 
-def check_convention(decide: Decide, canonicalize: Canonicalize, pictures: Tensor, order: int) -> tuple[float, float]:
-    """Check that what is decided is undone: where the element is right, the canonical picture is nearly the upright.
+def check_convention(decide: Decide, canonicalize: Canonicalize, images: Tensor, order: int) -> tuple[float, float]:
+    """Check that what is decided is undone: where the element is right, the canonical image is nearly the upright.
 
     Returns:
-        Mean absolute pixel error to the upright pictures, before and after canonicalization.
+        Mean absolute pixel error to the upright images, before and after canonicalization.
 
     Raises:
-        RuntimeError: If canonicalization does not bring the pictures closer, as a wrong sign would not.
+        RuntimeError: If canonicalization does not bring the images closer, as a wrong sign would not.
     """
     before, after = [], []
     for element in range(1, order):
-        turned = turn(pictures, 360 * element / order)
+        turned = turn(images, 360 * element / order)
         right = in_chunks(decide, turned) == element
         if right.any():
-            before.append((turned - pictures)[right].abs().mean().item())
-            after.append((in_chunks(canonicalize, turned) - pictures)[right].abs().mean().item())
+            before.append((turned - images)[right].abs().mean().item())
+            after.append((in_chunks(canonicalize, turned) - images)[right].abs().mean().item())
     if not before or statistics.mean(after) > 0.5 * statistics.mean(before):
         raise RuntimeError(f"The decided element is not the one undone: error {before} before, {after} after.")
     return statistics.mean(before), statistics.mean(after)
@@ -485,9 +485,9 @@ def compare_training(
     return rows
 
 
-def validation_accuracy(decide: Decide, pictures: Tensor, order: int) -> float:
-    elements = torch.arange(len(pictures)) % order
-    return (in_chunks(decide, turn_each(pictures, elements, order)) == elements).float().mean().item()
+def validation_accuracy(decide: Decide, images: Tensor, order: int) -> float:
+    elements = torch.arange(len(images)) % order
+    return (in_chunks(decide, turn_each(images, elements, order)) == elements).float().mean().item()
 
 
 def print_training(rows: list[dict]) -> None:

@@ -120,7 +120,7 @@ def train_canonicalizer(checkpoint: Path, output: Path, seed: int = 0, epochs: i
         args=arguments_of(output, seed, num_train_epochs=epochs),
         train_dataset=digits("train").remove_columns("label"),
         # Upright digits stay upright: only their size and place vary, and the trainer turns them.
-        data_collator=jiggled_pictures,
+        data_collator=jiggled_images,
         processing_class=processor(),
     )
     trainer.train()
@@ -142,7 +142,7 @@ def arguments_of(output: Path | str, seed: int, **more: Any) -> Canonicalization
     )
 
 
-def jiggled_pictures(examples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+def jiggled_images(examples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {"pixel_values": jiggle(torch.stack([example["pixel_values"] for example in examples]), degrees=0.0)}
 
 

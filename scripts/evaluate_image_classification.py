@@ -1,4 +1,4 @@
-"""How an image classifier answers when its pictures are turned: before and after canonicalization, in one run.
+"""How an image classifier answers when its images are turned: before and after canonicalization, in one run.
 
 An adapter (what train_image_classification.py saved, or the id of a repository on the Hub):
 
@@ -9,7 +9,7 @@ A checkpoint that has none, by its own confidence and without any training:
 
     python scripts/evaluate_image_classification.py --checkpoint google/vit-base-patch16-224 --group c8 --data photos/
 
-A stream; only a few figures for each picture stay in memory:
+A stream; only a few figures for each image stay in memory:
 
     python scripts/evaluate_image_classification.py --model out/vit-d4 --data imagenet-1k \\
         --split validation --streaming
@@ -31,7 +31,7 @@ from hf_canon import CanonicalizedModel, RobustnessReport, evaluate_robustness
 from hf_canon.cli.checkpoints import load_processor
 from hf_canon.cli.destinations import require_writable_file
 from hf_canon.cli.evaluate import SPLITS, STRIP, is_number
-from hf_canon.cli.pictures import check_fit, naming_broken_pictures
+from hf_canon.cli.images import check_fit, naming_broken_images
 from hf_canon.evaluation import plot_report
 
 
@@ -55,13 +55,13 @@ class EvaluationArguments:
     transforms: list[str] | None = field(
         default=None, metadata={"help": "Groups and angles in degrees (c8, or c8 10 55); default: the group."}
     )
-    batch_size: int = field(default=32, metadata={"help": "Pictures a pass."})
+    batch_size: int = field(default=32, metadata={"help": "Images a pass."})
     json: str | None = field(default=None, metadata={"help": "Write the figures here."})
     report: str | None = field(
         default=None, metadata={"help": "Write a page to decide from, and its figures, into this folder."}
     )
     figure: str | None = field(
-        default=None, metadata={"help": "Draw the circle of accuracies and three pictures here (png, pdf, svg)."}
+        default=None, metadata={"help": "Draw the circle of accuracies and three images here (png, pdf, svg)."}
     )
 
     def __post_init__(self) -> None:
@@ -93,14 +93,14 @@ def main(argv: Sequence[str] | None = None) -> RobustnessReport:
         processor = AutoImageProcessor.from_pretrained(args.model or args.checkpoint, revision=args.revision)
     splits = open_data(data_args)
     split = choose_split(splits, args.split, SPLITS, data_args)
-    pictures = prepare(splits[split], data_args, model.predictor.config)
-    pictures = limit(pictures, data_args.max_eval_samples, seed=0)
+    images = prepare(splits[split], data_args, model.predictor.config)
+    images = limit(images, data_args.max_eval_samples, seed=0)
     transforms = args.transforms or ["c8" if model.group.name == "so2" else model.group.name]
-    with naming_broken_pictures(pictures):
-        check_fit(model, processor, [next(iter(pictures))])
+    with naming_broken_images(images):
+        check_fit(model, processor, [next(iter(images))])
         report = evaluate_robustness(
             model,
-            pictures,
+            images,
             transforms=[float(name) if is_number(name) else name for name in transforms],
             processor=processor,
             batch_size=args.batch_size,
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> RobustnessReport:
     if json_file:
         report.save(json_file)
     if figure_file:
-        strip = [row["image"] for row in islice(pictures, STRIP)]
+        strip = [row["image"] for row in islice(images, STRIP)]
         plot_report(report, model, strip, figure_file, processor=processor)
     return report
 

@@ -51,7 +51,7 @@ def processor() -> ViTImageProcessorPil:
     return ViTImageProcessorPil(size={"height": 28, "width": 28}, image_mean=[0.5], image_std=[0.5])
 
 
-def pictures(split: Any) -> Dataset:
+def images(split: Any) -> Dataset:
     data = offline_data.digits(split)
     return data.select([i for i, label in enumerate(data["label"]) if label not in AMBIGUOUS]).select_columns("image")
 
@@ -119,7 +119,7 @@ def row_of(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """What every method finds, and distances, for one seed."""
     test = pixel_values(held_back)
-    everything = pictures("train").shuffle(seed)
+    everything = images("train").shuffle(seed)
     reference = everything.select(range(REFERENCE))
     others = everything.select(range(REFERENCE, len(everything)))
     upright = pixel_values(others)
@@ -180,7 +180,7 @@ def main() -> None:
     ViTForImageClassification(vit).save_pretrained(checkpoint)  # nobody asks it for an answer
     processor().save_pretrained(checkpoint)
 
-    held_back = pictures(arguments.split)
+    held_back = images(arguments.split)
     found = [row_of(checkpoint, held_back, arguments, seed) for seed in arguments.seeds]
     rows, shifts = [one for one, _ in found], [one for _, one in found]
     print(f"\n{len(held_back)} {arguments.split} digits, {len(rows)} seeds: mean ± deviation\n")

@@ -47,8 +47,8 @@ def audit_words() -> AuditReport:
 
 def audit_stamps() -> AuditReport:
     stamps = offline_data.stamps("test")
-    pictures = tensors(list(stamps["image"]))
-    items = [{"pixel_values": x, "label": right} for x, right in zip(pictures, stamps["imagenet"], strict=True)]
+    images = tensors(list(stamps["image"]))
+    items = [{"pixel_values": x, "label": right} for x, right in zip(images, stamps["imagenet"], strict=True)]
     return audit(offline_data.checkpoint("efficientnet"), items, batch_size=16)
 
 

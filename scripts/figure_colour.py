@@ -1,4 +1,4 @@
-"""The colour table: EfficientNet-lite0 on pictures whose colours went wrong, behind canonicalizers that saw no label.
+"""The colour table: EfficientNet-lite0 on images whose colours went wrong, behind canonicalizers that saw no label.
 
     python scripts/prepare_offline_assets.py --only efficientnet stamps emoji photos
     python scripts/figure_colour.py --json build/figures/colour.json
@@ -8,15 +8,15 @@
 small network on the hue circle; `moment` is an average in closed form. They learn from the training stamps, emoji and
 photographs as they are, without labels. The test stamps choose nothing, and are shown twice: on white, as they are,
 and on a plain colour that was drawn at random for each. White gives a negative away, and a plain colour misleads
-whoever takes averages; half of the training pictures stand on random colours too.
+whoever takes averages; half of the training images stand on random colours too.
 
 Colours go wrong as they do in files: in bytes, by Pillow's colour matrices and lookup tables, which clip and round.
 They are put right by the groups' own arithmetic on floats, which does neither. What was clipped stays lost, also for
 the oracle. Orders of channels, negatives and thirds of the hue circle move all answers alike, to the bit, so that one
-version of a picture stands for all of those.
+version of an image stands for all of those.
 
 `retrained head` is what augmentation can do without labels: the checkpoint's last layer, taught to answer for training
-pictures of wrong colours as the checkpoint answers for right ones. Training all of it, with labels, was left out: the
+images of wrong colours as the checkpoint answers for right ones. Training all of it, with labels, was left out: the
 training stamps have none.
 
 Where one stamp takes dozens of passes (hue, white balance, gamma, d4*channels), every other labelled one is measured.
@@ -52,8 +52,8 @@ from transformers import BitImageProcessor, EfficientNetForImageClassification, 
 from hf_canon import CanonicalizedModel, get_group
 from hf_canon.canonicalizers.moment import STRIDE
 from hf_canon.canonicalizers.thumbnails import cell_means, inscribed_disc
-from hf_canon.evaluation.robustness import bootstrap
-from hf_canon.groups import Group, Pictures
+from hf_canon.evaluation.statistics import bootstrap
+from hf_canon.groups import Group, Images
 from hf_canon.reports.robustness import Interval
 
 KEPT = Path("build/figures/colour")
@@ -66,7 +66,7 @@ BETWEEN = tuple(math.radians(degrees) for degrees in (0, 15, 45, 75, 105))
 
 @dataclass(frozen=True)
 class Case:
-    """A group, and how pictures are spoiled and looked at to measure it.
+    """A group, and how images are spoiled and looked at to measure it.
 
     Args:
         name: of the group.
@@ -125,27 +125,27 @@ CASES = {
     )
 }
 RETRAINED = ("channels", "negative", "hue12")
-KIND = Pictures((2.0,) * 3, (-1.0,) * 3)
+KIND = Images((2.0,) * 3, (-1.0,) * 3)
 
 
-def spoil(picture: Image.Image, group: Group, element: float) -> Image.Image:
-    """What happens to the bytes of a picture, by Pillow."""
+def spoil(image: Image.Image, group: Group, element: float) -> Image.Image:
+    """What happens to the bytes of an image, by Pillow."""
     if element == 0:
-        return picture
+        return image
     if group.name == "channels":
-        bands = picture.split()
+        bands = image.split()
         return Image.merge("RGB", [bands["RGB".index(letter)] for letter in group.describe(element)])
     if group.name == "negative":
-        return ImageOps.invert(picture)
+        return ImageOps.invert(image)
     if group.name in ("white_balance", "gamma"):
         v = np.arange(256) / 255
         tables = [v * 2**element, v, v / 2**element] if group.name == "white_balance" else [v**2**element] * 3
-        return picture.point((255 * np.concatenate(tables)).round().clip(0, 255).astype(int).tolist())
+        return image.point((255 * np.concatenate(tables)).round().clip(0, 255).astype(int).tolist())
     angle = element if group.name == "hue" else element * 2 * math.pi / len(group.elements)
     same, along = math.cos(angle), math.sin(angle) / math.sqrt(3)
     third = (1 - same) / 3
     a, b, c = same + third, third - along, third + along  # Rodrigues' formula about (1, 1, 1)
-    return picture.convert("RGB", (a, b, c, 0, c, a, b, 0, b, c, a, 0))
+    return image.convert("RGB", (a, b, c, 0, c, a, b, 0, b, c, a, 0))
 
 
 def random_colour(name: str) -> tuple[int, int, int]:
@@ -154,9 +154,9 @@ def random_colour(name: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def on_colour(picture: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+def on_colour(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
     """The white around a thing replaced: all that is nearly white and joins the border."""
-    pixels = np.asarray(picture)
+    pixels = np.asarray(image)
     white, _ = regions(pixels.min(-1) >= 245)
     border = np.unique(np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]]))
     around = np.isin(white, border[border > 0])
@@ -170,9 +170,9 @@ class Stamps:
         splits = [offline_data.stamps(split) for split in ("test", "excluded", "calibration")]
         self.names = [name for split in splits for name in split["name"]]
         self.titles = [title for split in splits for title in split["title"]]
-        white = canvases([picture for split in splits for picture in split["image"]])
+        white = canvases([image for split in splits for image in split["image"]])
         plain = [on_colour(one, random_colour(name)) for one, name in zip(white, self.names, strict=True)]
-        self.pictures = {"white": white, "plain": plain}
+        self.images = {"white": white, "plain": plain}
         self.right = torch.zeros(len(splits[0]), 1000, dtype=torch.bool)
         for row, classes in zip(self.right, splits[0]["imagenet"], strict=True):
             row[list(classes)] = True
@@ -184,7 +184,7 @@ class Stamps:
         return [*labelled, *others]
 
 
-def training_pictures() -> list[Image.Image]:
+def training_images() -> list[Image.Image]:
     """Every other one on a plain colour; photographs have none around them and stay as they are."""
     things = canvases([*offline_data.stamps("train")["image"], *offline_data.emoji()["image"]])
     things = [on_colour(one, random_colour(f"training {i}")) if i % 2 else one for i, one in enumerate(things)]
@@ -211,13 +211,13 @@ def pooled(predictor: EfficientNetForImageClassification, x: Tensor) -> Tensor:
     return torch.cat(seen).unflatten(0, x.shape[:-3])
 
 
-def see_orbits(predictor: EfficientNetForImageClassification, case: Case, pictures: list[Image.Image]) -> Tensor:
+def see_orbits(predictor: EfficientNetForImageClassification, case: Case, images: list[Image.Image]) -> Tensor:
     """`(items, starts, members, features)`."""
     group, items = case.group, []
-    for picture in pictures:
+    for image in images:
         starts = []
         for start in case.starts:
-            x = values([spoil(picture, group, start)])
+            x = values([spoil(image, group, start)])
             starts.append(pooled(predictor, group.orbit(x, group.inverse(case.members(start)))[0]))
         items.append(torch.stack(starts))
     return torch.stack(items)
@@ -225,43 +225,43 @@ def see_orbits(predictor: EfficientNetForImageClassification, case: Case, pictur
 
 @torch.inference_mode()
 def see_looks(eyes: PoseNetwork, group: Group, x: Tensor) -> list[Tensor]:
-    """What the frozen blocks see in every exact look at each picture, `(items * looks, ...)` for each tap."""
+    """What the frozen blocks see in every exact look at each image, `(items * looks, ...)` for each tap."""
     looks = group.orbit(cell_means(x, RESOLUTION), group.inverse(group.exact_elements)).flatten(0, 1)
     return eyes.see(masked(group, looks))
 
 
 def masked(group: Group, small: Tensor) -> Tensor:
-    turns = group.planar_part(group.elements) is not None
+    turns = group.planar is not None
     return small * inscribed_disc(RESOLUTION, small.device) if turns else small
 
 
 @torch.inference_mode()
-def training_looks(eyes: PoseNetwork, group: Group, pictures: list[Image.Image]) -> tuple[list[Tensor], Tensor]:
-    """Every training picture in several framings, moved by random elements: what the frozen blocks see, and the
-    elements. A group that mirrors is told which pictures are mirrored, so that none is in passing."""
+def training_looks(eyes: PoseNetwork, group: Group, images: list[Image.Image]) -> tuple[list[Tensor], Tensor]:
+    """Every training image in several framings, transformed by random elements: what the frozen blocks see, and the
+    elements. A group that mirrors is told which images are mirrored, so that none is in passing."""
     set_seed(0)
-    mirror = group.planar_part(group.elements) is None
+    mirror = group.planar is None
     seen, elements = [], []
-    for chosen in torch.arange(len(pictures)).repeat(VIEWS).split(64):
-        framed = cell_means(reframe(values([pictures[i] for i in chosen]), mirror), RESOLUTION)
-        moved, element, _ = group.random_act(framed)
-        seen.append(eyes.see(masked(group, moved)))
+    for chosen in torch.arange(len(images)).repeat(VIEWS).split(64):
+        framed = cell_means(reframe(values([images[i] for i in chosen]), mirror), RESOLUTION)
+        transformed, element, _ = group.random_act(framed)
+        seen.append(eyes.see(masked(group, transformed)))
         elements.append(element)
     return [torch.cat(tap) for tap in zip(*seen, strict=True)], torch.cat(elements)
 
 
-def train_shift(predictor: Any, case: Case, pictures: Tensor, seed: int) -> Any:
-    """On small pictures: the hue circle is read at that size, and mixing colours and averaging pixels commute."""
+def train_shift(predictor: Any, case: Case, images: Tensor, seed: int) -> Any:
+    """On small images: the hue circle is read at that size, and mixing colours and averaging pixels commute."""
     set_seed(seed)
     model = CanonicalizedModel.wrap(predictor, case.name, "shift")
     canonicalizer, epochs = model.canonicalizer, 25
-    steps = epochs * (len(pictures) // 64)
+    steps = epochs * (len(images) // 64)
     optimizer = torch.optim.AdamW(canonicalizer.parameters(), lr=2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.1)
     for _ in range(epochs):
-        for batch in torch.randperm(len(pictures)).split(64)[: len(pictures) // 64]:
-            moved, element, offset = model.group.random_act(reframe(pictures[batch]))
-            loss = canonicalizer.pose_loss(moved, element, offset)
+        for batch in torch.randperm(len(images)).split(64)[: len(images) // 64]:
+            transformed, element, offset = model.group.random_act(reframe(images[batch]))
+            loss = canonicalizer.pose_loss(transformed, element, offset)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -269,11 +269,11 @@ def train_shift(predictor: Any, case: Case, pictures: Tensor, seed: int) -> Any:
     return model
 
 
-def fit_moment(predictor: Any, case: Case, pictures: list[Image.Image]) -> Any:
-    """With the mean moment of the training pictures as its reference, which is what training it tends to."""
+def fit_moment(predictor: Any, case: Case, images: list[Image.Image]) -> Any:
+    """With the mean moment of the training images as its reference, which is what training it tends to."""
     model = CanonicalizedModel.wrap(predictor, case.name, "moment")
     canonicalizer = model.canonicalizer
-    moments = torch.cat([canonicalizer.moment(values([one]), None) for one in pictures])
+    moments = torch.cat([canonicalizer.moment(values([one]), None) for one in images])
     circular = case.name.startswith("hue")
     mean = torch.atan2(moments.sin().mean(), moments.cos().mean()) if circular else moments.mean()
     canonicalizer.reference.data.copy_(mean / (STRIDE * canonicalizer.reach))
@@ -281,7 +281,7 @@ def fit_moment(predictor: Any, case: Case, pictures: list[Image.Image]) -> Any:
 
 
 def retrain(head: nn.Linear, upright: Tensor, spoiled: Tensor) -> nn.Linear:
-    """The last layer, taught the checkpoint's own upright answers for pictures of wrong colours, and of right ones."""
+    """The last layer, taught the checkpoint's own upright answers for images of wrong colours, and of right ones."""
     set_seed(0)
     wanted = head(upright).softmax(-1).detach().repeat(2, 1)
     seen = torch.cat([upright, spoiled])
@@ -389,7 +389,7 @@ class Figure:
         self.eyes = PoseNetwork(self.predictor).eval()
         self.look = passes(self.predictor, self.eyes) / 4
         self.stamps = Stamps()
-        self.training = training_pictures()
+        self.training = training_images()
         self.small = F.adaptive_avg_pool2d(values(self.training), SMALL)
 
     def models(self, case: Case, canonicalizer: str, seeds: list[int]) -> list[Any]:
@@ -415,12 +415,12 @@ class Figure:
     @torch.inference_mode()
     def elements(self, case: Case, background: str, chosen: list[int], models: list[Any]) -> list[Tensor]:
         """Which element each model finds for each start, `(items, starts)`."""
-        pictures = [self.stamps.pictures[background][i] for i in chosen]
+        images = [self.stamps.images[background][i] for i in chosen]
         if models[0].canonicalizer.name == "orbit":
 
             def looks() -> list[Tensor]:
                 seen = []
-                for one in pictures:
+                for one in images:
                     files = values([spoil(one, case.group, start) for start in case.starts])
                     seen.append(see_looks(self.eyes, case.group, files))
                 return [torch.stack(tap) for tap in zip(*seen, strict=True)]
@@ -435,20 +435,20 @@ class Figure:
                 found.append(logits.argmax(-1).unflatten(0, (-1, len(case.starts))))
             return found
         found = []
-        files = [values([spoil(one, case.group, start) for start in case.starts]) for one in pictures]
+        files = [values([spoil(one, case.group, start) for start in case.starts]) for one in images]
         for model in models:
             one = model.canonicalizer
             found.append(torch.stack([one.element(one(x)) for x in files]))
         return found
 
     def canonical(self, case: Case, chosen: list[int], background: str, found: Tensor) -> Tensor:
-        """What the last layer sees of canonical pictures, where those are no members of an orbit."""
+        """What the last layer sees of canonical images, where those are no members of an orbit."""
 
         def see() -> Tensor:
             seen = []
             for i, elements in zip(chosen, found, strict=True):
-                picture = self.stamps.pictures[background][i]
-                files = values([spoil(picture, case.group, start) for start in case.starts])
+                image = self.stamps.images[background][i]
+                files = values([spoil(image, case.group, start) for start in case.starts])
                 seen.append(pooled(self.predictor, case.group.act(files, case.group.inverse(elements))))
             return torch.stack(seen)
 
@@ -462,11 +462,11 @@ class Figure:
         def spoiled() -> Tensor:
             generator = torch.Generator().manual_seed(0)
             elements = torch.randint(1, len(case.group.elements), (len(things),), generator=generator).tolist()
-            moved = [spoil(one, case.group, element) for one, element in zip(things, elements, strict=True)]
-            return pooled(self.predictor, values(moved))
+            transformed = [spoil(one, case.group, element) for one, element in zip(things, elements, strict=True)]
+            return pooled(self.predictor, values(transformed))
 
-        moved = kept(f"{case.name}-spoiled", spoiled)
-        return retrain(self.predictor.classifier, upright, moved)
+        transformed = kept(f"{case.name}-spoiled", spoiled)
+        return retrain(self.predictor.classifier, upright, transformed)
 
     def measure(self, case: Case) -> dict[str, Any]:
         results = {}
@@ -474,8 +474,8 @@ class Figure:
         retrained = self.retrained(case) if case.name in RETRAINED else None
         for background in case.backgrounds:
             chosen = self.stamps.chosen(case, background)
-            pictures = [self.stamps.pictures[background][i] for i in chosen]
-            seen = kept(f"{case.name}-{background}", see_orbits, self.predictor, case, pictures)
+            images = [self.stamps.images[background][i] for i in chosen]
+            seen = kept(f"{case.name}-{background}", see_orbits, self.predictor, case, images)
             head: Any = self.predictor.classifier
             answers, sure, mean = classes(head, seen)
             said = {"untouched": [answers[:, :, case.as_is]]}
@@ -508,8 +508,8 @@ class Figure:
         return results
 
 
-def exactness(pictures: list[Image.Image]) -> dict[str, Any]:
-    """Logits through the wrapper for moved pictures, against those for the pictures."""
+def exactness(images: list[Image.Image]) -> dict[str, Any]:
+    """Logits through the wrapper for transformed images, against those for the images."""
     predictor = EfficientNetForImageClassification.from_pretrained(offline_data.checkpoint("efficientnet")).eval()
     alike = BitImageProcessor(image_mean=[0.5] * 3, image_std=[0.5] * 3)
     unlike = BitImageProcessor(image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
@@ -524,15 +524,15 @@ def exactness(pictures: list[Image.Image]) -> dict[str, Any]:
             def read(files: list[Image.Image], mean: Tensor = mean, std: Tensor = std) -> Tensor:
                 return ((values(files) + 1) / 2 - mean) / std
 
-            x = read(pictures)
+            x = read(images)
             with torch.inference_mode():
                 answers = model(pixel_values=x).logits
                 row = {"pairs": 0, "differ": 0, "largest": 0.0, "differ, by file": 0, "largest, by file": 0.0}
                 for g in group.elements[1:]:
-                    moved = group.act(x, g.expand(len(x)))
-                    files = read([spoil(one, group, int(g)) for one in pictures])
+                    transformed = group.act(x, g.expand(len(x)))
+                    files = read([spoil(one, group, int(g)) for one in images])
                     row["pairs"] += len(x)
-                    for way, inputs in (("", moved), (", by file", files)):
+                    for way, inputs in (("", transformed), (", by file", files)):
                         difference = (model(pixel_values=inputs).logits - answers).abs().amax(-1)
                         row[f"differ{way}"] += int((difference > 0).sum())
                         row[f"largest{way}"] = max(row[f"largest{way}"], float(difference.max()))
@@ -557,7 +557,7 @@ def draw(figure: Figure, path: Path) -> None:
         group = model.group
         for column in (0, 1):
             index = int(places[2 * row + column])
-            original = figure.stamps.pictures["white"][index]
+            original = figure.stamps.images["white"][index]
             if name == "d4*channels":
                 turn, order = group.split(torch.tensor(element))
                 file = spoil(original, get_group("channels"), int(order)).rotate(90 * int(turn))
@@ -567,11 +567,11 @@ def draw(figure: Figure, path: Path) -> None:
                 x = values([file])
                 out = model(pixel_values=x)
                 answers = [model.predictor(pixel_values=one).logits for one in (values([original]), x)] + [out.logits]
-            shown = [original, file, as_picture(out.canonicalization.canonical[0])]
+            shown = [original, file, as_image(out.canonicalization.canonical[0])]
             notes = ["as it should be", group.describe(element), group.describe(out.canonicalization.element.item())]
-            for step, (picture, logits, note) in enumerate(zip(shown, answers, notes, strict=True)):
+            for step, (image, logits, note) in enumerate(zip(shown, answers, notes, strict=True)):
                 axis = axes[row, 3 * column + step]
-                axis.imshow(picture)
+                axis.imshow(image)
                 axis.set(xticks=[], yticks=[])
                 answer = int(logits.argmax())
                 right = bool(figure.stamps.right[index, answer])
@@ -581,26 +581,26 @@ def draw(figure: Figure, path: Path) -> None:
     canvas.savefig(path, dpi=100)
 
 
-def as_picture(x: Tensor) -> np.ndarray:
+def as_image(x: Tensor) -> np.ndarray:
     return ((x.permute(1, 2, 0) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=[*CASES, "exactness", "picture"], help="some parts")
+    parser.add_argument("--only", nargs="+", choices=[*CASES, "exactness", "image"], help="some parts")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--json", type=Path, default=Path("build/figures/colour.json"), help="file for the figures")
     arguments = parser.parse_args()
     transformers.logging.disable_progress_bar()
-    parts = arguments.only or [*CASES, "exactness", "picture"]
+    parts = arguments.only or [*CASES, "exactness", "image"]
 
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     figure = Figure(arguments.seeds)
     for part in parts:
-        if part == "picture":
+        if part == "image":
             draw(figure, arguments.json.with_suffix(".png"))
             continue
-        found = exactness(figure.stamps.pictures["white"][:8]) if part == "exactness" else figure.measure(CASES[part])
+        found = exactness(figure.stamps.images["white"][:8]) if part == "exactness" else figure.measure(CASES[part])
         # What other parts have found stays in the file.
         results = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
         arguments.json.write_text(json.dumps({**results, part: found}, indent=2) + "\n")

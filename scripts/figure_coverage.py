@@ -2,8 +2,8 @@
 
     python scripts/figure_coverage.py > docs/coverage.md
 
-Each is built tiny and random, wrapped over an exact group, and asked about a batch of inputs moved by each element.
-"""
+Each is built tiny and random, wrapped over an exact group, and asked about a batch of inputs transformed by each
+element."""
 
 import sys
 import warnings
@@ -23,7 +23,7 @@ Printed by `python scripts/figure_coverage.py` with transformers {transformers._
 It builds a tiny random model of every architecture in these auto-mappings, wraps it over
 {", ".join(f"`{name}` ({kind.noun})" for kind, name in exactness.GROUPS.items())}
 ({", ".join(f"{one}, whose maps are oblong, over `{name}`" for one, name in exactness.OBLONG.items())}), and
-compares its answer to each moved batch with the moved answer: *violation* is the largest difference in any
+compares its answer to each transformed batch with the transformed answer: *violation* is the largest difference in any
 number of any field, and for encoders of any hidden state. What lies on the grid has to be equal to the bit; boxes and
 points are computed, and may be off by rounding. *Untouched* is the same for the checkpoint alone. Models are also
 saved and loaded, run in bfloat16, and asked for gradients, by `tests/architectures`; and predictors that see where

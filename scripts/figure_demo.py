@@ -5,7 +5,7 @@
 Debian's Chromium visits `hf-canon demo` on the quickstart's checkpoint and adapter. `first page` is when the first
 example has been answered; `answer` is from letting go of the slider to both answers on the screen, of which the server
 says how much its own work took. The rival is the same page asking the checkpoint alone in a plain `gr.Interface`: the
-least that a page can do. Everything runs on this machine, the browser too. The first page is kept as a picture.
+least that a page can do. Everything runs on this machine, the browser too. The first page is kept as an image.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ADAPTER = Path("build/quickstart/adapter")
-PICTURE = Path("build/figures/demo.png")
+IMAGE = Path("build/figures/demo.png")
 ANGLES = [-45, 135, 30, -90, 45, 180, -135, 60]  # the page begins at 90, and remembers that
 RIVAL = """
 import sys, gradio as gr, torch
@@ -31,15 +31,15 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification
 processor = AutoImageProcessor.from_pretrained(sys.argv[1])
 model = AutoModelForImageClassification.from_pretrained(sys.argv[1])
 @torch.inference_mode()
-def answer(picture, turn):
-    said = model(**processor(picture.rotate(turn), return_tensors="pt")).logits[0].softmax(-1).tolist()
+def answer(image, turn):
+    said = model(**processor(image.rotate(turn), return_tensors="pt")).logits[0].softmax(-1).tolist()
     return {model.config.id2label[i]: value for i, value in enumerate(said)}
 with gr.Blocks(analytics_enabled=False) as page:
-    picture = gr.Image(sys.argv[2], type="pil", image_mode="L")
+    image = gr.Image(sys.argv[2], type="pil", image_mode="L")
     turn = gr.Slider(-180, 180, 0, step=1, label="Turn")
     label = gr.Label(num_top_classes=5)
-    page.load(answer, [picture, turn], label)
-    turn.change(answer, [picture, turn], label, show_progress="hidden", trigger_mode="always_last")
+    page.load(answer, [image, turn], label)
+    turn.change(answer, [image, turn], label, show_progress="hidden", trigger_mode="always_last")
 _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
 print("The demo is at", url, flush=True)
 page.block_thread()
@@ -99,8 +99,8 @@ def visited(words: list[str], ready: str, changed: str, browser) -> tuple[float,
         first = time.perf_counter() - started
         page.wait_for_timeout(1000)
         if page.locator(".verdict:visible").count():
-            PICTURE.parent.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=PICTURE, full_page=True)
+            IMAGE.parent.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=IMAGE, full_page=True)
         times, work = waited(page, changed)
         context.close()
     return first, times, work
@@ -149,7 +149,7 @@ def main() -> None:
         print(f"{name:<24}{statistics.median(firsts):>10.1f} s{1000 * middle:>15.0f} ms{spread:>20}")
     print(f"Of which both answers and all between them took {1000 * statistics.median(answering):.0f} ms (median).")
     ratio = [statistics.median(part[0]) / statistics.median(part[1]) for part in zip(*found.values(), strict=True)]
-    print(f"{'ratio':<24}{ratio[0]:>10.2f} x{ratio[1]:>15.2f} x\n\nPicture: {PICTURE}")
+    print(f"{'ratio':<24}{ratio[0]:>10.2f} x{ratio[1]:>15.2f} x\n\nImage: {IMAGE}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Figure 1: on an exact group, the answer for a moved picture is the answer for the picture, to the last bit.
+"""Figure 1: on an exact group, the answer for a transformed image is the answer for the image, to the last bit.
 
     python scripts/prepare_offline_assets.py --only photos
     python scripts/figure_exactness.py --json build/figures/exactness.json
 
 Compares `model(act(x, g))` with `model(x)` for every element g of c2, c4, d2 and d4, every canonicalizer, three
-architectures and 50 sizes, odd and even, in float32. The pictures are real photographs. Predictors and canonicalizers
-are initialised at random: exactness must not depend on training. A comparison is one picture and one element other
+architectures and 50 sizes, odd and even, in float32. The images are real photographs. Predictors and canonicalizers
+are initialised at random: exactness must not depend on training. A comparison is one image and one element other
 than the identity, and a mismatch is any logit that differs in any bit.
 """
 
@@ -44,7 +44,7 @@ CLASSES = 10
 def architectures() -> dict[str, PreTrainedModel]:
     """Small classifiers that take any size: convolutions, large kernels, and attention with interpolated positions."""
     torch.manual_seed(0)
-    # Wider than the usual initialisation, so that the answers depend on the picture.
+    # Wider than the usual initialisation, so that the answers depend on the image.
     return {
         "ResNet": ResNetForImageClassification(
             ResNetConfig(
@@ -75,8 +75,8 @@ def photographs(size: int, first: int) -> Tensor:
     """Squares from the middle of `BATCH` photographs, `(BATCH, 3, size, size)` in [-1, 1]."""
     paths = offline_data.photos()
     chosen = [paths[(first + i) % len(paths)] for i in range(BATCH)]
-    pictures = [ImageOps.fit(Image.open(path).convert("RGB"), (size, size)) for path in chosen]
-    pixels = torch.from_numpy(np.stack([np.asarray(picture, dtype=np.float32) for picture in pictures]))
+    images = [ImageOps.fit(Image.open(path).convert("RGB"), (size, size)) for path in chosen]
+    pixels = torch.from_numpy(np.stack([np.asarray(image, dtype=np.float32) for image in images]))
     return (pixels.permute(0, 3, 1, 2) / 127.5 - 1).contiguous()
 
 
@@ -84,16 +84,16 @@ def photographs(size: int, first: int) -> Tensor:
 def compare(
     model: CanonicalizedModel, batches: list[Tensor], device: str, canonicalize: bool = True
 ) -> dict[str, int | float]:
-    """Counts over every element and batch: mismatched answers, and canonical pictures that differ."""
+    """Counts over every element and batch: mismatched answers, and canonical images that differ."""
     group = model.group
     counts: dict[str, int | float] = {"comparisons": 0, "mismatches": 0, "other_canonical": 0, "largest": 0.0}
     for x in batches:
         x = x.to(device)
         reference = model(pixel_values=x, canonicalize=canonicalize)
         for element in group.elements.tolist()[1:]:
-            # Every picture of the batch moves alike: the batches compared have the same make-up.
-            moved = group.act(x, torch.full((len(x),), element))
-            answer = model(pixel_values=moved, canonicalize=canonicalize)
+            # Every image of the batch moves alike: the batches compared have the same make-up.
+            transformed = group.act(x, torch.full((len(x),), element))
+            answer = model(pixel_values=transformed, canonicalize=canonicalize)
             difference = (answer.logits - reference.logits).abs().amax(-1)
             counts["comparisons"] += len(x)
             counts["mismatches"] += int((difference != 0).sum())

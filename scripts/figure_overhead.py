@@ -40,7 +40,7 @@ def checkpoint(name: str) -> PreTrainedModel:
 
 
 def wrap(predictor: PreTrainedModel, group: str, canonicalizer: str) -> CanonicalizedModel:
-    """A wrapper that finds every element equally often, as it would on pictures in every pose.
+    """A wrapper that finds every element equally often, as it would on images in every pose.
 
     What an untrained canonicalizer finds is an accident, and quarter turns are cheaper to undo than other angles.
     So the network is run and its decision is made, but then every element of the group is undone in turn.

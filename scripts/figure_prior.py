@@ -1,4 +1,4 @@
-"""Training pictures that do not come upright: the identity prior, the predictor's, and poses estimated ever again.
+"""Training images that do not come upright: the identity prior, the predictor's, and poses estimated ever again.
 
     python scripts/figure_prior.py --seeds 0 1 2 --json build/figures/prior.json
 
@@ -33,8 +33,8 @@ FIGURES = ("upright", "mean over the group", "pose right")
 
 def turned(pixel_values: Tensor, element: Tensor, group: str) -> Tensor:
     """Not by the interpolation with which the model undoes it."""
-    moved: Tensor = get_group(group).act(pixel_values, element, interpolation="bicubic")  # type: ignore[call-arg]
-    return moved
+    transformed: Tensor = get_group(group).act(pixel_values, element, interpolation="bicubic")  # type: ignore[call-arg]
+    return transformed
 
 
 def some_elements(group_name: str, share: float, count: int, seed: int) -> Tensor:
@@ -64,8 +64,8 @@ def measured(model: CanonicalizedModel, test: Dataset, group: str, canonicalize:
     pixel_values, label = test[:]["pixel_values"], test[:]["label"]
     right, found = [], []
     for element in get_group(group).elements:
-        moved = turned(pixel_values, element.expand(len(label)), group)
-        answers = [model(pixel_values=batch, canonicalize=canonicalize) for batch in moved.split(128)]
+        transformed = turned(pixel_values, element.expand(len(label)), group)
+        answers = [model(pixel_values=batch, canonicalize=canonicalize) for batch in transformed.split(128)]
         right.append(torch.cat([answer.logits.argmax(-1) for answer in answers]) == label)
         if canonicalize:
             found.append(torch.cat([answer.canonicalization.element for answer in answers]) == element)

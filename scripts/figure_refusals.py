@@ -42,7 +42,7 @@ speech = Wav2Vec2ForSequenceClassification(Wav2Vec2Config(hidden_size=16, num_hi
     num_conv_pos_embedding_groups=2))
 tiny = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
 text = BertForSequenceClassification(BertConfig(**tiny, vocab_size=8))
-film = VideoMAEForVideoClassification(VideoMAEConfig(**tiny, image_size=32, decoder_hidden_size=16,
+video = VideoMAEForVideoClassification(VideoMAEConfig(**tiny, image_size=32, decoder_hidden_size=16,
     decoder_num_attention_heads=2, decoder_intermediate_size=16, decoder_num_hidden_layers=1))
 latents = PerceiverForImageClassificationLearned(PerceiverConfig(num_latents=4, d_latents=16, d_model=16,
     num_self_attends_per_block=1, num_self_attention_heads=2, num_cross_attention_heads=1, image_size=32))
@@ -67,9 +67,9 @@ CASES = {
     "wrong modality": ('CanonicalizedModel.wrap(speech, adapter="me/vit-d4")', None, ""),
     "other channels": ('CanonicalizedModel.wrap(grey, adapter="me/vit-d4")', None, ""),
     "a text model": ("CanonicalizedModel.wrap(text)", None, ""),
-    "a video model": ("CanonicalizedModel.wrap(film)", None, ""),
-    "a group for pictures": ('CanonicalizedModel.wrap(speech, group="c4")', None, ""),
-    "a group for sound": ('CanonicalizedModel.wrap("me/vit", group="pitch12")', None, ""),
+    "a video model": ("CanonicalizedModel.wrap(video)", None, ""),
+    "a group for images": ('CanonicalizedModel.wrap(speech, group="c4")', None, ""),
+    "a group for audio": ('CanonicalizedModel.wrap("me/vit", group="pitch12")', None, ""),
     "colours of unknown meaning": ('CanonicalizedModel.wrap(vit.predictor, group="hue12")', None, ""),
     "a product of groups that do not commute": ('CanonicalizedModel.wrap("me/vit", group="channels*hue12")', None, ""),
     "a field without a row": (
@@ -77,13 +77,13 @@ CASES = {
         None,
         "",
     ),
-    "an oblong picture": ("vit(pixel_values=torch.rand(1, 3, 32, 48))", None, ""),
-    "NaN in the second picture": (
+    "an oblong image": ("vit(pixel_values=torch.rand(1, 3, 32, 48))", None, ""),
+    "NaN in the second image": (
         "vit(pixel_values=torch.stack([torch.rand(3, 32, 32), torch.full((3, 32, 32), torch.nan)]))",
         None,
         "",
     ),
-    "a sound that is too short": ("listener(input_values=torch.rand(1, 8))", None, ""),
+    "an audio clip that is too short": ("listener(input_values=torch.rand(1, 8))", None, ""),
     "a calibration set that is too small": (
         "calibrate(vit, [{'pixel_values': torch.rand(3, 32, 32)} for _ in range(40)], alpha=0.01, harm=0.05)",
         None,

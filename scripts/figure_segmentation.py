@@ -1,4 +1,4 @@
-"""Figure 5: a segmenter on turned pictures, behind a canonicalizer that was trained for a classifier.
+"""Figure 5: a segmenter on turned images, behind a canonicalizer that was trained for a classifier.
 
     python scripts/prepare_offline_assets.py --only saliency efficientnet stamps emoji photos
     python scripts/figure_segmentation.py --out build/figures/segmentation
@@ -6,7 +6,7 @@
 The predictor is a ViT-S/14 that marks what catches the eye, of an architecture that transformers does not know. The
 canonicalizer is that of `figure_stamps.py`, trained with EfficientNet-lite0 on the upright training stamps and emoji,
 without labels and without photographs, saved as an adapter, and put on the segmenter: `wrap(segmenter,
-adapter=folder)` tells it that this checkpoint's pictures are normalized otherwise.
+adapter=folder)` tells it that this checkpoint's images are normalized otherwise.
 
 Two shares of overlap (intersection over union) are measured on the stamps that nothing was trained on: with the
 predictor's own upright answer, turned along; and with the stamp itself, which stands out from its white paper. No
@@ -40,8 +40,8 @@ from transformers import (
 
 from hf_canon import CanonicalizedModel
 from hf_canon.canonicalizers.base import thumbnail
-from hf_canon.evaluation.robustness import bootstrap
-from hf_canon.evaluation.transforms import Shift
+from hf_canon.evaluation.statistics import bootstrap
+from hf_canon.evaluation.transforms import Rotation
 from hf_canon.groups import FinitePlanar
 from hf_canon.reports.robustness import Interval
 
@@ -57,16 +57,16 @@ def training_views(network: PoseNetwork) -> tuple[list[Tensor], Tensor]:
     """As in `figure_stamps.py`, without the photographs, which are shown here."""
     set_seed(0)
     stamps = list(offline_data.stamps("train")["image"])
-    pictures = tensors([*stamps, *stamps, *offline_data.emoji()["image"]])
+    images = tensors([*stamps, *stamps, *offline_data.emoji()["image"]])
     seen, elements = [], []
-    for chosen in torch.arange(len(pictures)).repeat(VIEWS).split(BATCH):
-        turned, element, _ = C8.random_act(augment(pictures[chosen]))
+    for chosen in torch.arange(len(images)).repeat(VIEWS).split(BATCH):
+        turned, element, _ = C8.random_act(augment(images[chosen]))
         seen.append(network.see(thumbnail(turned, RESOLUTION)))
         elements.append(element)
     return [torch.cat(tap) for tap in zip(*seen, strict=True)], torch.cat(elements)
 
 
-def moved_adapters(segmenter: Any) -> dict[FinitePlanar, CanonicalizedModel]:
+def transformed_adapters(segmenter: Any) -> dict[FinitePlanar, CanonicalizedModel]:
     """The segmenter behind canonicalizers that were trained with a classifier, for each group."""
     classifier = EfficientNetForImageClassification.from_pretrained(offline_data.checkpoint("efficientnet")).eval()
     classifier.requires_grad_(False)
@@ -80,12 +80,12 @@ def moved_adapters(segmenter: Any) -> dict[FinitePlanar, CanonicalizedModel]:
     return models
 
 
-def prepared(pictures: list[Image.Image], processor: Any, margin: float) -> tuple[Tensor, Tensor]:
-    """Pictures `(n, 3, SIDE, SIDE)` with values from 0 to 1, and as the segmenter wants them."""
+def prepared(images: list[Image.Image], processor: Any, margin: float) -> tuple[Tensor, Tensor]:
+    """Images `(n, 3, SIDE, SIDE)` with values from 0 to 1, and as the segmenter wants them."""
     if margin > 1:
-        plain = (tensors(pictures, margin) + 1) / 2
+        plain = (tensors(images, margin) + 1) / 2
     else:
-        fitted = [np.asarray(ImageOps.fit(picture.convert("RGB"), (SIDE, SIDE))) for picture in pictures]
+        fitted = [np.asarray(ImageOps.fit(image.convert("RGB"), (SIDE, SIDE))) for image in images]
         plain = torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2) / 255
     mean, deviation = (torch.tensor(value).view(3, 1, 1) for value in (processor.image_mean, processor.image_std))
     return plain, (plain - mean) / deviation
@@ -94,9 +94,9 @@ def prepared(pictures: list[Image.Image], processor: Any, margin: float) -> tupl
 def things(plain: Tensor) -> Tensor:
     """Where the stamp is, `(n, SIDE, SIDE)` of 0 and 1: all that white paper does not reach from a corner."""
     masks = []
-    for picture in plain:
+    for image in plain:
         # The darkest of the three colours of each pixel: paper is white in all of them.
-        paper = Image.fromarray((picture.amin(0) > 0.96).numpy().astype(np.uint8)).copy()  # one that can be written
+        paper = Image.fromarray((image.amin(0) > 0.96).numpy().astype(np.uint8)).copy()  # one that can be written
         ImageDraw.floodfill(paper, (0, 0), 2)
         masks.append(torch.from_numpy(np.asarray(paper) != 2))
     return torch.stack(masks).float()
@@ -116,7 +116,7 @@ def told(segmenter: Any, group: FinitePlanar, angle: int) -> Callable[[Tensor], 
     """The oracle: the true element is undone, and the answer carried back."""
 
     def predict(x: Tensor) -> Tensor:
-        element = torch.full((len(x),), int(Shift(angle).element(group)))
+        element = torch.full((len(x),), int(Rotation(angle).element(group)))
         return group.act(segmenter(group.act(x, group.inverse(element))).logits, element)
 
     return predict
@@ -129,19 +129,19 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
 
 
 def maps(segmenter: Any, models: dict[FinitePlanar, CanonicalizedModel], x: Tensor) -> dict[str, dict[int, Tensor]]:
-    """For each method, the salience of the pictures at each angle that is asked."""
+    """For each method, the salience of the images at each angle that is asked."""
     free = CanonicalizedModel.wrap(segmenter, C4, "predictor")
     found: dict[str, dict[int, Tensor]] = {
-        "untouched": {angle: answered(lambda x: segmenter(x).logits, Shift(angle)(x)) for angle in ANGLES},
+        "untouched": {angle: answered(lambda x: segmenter(x).logits, Rotation(angle)(x)) for angle in ANGLES},
         "most confident, c4": {0: answered(lambda x: free(x).logits, x)},
     }
     for group, model in models.items():
         starts = (0, 45) if group == C8 else (0,)
         found[f"ours, {group.name}"] = {
-            start: answered(lambda x, model=model: model(x).logits, Shift(start)(x)) for start in starts
+            start: answered(lambda x, model=model: model(x).logits, Rotation(start)(x)) for start in starts
         }
         found[f"oracle, {group.name}"] = {
-            start: answered(told(segmenter, group, start), Shift(start)(x)) for start in starts
+            start: answered(told(segmenter, group, start), Rotation(start)(x)) for start in starts
         }
     return found
 
@@ -152,8 +152,8 @@ def measure(found: dict[str, dict[int, Tensor]], truth: Tensor) -> dict[str, dic
     return {
         method: {
             "angles": list(at),
-            "agreement": torch.stack([overlap(map_, Shift(angle)(upright)) for angle, map_ in at.items()]),
-            "truth": torch.stack([overlap(map_, Shift(angle)(truth)) for angle, map_ in at.items()]),
+            "agreement": torch.stack([overlap(map_, Rotation(angle)(upright)) for angle, map_ in at.items()]),
+            "truth": torch.stack([overlap(map_, Rotation(angle)(truth)) for angle, map_ in at.items()]),
         }
         for method, at in found.items()
     }
@@ -166,7 +166,7 @@ def over(row: dict[str, Any], kind: str, group: FinitePlanar) -> Tensor:
 
 
 def summary(measured: dict[str, dict[str, Any]], chosen: slice) -> dict[str, Any]:
-    """Means of the chosen pictures, and what is gained over the untouched predictor."""
+    """Means of the chosen images, and what is gained over the untouched predictor."""
     result: dict[str, Any] = {}
     for method, row in measured.items():
         of = C8 if method.endswith("c8") else C4
@@ -208,17 +208,17 @@ def show(result: dict[str, Any], title: str) -> str:
 
 @torch.inference_mode()
 def recovered(model: CanonicalizedModel, group: FinitePlanar, x: Tensor) -> float:
-    """The share of pictures whose element is found, at the starts of the group."""
+    """The share of images whose element is found, at the starts of the group."""
     shares = []
     for angle in (0, 45) if group == C8 else (0,):
-        found = [model.canonicalize(some).element for some in Shift(angle)(x).split(16)]
-        shares.append(Shift(angle).recovered(torch.cat(found), group).float().mean())
+        found = [model.canonicalize(some).element for some in Rotation(angle)(x).split(16)]
+        shares.append(Rotation(angle).recovered(torch.cat(found), group).float().mean())
     return float(torch.stack(shares).mean())
 
 
 @torch.inference_mode()
 def draw(segmenter: Any, model: CanonicalizedModel, processor: Any, stamps: list[Image.Image], file: Path) -> None:
-    """Each column: a picture, and what the checkpoint marks in it; then turned, and marked with and without us."""
+    """Each column: an image, and what the checkpoint marks in it; then turned, and marked with and without us."""
     names = {path.stem: path for path in offline_data.photos()}
     columns = [(*prepared([Image.open(names[name])], processor, 1.0), angle) for name, angle in PHOTOS.items()]
     columns += [(*prepared([stamps[i]], processor, MARGIN), angle) for i, angle in STAMPS.items()]
@@ -227,15 +227,15 @@ def draw(segmenter: Any, model: CanonicalizedModel, processor: Any, stamps: list
     for ax, name in zip(axes[:, 0], ("upright", "turned", "untouched", "canonicalized"), strict=True):
         ax.set_ylabel(name, fontsize=11)
     for column, (plain, x, angle) in zip(axes.T, columns, strict=True):
-        turned, shown = Shift(angle)(x), Shift(angle)(plain)
+        turned, shown = Rotation(angle)(x), Rotation(angle)(plain)
         upright, untouched, ours = (
             salience(answer.logits) for answer in (segmenter(x), segmenter(turned), model(turned))
         )
-        expected = Shift(angle)(upright)
-        for ax, picture, map_ in zip(
+        expected = Rotation(angle)(upright)
+        for ax, image, map_ in zip(
             column, (plain, shown, shown, shown), (upright, None, untouched, ours), strict=True
         ):
-            paint(ax, picture[0], None if map_ is None else map_[0, 0])
+            paint(ax, image[0], None if map_ is None else map_[0, 0])
         column[1].set_xlabel(f"by {angle}\N{DEGREE SIGN}", fontsize=10)
         for ax, map_ in zip(column[2:], (untouched, ours), strict=True):
             ax.set_xlabel(f"overlap {overlap(map_, expected).item():.2f}", fontsize=10)
@@ -243,9 +243,9 @@ def draw(segmenter: Any, model: CanonicalizedModel, processor: Any, stamps: list
     figure.savefig(file, dpi=110)
 
 
-def paint(ax: Any, picture: Tensor, map_: Tensor | None) -> None:
-    """A picture; and where a map is given, what it marks in colour and the rest in grey."""
-    pixels = picture.clamp(0, 1).permute(1, 2, 0).numpy()
+def paint(ax: Any, image: Tensor, map_: Tensor | None) -> None:
+    """An image; and where a map is given, what it marks in colour and the rest in grey."""
+    pixels = image.clamp(0, 1).permute(1, 2, 0).numpy()
     if map_ is not None:
         share = map_.numpy()[..., None]
         grey = 0.35 + 0.4 * pixels.mean(-1, keepdims=True)
@@ -266,12 +266,12 @@ def main() -> None:
     folder = offline_data.checkpoint("saliency")
     segmenter = AutoModelForSemanticSegmentation.from_pretrained(folder).eval()
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-    models = moved_adapters(segmenter)
+    models = transformed_adapters(segmenter)
     splits = [offline_data.stamps(split) for split in ("calibration", "excluded", "test")]
     calibration = list(splits[0]["image"])
     draw(segmenter, models[C8], processor, calibration, arguments.out.with_suffix(".png"))
 
-    plain, x = prepared([picture for split in splits for picture in split["image"]], processor, MARGIN)
+    plain, x = prepared([image for split in splits for image in split["image"]], processor, MARGIN)
     truth = things(plain).unsqueeze(1)
     seen = truth.flatten(1).mean(1) > 0.01  # white paper hides the others
     measured = measure(maps(segmenter, models, x[seen]), truth[seen])

@@ -5,16 +5,16 @@
     python scripts/figure_selection.py
 
 Two models: the quickstart's digits, `shift` over c8, which is not exact on the grid; and EfficientNet-lite0 behind
-`orbit` over c4, which is, trained as for figure 3. Neither has seen the pictures that are split here: the calibration
+`orbit` over c4, which is, trained as for figure 3. Neither has seen the images that are split here: the calibration
 and test digits, and the stamps outside of the training split. One half of them calibrates, the other is measured.
 Digits count as right by their labels, all ten of them; stamps by the untouched upright answer, as most have no label,
 and the 133 that have one once more by that.
 
-What the canonicalizer and the predictor say of every picture in every pose is recorded once; thresholds and decisions
+What the canonicalizer and the predictor say of every image in every pose is recorded once; thresholds and decisions
 are then made from that by the library's own functions, split by split. Nothing is chosen by what is measured here:
 the levels are round numbers.
 
-Words, for the sound: the Whisper encoder of figure 4 behind `shift` over speed12, a continuous group, on calibration
+Words, for the audio: the Whisper encoder of figure 4 behind `shift` over speed12, a continuous group, on calibration
 and test clips; a speed is covered if it is in the set to within a bin.
 
 Patches of photographs without a canonical pose (grass, tissue, stars, a retina) show whether the rule backs off.
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import figure_sound
+import figure_audio
 import figure_stamps
 import numpy as np
 import offline_data
@@ -41,8 +41,8 @@ from transformers import EfficientNetForImageClassification
 from hf_canon import CanonicalizedModel
 from hf_canon.calibration.calibrate import Measured, logits_of, measure, nearest, thresholds
 from hf_canon.canonicalizers import OrbitCanonicalizer
-from hf_canon.evaluation.robustness import Inputs
-from hf_canon.evaluation.transforms import moved_by
+from hf_canon.evaluation.transforms import transformed_by
+from hf_canon.outputs import Inputs
 from hf_canon.reports.plots import BLUE, DPI, FAINT, INK, VERMILLION
 from hf_canon.selection import RULES, Calibration, decide
 from hf_canon.selection.conformal import set_size
@@ -57,7 +57,7 @@ PATCHES = 40
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was said of some pictures in every pose.
+    """What was said of some images in every pose.
 
     Args:
         measured: what a calibration measures of them.
@@ -80,7 +80,7 @@ class Recorded:
 
 @torch.inference_mode()
 def record(model: CanonicalizedModel, x: Tensor, right: Tensor | None, labels: list[int] | None) -> Recorded:
-    """Ask about every picture in every pose; right is what `right` says, or else the untouched upright answer."""
+    """Ask about every image in every pose; right is what `right` says, or else the untouched upright answer."""
     group = model.group
     items = [{"pixel_values": one} for one in x]
     if labels is not None:
@@ -88,9 +88,9 @@ def record(model: CanonicalizedModel, x: Tensor, right: Tensor | None, labels: l
     measured = measure(model, items)
     poses, said = [], []
     for part in x.split(32):
-        shifted = [moved_by(group, g)(part) for g in range(group.order)]
-        poses.append(torch.stack([logits_of(Inputs(model, one, None, {})) for one in shifted], 1))
-        if group.is_exact:  # the orbit of a moved picture is that of the picture, in another order
+        shifted = [transformed_by(group, g)(part) for g in range(group.order)]
+        poses.append(torch.stack([logits_of(model, Inputs(one)) for one in shifted], 1))
+        if group.is_exact:  # the orbit of a transformed image is that of the image, in another order
             orbit = torch.stack([answers(model, part, g) for g in range(group.order)], 1)
             order = group.compose(group.inverse(group.elements)[:, None], group.elements[None])
             said.append(orbit[:, order])
@@ -137,8 +137,8 @@ def stamp_model(folder: Path) -> tuple[CanonicalizedModel, Any]:
 
 def stamp_records(model: CanonicalizedModel) -> dict[str, Recorded]:
     splits = [offline_data.stamps(split) for split in ("test", "excluded", "calibration")]
-    pictures = [picture for split in splits for picture in split["image"]]
-    every = record(model, figure_stamps.tensors(pictures), None, None)
+    images = [image for split in splits for image in split["image"]]
+    every = record(model, figure_stamps.tensors(images), None, None)
     accepted = list(splits[0]["imagenet"])
     right = torch.zeros(len(accepted), every.right.shape[1], dtype=torch.bool)
     for row, classes in zip(right, accepted, strict=True):
@@ -156,16 +156,16 @@ def stamp_records(model: CanonicalizedModel) -> dict[str, Recorded]:
 
 
 def word_measurements(folder: Path) -> Measured:
-    """What a calibration measures of the words that nothing was trained on, each moved by a random speed."""
+    """What a calibration measures of the words that nothing was trained on, each transformed by a random speed."""
     adapter = folder / "speed12"
     if not adapter.is_dir():
-        moved, elements = figure_sound.Clips("train").moved_at_random("speed12", figure_sound.COPIES)
-        figure_sound.train("speed12", 0, moved, elements).save_pretrained(adapter)
+        transformed, elements = figure_audio.Clips("train").transformed_at_random("speed12", figure_audio.COPIES)
+        figure_audio.train("speed12", 0, transformed, elements).save_pretrained(adapter)
     model = CanonicalizedModel.from_pretrained(adapter)
     items = []
     for split in ("calibration", "test"):
-        clips = figure_sound.Clips(split)
-        features = clips.features(clips.sounds)
+        clips = figure_audio.Clips(split)
+        features = clips.features(clips.clips)
         items += [{"input_features": x, "label": int(y)} for x, y in zip(features, clips.labels, strict=True)]
     return measure(model, items)
 
@@ -188,7 +188,7 @@ def patches_without_pose() -> Tensor:
 
 
 def decided(recorded: Recorded, shift: int, name: str, calibration: Calibration) -> dict[str, Tensor]:
-    """What a rule does with the pictures after one shift: whether it is right, and what it took; `(items,)` each."""
+    """What a rule does with the images after one shift: whether it is right, and what it took; `(items,)` each."""
     model = recorded.measured.model
     logits = recorded.poses[:, shift]
     probabilities = (logits / calibration.temperature).softmax(-1)
@@ -267,16 +267,16 @@ def over_splits(recorded: Recorded) -> dict[str, Any]:
     }
 
 
-def sound_over_splits(measured: Measured) -> dict[str, Any]:
+def audio_over_splits(measured: Measured) -> dict[str, Any]:
     """Coverage, set sizes and harm for every split."""
-    bins = measured.moved.shape[1]
+    bins = measured.transformed.shape[1]
     found: dict[str, Any] = {"items": len(measured), "coverage": {}, "size": {}, "harm": {}}
     for seed in range(SPLITS):
         order = torch.randperm(len(measured), generator=torch.Generator().manual_seed(1000 + seed))
         held, test = measured[order[: len(order) // 2]], measured[order[len(order) // 2 :]]
         for alpha in ALPHAS:
             calibration = thresholds(held, alpha, None, seed)
-            ranking = test.ranked(test.moved, calibration.temperature)
+            ranking = test.ranked(test.transformed, calibration.temperature)
             size = set_size(ranking, calibration)
             true = ranking.place.gather(1, nearest(measured.model.group, test.element, bins).unsqueeze(1)).squeeze(1)
             found["coverage"].setdefault(str(alpha), []).append(float((true < size).float().mean()))
@@ -291,14 +291,14 @@ def sound_over_splits(measured: Measured) -> dict[str, Any]:
 
 
 def without_pose(recorded: Recorded, other: Recorded) -> dict[str, Any]:
-    """Set sizes and confidence on pictures like those of the calibration, and on pictures without a pose."""
+    """Set sizes and confidence on images like those of the calibration, and on images without a pose."""
     found: dict[str, list[list[float]]] = {"stamps": [], "patches": []}
     for seed in range(SPLITS):
         held, test = split_of(recorded, seed)
         calibration = thresholds(held.measured, ALPHA, HARM, seed)
-        for name, pictures in (("stamps", test), ("patches", other)):
-            seen = decided(pictures, 0, "conformal", calibration)
-            unsure = decided(pictures, 0, "abstain", calibration)["flagged"]
+        for name, images in (("stamps", test), ("patches", other)):
+            seen = decided(images, 0, "conformal", calibration)
+            unsure = decided(images, 0, "abstain", calibration)["flagged"]
             found[name].append(
                 [
                     float(seen["confidence"].mean()),
@@ -321,7 +321,7 @@ def spread(values: Any) -> str:
 
 
 def show(name: str, found: dict[str, Any]) -> None:
-    print(f"\n{name}: {found['items']} pictures, {SPLITS} splits into halves, mean ± deviation over splits, in %\n")
+    print(f"\n{name}: {found['items']} images, {SPLITS} splits into halves, mean ± deviation over splits, in %\n")
     print(f"  {'coverage of the pose':<22}{'upright':>14}{'over the group':>18}{'worst element':>16}{'set size':>11}")
     for alpha in ALPHAS:
         rows = np.asarray(found["coverage"][str(alpha)])
@@ -349,11 +349,11 @@ def show(name: str, found: dict[str, Any]) -> None:
         )
 
 
-def show_sound(found: dict[str, Any]) -> None:
+def show_audio(found: dict[str, Any]) -> None:
     print(
         f"\nwords, speed12: {found['items']} clips, {SPLITS} splits into halves, mean ± deviation over splits, in %\n"
     )
-    print(f"  {'coverage of the speed':<22}{'moved at random':>18}{'set size':>11}")
+    print(f"  {'coverage of the speed':<22}{'transformed at random':>18}{'set size':>11}")
     for alpha in ALPHAS:
         size = np.mean(found["size"][str(alpha)])
         print(f"  nominal {100 * (1 - alpha):<14.0f}{spread(found['coverage'][str(alpha)]):>18}{size:>11.2f}")
@@ -364,7 +364,7 @@ def show_sound(found: dict[str, Any]) -> None:
 
 
 def show_without_pose(found: dict[str, Any], order: int) -> None:
-    print(f"\nPictures without a canonical pose, alpha {ALPHA:g}, harm {HARM:g}, {SPLITS} splits, in %\n")
+    print(f"\nImages without a canonical pose, alpha {ALPHA:g}, harm {HARM:g}, {SPLITS} splits, in %\n")
     print(f"  {'':<22}{'confidence':>14}{'set size':>10}{'one element':>14}{f'all {order}':>14}{'flagged':>14}")
     for name, rows in found.items():
         sure, size, one, every, unsure = np.asarray(rows).T
@@ -421,11 +421,11 @@ def main() -> None:
     patches = record(model, patches_without_pose(), None, None)
     results["without pose"] = without_pose(records["stamps, c4"], patches)
     show_without_pose(results["without pose"], model.group.order or 0)
-    results["words, speed12"] = sound_over_splits(word_measurements(arguments.folder))
-    show_sound(results["words, speed12"])
+    results["words, speed12"] = audio_over_splits(word_measurements(arguments.folder))
+    show_audio(results["words, speed12"])
     (arguments.folder / "selection.json").write_text(json.dumps(results) + "\n")
     draw(results, arguments.folder / "selection.png")
-    print(f"\nEvery split: {arguments.folder / 'selection.json'}; picture: {arguments.folder / 'selection.png'}")
+    print(f"\nEvery split: {arguments.folder / 'selection.json'}; image: {arguments.folder / 'selection.png'}")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
     python scripts/figure_stamps.py --json build/figures/stamps.json
 
 The canonicalizer is `orbit` around the first 15 of the checkpoint's own 16 blocks, at 120 pixels: four looks and one
-answer cost less than two passes of the predictor. The blocks stay frozen, so what they see in the training pictures is
+answer cost less than two passes of the predictor. The blocks stay frozen, so what they see in the training images is
 computed once, and a seed trains a head on that in seconds. It learns from the upright training stamps, emoji and
 photographs alone; the test stamps, and those that are too close to them, are never trained on and choose nothing.
 
-Pictures are turned by bicubic interpolation with white outside, and turned back by bilinear. A stamp fills its canvas,
+Images are turned by bicubic interpolation with white outside, and turned back by bilinear. A stamp fills its canvas,
 so that a turn by 45 degrees cuts corners off, which no canonicalizer can bring back: everything is measured once more
 with a margin of 20 %, where next to nothing is lost. Quarter turns permute pixels and move all answers alike, so two
 angles, 0 and 45 degrees, stand for the eight of c8, and one for the four of c4.
@@ -34,8 +34,9 @@ from transformers import EfficientNetForImageClassification, set_seed
 from hf_canon import CanonicalizedModel, evaluate_robustness
 from hf_canon.canonicalizers import OrbitCanonicalizer
 from hf_canon.canonicalizers.base import thumbnail
-from hf_canon.evaluation.robustness import OrbitLogits, bootstrap
-from hf_canon.evaluation.transforms import Shift
+from hf_canon.evaluation.baselines import OrbitLogits
+from hf_canon.evaluation.statistics import bootstrap
+from hf_canon.evaluation.transforms import Rotation
 from hf_canon.groups import FinitePlanar, Group
 from hf_canon.reports.robustness import Interval
 
@@ -51,7 +52,7 @@ MARGINS = {"as they are": 1.0, "with a margin": 1.2}
 
 
 class PoseNetwork(nn.Module):
-    """The checkpoint's first blocks, frozen, and a head that keeps where in the picture something was seen."""
+    """The checkpoint's first blocks, frozen, and a head that keeps where in the image something was seen."""
 
     def __init__(self, checkpoint: EfficientNetForImageClassification, width: int = 32, features: int = 128):
         super().__init__()
@@ -86,28 +87,28 @@ class PoseNetwork(nn.Module):
         return self.judge(self.see(x))
 
 
-def canvases(pictures: list[Image.Image], margin: float = 1.0) -> list[Image.Image]:
-    """Pictures of SIDE x SIDE pixels, in the middle of white.
+def canvases(images: list[Image.Image], margin: float = 1.0) -> list[Image.Image]:
+    """Images of SIDE x SIDE pixels, in the middle of white.
 
     Two pixels of white stay around them: what lies outside repeats the border, and so is white.
     """
     side = round((SIDE - 4) / margin)
     before = (SIDE - side) // 2
     framed = []
-    for picture in pictures:
+    for image in images:
         canvas = Image.new("RGB", (SIDE, SIDE), "white")
-        canvas.paste(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.BICUBIC), (before, before))
+        canvas.paste(ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC), (before, before))
         framed.append(canvas)
     return framed
 
 
-def values(pictures: list[Image.Image]) -> Tensor:
-    """Pictures `(n, 3, height, width)` as the checkpoint wants them."""
-    return torch.from_numpy(np.stack([np.asarray(one) for one in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
+def values(images: list[Image.Image]) -> Tensor:
+    """Images `(n, 3, height, width)` as the checkpoint wants them."""
+    return torch.from_numpy(np.stack([np.asarray(one) for one in images])).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def tensors(pictures: list[Image.Image], margin: float = 1.0) -> Tensor:
-    return values(canvases(pictures, margin))
+def tensors(images: list[Image.Image], margin: float = 1.0) -> Tensor:
+    return values(canvases(images, margin))
 
 
 def uniform(n: int, low: float, high: float, *shape: int) -> Tensor:
@@ -136,17 +137,17 @@ def augment(x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def training_views(network: PoseNetwork) -> tuple[list[Tensor], Tensor]:
-    """Every training picture turned by random elements of c8: what the frozen blocks see in it, and the elements.
+    """Every training image turned by random elements of c8: what the frozen blocks see in it, and the elements.
 
     Stamps come twice as often as the rest, which is drawn in another style.
     """
     set_seed(0)
     stamps = list(offline_data.stamps("train")["image"])
     photos = [ImageOps.fit(Image.open(path).convert("RGB"), (SIDE, SIDE)) for path in offline_data.photos()]
-    pictures = tensors([*stamps, *stamps, *offline_data.emoji()["image"], *photos])
+    images = tensors([*stamps, *stamps, *offline_data.emoji()["image"], *photos])
     seen, elements = [], []
-    for chosen in torch.arange(len(pictures)).repeat(VIEWS).split(BATCH):
-        turned, element, _ = C8.random_act(augment(pictures[chosen]))
+    for chosen in torch.arange(len(images)).repeat(VIEWS).split(BATCH):
+        turned, element, _ = C8.random_act(augment(images[chosen]))
         seen.append(network.see(thumbnail(turned, RESOLUTION)))
         elements.append(element)
     return [torch.cat(tap) for tap in zip(*seen, strict=True)], torch.cat(elements)
@@ -168,7 +169,7 @@ def fit(
 ) -> Any:
     """A canonicalized model whose head was trained on single looks: what the blocks saw in them, and the elements.
 
-    Where an exact element acts, four looks at one picture tell a head the same as one look at each of four turned
+    Where an exact element acts, four looks at one image tell a head the same as one look at each of four turned
     ones, so that one look, and the element to be found in it, is enough.
     """
     set_seed(seed)
@@ -193,17 +194,17 @@ def fit(
 
 
 class Turned:
-    """Pictures turned by 0 and by 45 degrees: what the predictor says of every member of their orbits over c8, and
+    """Images turned by 0 and by 45 degrees: what the predictor says of every member of their orbits over c8, and
     what the frozen blocks see in the four exact looks."""
 
-    def __init__(self, model: CanonicalizedModel, network: PoseNetwork, pictures: Tensor):
+    def __init__(self, model: CanonicalizedModel, network: PoseNetwork, images: Tensor):
         logits, seen = [], []
         with torch.inference_mode():
-            for x in pictures.split(32):
+            for x in images.split(32):
                 orbits = OrbitLogits(model, C8, x)
-                logits.append(torch.stack([orbits.orbit(Shift(angle)) for angle in (0.0, 45.0)], 1))
+                logits.append(torch.stack([orbits.orbit(Rotation(angle)) for angle in (0.0, 45.0)], 1))
                 for angle in (0.0, 45.0):
-                    looks = C8.orbit(thumbnail(Shift(angle)(x), RESOLUTION), C8.inverse(C8.exact_elements))
+                    looks = C8.orbit(thumbnail(Rotation(angle)(x), RESOLUTION), C8.inverse(C8.exact_elements))
                     seen.append([tap.unflatten(0, (len(x), 4)) for tap in network.see(looks.flatten(0, 1))])
         self.logits = torch.cat(logits)  # (items, starts, 8, classes)
         taps = [list(tap) for tap in zip(*seen, strict=True)]
@@ -354,12 +355,12 @@ def main() -> None:
 
     # The labelled stamps come first; the others have no label, and count for agreement alone.
     splits = [offline_data.stamps(split) for split in ("test", "excluded", "calibration", "train")]
-    pictures = [picture for split in splits for picture in split["image"]]
+    images = [image for split in splits for image in split["image"]]
     accepted = [list(classes) for split in splits for classes in split["imagenet"]]
-    unseen = len(pictures) - len(splits[-1])
+    unseen = len(images) - len(splits[-1])
     results: dict[str, Any] = {}
     for margin, factor in MARGINS.items():
-        turned = Turned(models[C4][0], eyes, tensors(pictures, factor))
+        turned = Turned(models[C4][0], eyes, tensors(images, factor))
         for group, trained in models.items():
             found = measure(turned, group, [turned.posterior(model) for model in trained], accepted, unseen)
             results[f"{group.name}, {margin}"] = found
@@ -370,7 +371,7 @@ def main() -> None:
         "seeds": arguments.seeds,
         "canonicalizer_passes": cost,
         "labelled": len(splits[0]),
-        "stamps": len(pictures),
+        "stamps": len(images),
         "unseen": unseen,
     }
     figures |= {"looking_seconds": looking, "training_seconds": training}

@@ -47,8 +47,8 @@ FOLDER = folder_of("invariant_gan_digits", [Path(__file__), *LEARNS])
 def upright(split: Any) -> tuple[Tensor, Tensor]:
     """Digits `(n, 1, 16, 16)` from 0 to 1, and their labels."""
     data = offline_data.digits(split)
-    pictures = Samples(data, SHAPE)
-    return torch.stack([pictures[i] for i in range(len(pictures))]), torch.tensor(data["label"])
+    images = Samples(data, SHAPE)
+    return torch.stack([images[i] for i in range(len(images))]), torch.tensor(data["label"])
 
 
 def every_pose(x: Tensor) -> Tensor:

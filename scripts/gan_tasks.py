@@ -1,4 +1,5 @@
-"""The runs of benchmark_invariant_gan.py: each is one empirical law, or one generator that is trained on points."""
+"""The runs of benchmark_invariant_gan.py: each is one empirical distribution, or one generator that is trained on
+points."""
 
 import math
 from pathlib import Path
@@ -25,21 +26,23 @@ from hf_canon.generative import (
 from hf_canon.generative.generator import PlainGenerator
 from hf_canon.groups import Group
 
-# The law without a GAN: how near is the symmetrized sample?
+# The distribution without a GAN: how near is the symmetrized sample?
 
 REFERENCE = 1024
-"""Points that stand for the law itself; with all their images under the group."""
+"""Points that stand for the distribution itself; with all their images under the group."""
 
 
 def sample_size(group: str, dimensions: int, n: int, seed: int) -> Row:
-    """W1 between the symmetrization of n points of a ball, and the uniform law of that ball.
+    """W1 between the symmetrization of n points of a ball, and the uniform distribution of that ball.
 
     Both are left as they are by the group, so that W1 is an optimal transport between orbits: the cost of two points
     is the distance of the one to the nearest image of the other (arXiv 2305.13517, Lemma 1, in its dual form).
     """
     generator = torch.Generator().manual_seed(seed)
-    some, law = (in_ball(number, dimensions, generator) for number in (n, REFERENCE))
-    return {"w1": transport(orbit_distances(PointGroup(group), some, law).repeat_interleave(REFERENCE // n, 0))}
+    some, distribution = (in_ball(number, dimensions, generator) for number in (n, REFERENCE))
+    return {
+        "w1": transport(orbit_distances(PointGroup(group), some, distribution).repeat_interleave(REFERENCE // n, 0))
+    }
 
 
 def in_ball(n: int, dimensions: int, generator: torch.Generator) -> Tensor:
@@ -61,7 +64,7 @@ def transport(cost: Tensor) -> float:
     return float(cost[rows, columns].mean())
 
 
-# Generators of a law in the plane that quarter turns leave as it is: four Gaussians.
+# Generators of a distribution in the plane that quarter turns leave as it is: four Gaussians.
 
 C4 = PointGroup("c4")
 MIDDLE, DEVIATION = (2.0, 0.7), 0.3
@@ -75,7 +78,8 @@ def gaussians(n: int, generator: torch.Generator) -> Tensor:
 
 
 def points(model: str, n: int, seed: int, lr: float) -> Row:
-    """A generator that has learned from n points: W1 of a thousand samples to a thousand fresh points of the law.
+    """A generator that has learned from n points: W1 of a thousand samples to a thousand fresh points of the
+    distribution.
 
     Args:
         model: "plain"; "augmented", which learns from all four images of each point; "critic", of which the critic

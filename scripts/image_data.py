@@ -1,4 +1,4 @@
-"""What the training and the evaluation script share: how arguments are given, and how pictures are read."""
+"""What the training and the evaluation script share: how arguments are given, and how images are read."""
 
 import sys
 from collections.abc import Sequence
@@ -10,28 +10,28 @@ import datasets
 from datasets import Dataset, IterableDataset
 from transformers import HfArgumentParser
 
-from hf_canon.data.images import picture_mode
+from hf_canon.data.images import image_mode
 from hf_canon.data.named import DATA_HELP, image_column, label_column, read_dataset, with_known_classes
 
-Pictures = Dataset | IterableDataset
+Images = Dataset | IterableDataset
 """A data set with the column `image`, and `label` where it has labels."""
 
 
 @dataclass
 class DataArguments:
-    """Which pictures."""
+    """Which images."""
 
     data: str = field(metadata={"help": DATA_HELP})
     streaming: bool = field(
-        default=False, metadata={"help": "Read the pictures as they are needed, and never all of them into memory."}
+        default=False, metadata={"help": "Read the images as they are needed, and never all of them into memory."}
     )
     image_column: str | None = field(
-        default=None, metadata={"help": "The column of pictures, where it is not found by itself."}
+        default=None, metadata={"help": "The column of images, where it is not found by itself."}
     )
     label_column: str | None = field(
         default=None, metadata={"help": "The column of labels, where it is not found by itself."}
     )
-    max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on so many pictures at most."})
+    max_eval_samples: int | None = field(default=None, metadata={"help": "Evaluate on so many images at most."})
 
 
 def parse_arguments(kinds: Sequence[type], argv: Sequence[str] | None) -> tuple[Any, ...]:
@@ -45,7 +45,7 @@ def parse_arguments(kinds: Sequence[type], argv: Sequence[str] | None) -> tuple[
     return parser.parse_args_into_dataclasses(words)
 
 
-def open_data(args: DataArguments) -> dict[str, Pictures]:
+def open_data(args: DataArguments) -> dict[str, Images]:
     """Every split of the data, by its name; data that have none are the split `train`.
 
     Raises:
@@ -59,7 +59,7 @@ def open_data(args: DataArguments) -> dict[str, Pictures]:
     return {name: one.to_iterable_dataset() if isinstance(one, Dataset) else one for name, one in splits.items()}
 
 
-def choose_split(splits: dict[str, Pictures], wanted: str | None, usual: Sequence[str], args: DataArguments) -> str:
+def choose_split(splits: dict[str, Images], wanted: str | None, usual: Sequence[str], args: DataArguments) -> str:
     """The split that was asked for, or the first usual one, or the only one.
 
     Raises:
@@ -76,16 +76,16 @@ def choose_split(splits: dict[str, Pictures], wanted: str | None, usual: Sequenc
     return chosen
 
 
-def prepare(pictures: Pictures, args: DataArguments, config: Any) -> Pictures:
+def prepare(images: Images, args: DataArguments, config: Any) -> Images:
     """Leaves the columns `image` and, where there are labels, `label`.
 
     Args:
-        config: of the checkpoint, which says what pictures it takes and how it calls its classes.
+        config: of the checkpoint, which says what images it takes and how it calls its classes.
 
     Raises:
-        ValueError: there is no picture, no such column, or a class that the checkpoint does not know.
+        ValueError: there is no image, no such column, or a class that the checkpoint does not know.
     """
-    first = sample(pictures)
+    first = sample(images)
     if len(first) == 0:
         raise ValueError(f"The data set {args.data!r} is empty.")
     for wanted in (args.image_column, args.label_column):
@@ -93,46 +93,44 @@ def prepare(pictures: Pictures, args: DataArguments, config: Any) -> Pictures:
             raise ValueError(f"{args.data!r} has no column {wanted!r}; choose from: {', '.join(first.column_names)}.")
     image = args.image_column or image_column(first, args.data)
     label = args.label_column or label_column(first)
-    if pictures.features is None:  # some streams know their columns by their first row only
-        pictures = pictures.cast(first.features)
+    if images.features is None:  # some streams know their columns by their first row only
+        images = images.cast(first.features)
     if isinstance(first.features[image], datasets.Value) and isinstance(first[0][image], str):
-        # A table names its pictures relative to itself.
+        # A table names its images relative to itself.
         folder = Path(args.data).resolve().parent
-        pictures = pictures.map(
-            lambda path: {image: str(folder / path)}, input_columns=image, features=pictures.features
-        )
-    pictures = pictures.select_columns([image] if label is None else [image, label])
+        images = images.map(lambda path: {image: str(folder / path)}, input_columns=image, features=images.features)
+    images = images.select_columns([image] if label is None else [image, label])
     renamed = {old: new for old, new in ((image, "image"), (label, "label")) if old is not None and old != new}
     if renamed:
-        pictures = pictures.rename_columns(renamed)
+        images = images.rename_columns(renamed)
     if label is not None:
-        pictures = with_classes(pictures, config, args.data)
-    return pictures.cast_column("image", datasets.Image(mode=picture_mode(config)))
+        images = with_classes(images, config, args.data)
+    return images.cast_column("image", datasets.Image(mode=image_mode(config)))
 
 
-def sample(pictures: Pictures) -> Dataset:
+def sample(images: Images) -> Dataset:
     """Something that answers questions about columns: the data set, or the first row of a stream as one."""
-    if isinstance(pictures, Dataset):
-        return pictures
-    return Dataset.from_list(list(pictures.take(1)), features=pictures.features)
+    if isinstance(images, Dataset):
+        return images
+    return Dataset.from_list(list(images.take(1)), features=images.features)
 
 
-def with_classes(pictures: Pictures, config: Any, data: str) -> Pictures:
-    """The pictures, if their classes are the checkpoint's; names are encoded."""
-    named = getattr(pictures.features["label"], "dtype", None) in ("string", "large_string")
-    if isinstance(pictures, Dataset):
-        return with_known_classes(pictures, config, data)
-    with_known_classes(sample(pictures), config, data)
+def with_classes(images: Images, config: Any, data: str) -> Images:
+    """The images, if their classes are the checkpoint's; names are encoded."""
+    named = getattr(images.features["label"], "dtype", None) in ("string", "large_string")
+    if isinstance(images, Dataset):
+        return with_known_classes(images, config, data)
+    with_known_classes(sample(images), config, data)
     # All names cannot be known before the end of a stream, but the checkpoint has them.
     classes = datasets.ClassLabel(names=[config.id2label[index] for index in range(config.num_labels)])
-    return pictures.cast_column("label", classes) if named else pictures
+    return images.cast_column("label", classes) if named else images
 
 
-def limit(pictures: Pictures, count: int | None, seed: int) -> Pictures:
+def limit(images: Images, count: int | None, seed: int) -> Images:
     """At most `count` of them: at random, or the first of a stream."""
     if count is None:
-        return pictures
-    if isinstance(pictures, IterableDataset):
-        return pictures.take(count)
+        return images
+    if isinstance(images, IterableDataset):
+        return images.take(count)
     # Folders and tables are often sorted by class.
-    return pictures.shuffle(seed=seed).select(range(min(count, len(pictures))))
+    return images.shuffle(seed=seed).select(range(min(count, len(images))))

@@ -22,10 +22,10 @@ def small_digits(split: Literal["train", "calibration", "test"]) -> Dataset:
 
 
 def stamps(split: Literal["train", "calibration", "test", "excluded"]) -> Dataset:
-    """Cut-out pictures of things, upright on white: `image` (224x224, RGB), `name`, `title`, `taxonomy`, `imagenet`.
+    """Cut-out images of things, upright on white: `image` (224x224, RGB), `name`, `title`, `taxonomy`, `imagenet`.
 
     `imagenet` lists the classes that are right answers; it is empty outside `test`. `excluded` holds what is too close
-    to a test picture to train on.
+    to a test image to train on.
     """
     return _dataset("stamps", split)
 

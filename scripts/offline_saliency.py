@@ -59,7 +59,7 @@ class SaliencyDecoder(nn.Module):
 
 
 class ViTSaliencyForSemanticSegmentation(PreTrainedModel):
-    """A vision transformer and a decoder of deconvolutions; its logits have the size of the picture."""
+    """A vision transformer and a decoder of deconvolutions; its logits have the size of the image."""
 
     config_class = ViTSaliencyConfig
     config: ViTSaliencyConfig
@@ -74,7 +74,7 @@ class ViTSaliencyForSemanticSegmentation(PreTrainedModel):
         self.post_init()
 
     def forward(self, pixel_values: Tensor, labels: Tensor | None = None, **kwargs: Any) -> SemanticSegmenterOutput:
-        """Logits `(batch, classes, height, width)` for pictures `(batch, 3, height, width)`.
+        """Logits `(batch, classes, height, width)` for images `(batch, 3, height, width)`.
 
         Args:
             pixel_values: both sides are multiples of the side of a patch.

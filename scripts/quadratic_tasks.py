@@ -14,7 +14,7 @@ from typing import Any
 import offline_data
 import torch
 import torch.nn.functional as F
-from digits import arguments_of, digits, jiggle, jiggled_pictures, processor
+from digits import arguments_of, digits, jiggle, jiggled_images, processor
 from kept_runs import Row
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -93,12 +93,12 @@ def orientation(canonicalizer: str, group: str, neuron: str, target: int, seed: 
     model = CanonicalizedModel.wrap(CHECKPOINT, group, canonicalizer, canonicalizer_settings=size)
     with tempfile.TemporaryDirectory() as folder:
         settings = {"num_train_epochs": 20, "learning_rate": lr, "quadratic_lr_ratio": ratio, "disable_tqdm": True}
-        examples = [{"pixel_values": picture} for picture in upright("train")]
+        examples = [{"pixel_values": image} for image in upright("train")]
         CanonicalizationTrainer(
             model=model,
             args=arguments_of(folder, seed, **settings),
             train_dataset=examples,
-            data_collator=jiggled_pictures,
+            data_collator=jiggled_images,
             processing_class=processor(),
         ).train()
     found = {split: pose_accuracy(model.canonicalizer.eval(), upright(split)) for split in ("calibration", "test")}
@@ -131,10 +131,10 @@ def upright(split: str) -> Tensor:
 
 
 @torch.inference_mode()
-def pose_accuracy(canonicalizer: Canonicalizer, pictures: Tensor) -> float:
+def pose_accuracy(canonicalizer: Canonicalizer, images: Tensor) -> float:
     group = canonicalizer.group
     right = [
-        (canonicalizer(group.act(pictures, one.expand(len(pictures)))).argmax(-1) == one).float().mean()
+        (canonicalizer(group.act(images, one.expand(len(images)))).argmax(-1) == one).float().mean()
         for one in group.elements
     ]
     return 100 * torch.stack(right).mean().item()
@@ -161,13 +161,13 @@ def lift(task: str, shots: int, method: str, seed: int, lr: float) -> Row:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     macs = size_of(model, data["test"][0][:1])["macs"]
     if trained:
-        pictures, labels = few(data["train"], shots, seed)
+        images, labels = few(data["train"], shots, seed)
         optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
         for _ in range(STEPS):
-            chosen = torch.randint(len(pictures), (min(32, len(pictures)),))
+            chosen = torch.randint(len(images), (min(32, len(images)),))
             # The augmentation that the checkpoint was trained with.
-            loss = F.cross_entropy(model(jiggle(pictures[chosen], 15.0)).logits, labels[chosen])
+            loss = F.cross_entropy(model(jiggle(images[chosen], 15.0)).logits, labels[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

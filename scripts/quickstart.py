@@ -71,8 +71,8 @@ def repair_digits() -> CanonicalizedModel:
     examples = digits("test", ambiguous=False)
     all_labels = [int(label) for label in examples["label"]]
     chosen = examples[[all_labels.index(label) for label in (4, 7)]]
-    pictures, labels = chosen["pixel_values"], chosen["label"].tolist()
-    plot_report(report, model, pictures, FOLDER / "quickstart.png", labels=labels)
+    images, labels = chosen["pixel_values"], chosen["label"].tolist()
+    plot_report(report, model, images, FOLDER / "quickstart.png", labels=labels)
     return model
 
 
@@ -90,7 +90,7 @@ def repair_photographs() -> None:
         turned = get_group("c4").act(x, quarter)
         with torch.inference_mode():
             repaired = model(pixel_values=turned)
-            answers = [model(pixel_values=picture, canonicalize=False) for picture in (x, turned)] + [repaired]
+            answers = [model(pixel_values=image, canonicalize=False) for image in (x, turned)] + [repaired]
         words = [model.config.id2label[int(answer.logits.argmax())].split(",")[0] for answer in answers]
         found = model.group.describe(int(repaired.canonicalization.element))
         print(f"  {name:<12}{words[0]:<18}{words[1]:<18}{words[2]:<24}{found}")
@@ -99,12 +99,12 @@ def repair_photographs() -> None:
 
 def reload_elsewhere(model: CanonicalizedModel) -> None:
     inputs, outputs = FOLDER / "inputs.pt", FOLDER / "outputs.pt"
-    pictures = digits("test")[:64]["pixel_values"]
-    pictures, _, _ = model.group.random_act(pictures, torch.Generator().manual_seed(0))
-    torch.save(pictures, inputs)
+    images = digits("test")[:64]["pixel_values"]
+    images, _, _ = model.group.random_act(images, torch.Generator().manual_seed(0))
+    torch.save(images, inputs)
     subprocess.run([sys.executable, "-c", RELOAD, FOLDER / "adapter", inputs, outputs], check=True)
     with torch.inference_mode():
-        same = torch.equal(model(pixel_values=pictures).logits, torch.load(outputs))
+        same = torch.equal(model(pixel_values=images).logits, torch.load(outputs))
     size = (FOLDER / "adapter/model.safetensors").stat().st_size
     print(f"\nAdapter: {FOLDER / 'adapter'}, {size / 1000:.0f} kB of weights.")
     print(f"Loaded in a new process, its logits are {'equal to the bit' if same else 'DIFFERENT'}.")
@@ -118,7 +118,7 @@ def main() -> None:
     model = repair_digits()
     repair_photographs()
     reload_elsewhere(model)
-    print(f"Picture: {FOLDER / 'quickstart.png'}")
+    print(f"Image: {FOLDER / 'quickstart.png'}")
     print(f"A page to decide from: {FOLDER / 'report/index.html'}")
     print(f"The adapter's card, as the Hub would show it: {FOLDER / 'adapter/README.md'}")
     print(f"All of it took {(time.perf_counter() - start) / 60:.1f} minutes.")

@@ -13,7 +13,7 @@ environment=build/rival-venv
 pip=("$environment/bin/python" -m pip install --quiet --constraint constraints.txt)
 
 "${pip[@]}" "setuptools>=77" torch numpy scipy pillow "transformers>=5.23,<6" "datasets>=5" "accelerate>=1.15"
-# What equiadapt imports: kornia turns pictures, e2cnn holds the group convolutions, omegaconf the hyperparameters.
+# What equiadapt imports: kornia turns images, e2cnn holds the group convolutions, omegaconf the hyperparameters.
 "${pip[@]}" "kornia==0.9.0" "e2cnn==0.2.3" "omegaconf>=2.3"
 # --no-deps: torchvision must not replace the torch that the constraints chose, and equiadapt also asks for hydra-core,
 # which it never imports. Nothing has to be stubbed: lightning and torch_scatter appear in its examples only.

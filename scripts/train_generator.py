@@ -1,6 +1,6 @@
-"""Learn a law that a group leaves as it is from few pictures or sounds, on one device or on many.
+"""Learn a distribution that a group leaves as it is from few images or clips, on one device or on many.
 
-Pictures of which every turn is as likely as any other (cells, galaxies, aerial views):
+Images of which every turn is as likely as any other (cells, galaxies, aerial views):
 
     python scripts/train_generator.py --data photos/ --group d4 --shape 3 32 32 --output_dir out/generator
 
@@ -9,9 +9,9 @@ The equivariant form, with a critic that is a group convolution; quarter turns a
     python scripts/train_generator.py --data photos/ --group d4 --shape 3 32 32 --output_dir out/generator \\
         --symmetry features --invariance convolution --mixed_precision bf16
 
-Sounds, from a data set with a column `audio`:
+Clips, from a data set with a column `audio`:
 
-    python scripts/train_generator.py --data clips/ --group reverse*polarity --shape 8000 --output_dir out/sounds
+    python scripts/train_generator.py --data clips/ --group reverse*polarity --shape 8000 --output_dir out/clips
 
 Several devices:
 
@@ -29,7 +29,7 @@ from typing import Any
 from transformers import HfArgumentParser, set_seed
 
 from hf_canon.canonicalizers import EquivariantCanonicalizer
-from hf_canon.cli.sounds import load_sounds
+from hf_canon.cli.audio import load_clips
 from hf_canon.data.named import load_rows
 from hf_canon.generative import GANArguments, GANTrainer, GeneratorConfig, InvariantGenerator, critic_of
 from hf_canon.generative.trainer import checkpoints
@@ -41,8 +41,8 @@ class GeneratorArguments:
     """What is learned, and from what."""
 
     data: str = field(metadata={"help": "A folder, a file, or the id of a data set on the Hub."})
-    group: str = field(metadata={"help": "What leaves the law as it is; `hf-canon info` lists the groups."})
-    shape: list[int] = field(metadata={"help": "Of a sample: channels, height and width; or samples of sound."})
+    group: str = field(metadata={"help": "What leaves the distribution as it is; `hf-canon info` lists the groups."})
+    shape: list[int] = field(metadata={"help": "Of a sample: channels, height and width; or samples of audio."})
     split: str | None = field(default=None, metadata={"help": "Default: train."})
     symmetry: str = field(default="output", metadata={"help": "Of the generator: output, features or none."})
     invariance: str = field(default="orbit", metadata={"help": "The critic: orbit, convolution, canonical, none."})
@@ -73,13 +73,13 @@ def main() -> None:
 
 
 def rows(chosen: GeneratorArguments) -> Any:
-    """The data set, of sounds or of pictures."""
-    load = load_sounds if len(chosen.shape) == 1 else load_rows
+    """The data set, of clips or of images."""
+    load = load_clips if len(chosen.shape) == 1 else load_rows
     return load(chosen.data, chosen.split, ("train",))
 
 
 def canonicalizer_of(group: Group, chosen: GeneratorArguments) -> EquivariantCanonicalizer:
-    """Its weights are random: it has to move with its inputs, and need not know what is upright."""
+    """Its weights are random: it has to transform with its inputs, and need not know what is upright."""
     return EquivariantCanonicalizer(group, channels=chosen.shape[0])
 
 

@@ -37,7 +37,7 @@ A command that was interrupted goes on from the last checkpoint in --output_dir 
 token in HF_TOKEN. All other arguments are those of `transformers.TrainingArguments`.
 
 A stream is read by the main process, which hands every other its share: nothing is read twice, and only the last batch
-of an epoch may repeat a few pictures, so that all processes get as many. Where that process is too slow, give it
+of an epoch may repeat a few images, so that all processes get as many. Where that process is too slow, give it
 --dataloader_num_workers. A resumed stream reads again what it skips; past its first epoch it begins a new one.
 """
 
@@ -55,7 +55,7 @@ import transformers
 from accelerate import PartialState
 from image_data import (
     DataArguments,
-    Pictures,
+    Images,
     choose_split,
     limit,
     open_data,
@@ -82,7 +82,7 @@ from hf_canon import (
 )
 from hf_canon.cli.checkpoints import load_processor, read_config
 from hf_canon.cli.evaluate import is_number
-from hf_canon.cli.pictures import check_fit, naming_broken_pictures
+from hf_canon.cli.images import check_fit, naming_broken_images
 from hf_canon.hub import add_report
 from hf_canon.predictors.hub_files import where_of
 
@@ -140,16 +140,16 @@ class ModelArguments:
 
 @dataclass
 class TrainingDataArguments(DataArguments):
-    """Which pictures are learnt from, and which are held back."""
+    """Which images are learnt from, and which are held back."""
 
     train_split: str | None = field(default=None, metadata={"help": "Default: train, or else the only one."})
     validation_split: str | None = field(
         default=None, metadata={"help": "Default: validation, or else a share of the training split is held back."}
     )
     validation_share: float = field(default=0.1, metadata={"help": "The share that is held back."})
-    max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many pictures at most."})
+    max_train_samples: int | None = field(default=None, metadata={"help": "Train on so many images at most."})
     shuffle_buffer_size: int = field(
-        default=1000, metadata={"help": "Pictures of a stream that are held in memory to shuffle them."}
+        default=1000, metadata={"help": "Images of a stream that are held in memory to shuffle them."}
     )
 
 
@@ -161,7 +161,7 @@ class RunArguments:
         default=None, metadata={"help": "Stop after so many evaluations without a new best."}
     )
     evaluate_transforms: list[str] | None = field(
-        default=None, metadata={"help": "At the end, turn the held-back pictures by these groups and angles."}
+        default=None, metadata={"help": "At the end, turn the held-back images by these groups and angles."}
     )
 
 
@@ -200,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> CanonicalizationTrainer:
     callbacks: list[TrainerCallback] = []
     if run_args.early_stopping_patience is not None:
         callbacks.append(EarlyStoppingCallback(run_args.early_stopping_patience))
-    with naming_broken_pictures(train):
+    with naming_broken_images(train):
         check_fit(model, processor, [next(iter(train))])
         if data_args.streaming:
             train = train.shuffle(seed=training_args.seed, buffer_size=data_args.shuffle_buffer_size)
@@ -247,7 +247,7 @@ def check(
     get_group(model_args.group)
     if data_args.streaming and training_args.max_steps <= 0:
         raise ValueError(
-            "A stream does not say how many pictures it has, so an epoch has no known end; "
+            "A stream does not say how many images it has, so an epoch has no known end; "
             "add --max_steps 10000, or leave out --streaming."
         )
     if run_args.early_stopping_patience is not None and not training_args.load_best_model_at_end:
@@ -361,8 +361,8 @@ def add_lora(predictor: PreTrainedModel, args: ModelArguments) -> PreTrainedMode
 
 def load_data(
     args: TrainingDataArguments, config: Any, training_args: CanonicalizationArguments, evaluates: bool
-) -> tuple[Pictures, Pictures | None]:
-    """Pictures to train on, and pictures that are held back if any are to be evaluated.
+) -> tuple[Images, Images | None]:
+    """Images to train on, and images that are held back if any are to be evaluated.
 
     Raises:
         ValueError: the data cannot be read, or have no such split or column; or nothing can be held back.
@@ -379,12 +379,12 @@ def load_data(
         if args.max_eval_samples is None:
             raise ValueError(
                 "A stream has no share that could be held back; name a --validation_split, or hold back its first "
-                "pictures with --max_eval_samples 1000."
+                "images with --max_eval_samples 1000."
             )
         validation, train = train.take(args.max_eval_samples), train.skip(args.max_eval_samples)
     elif evaluates:
         if len(train) < 2:
-            raise ValueError(f"{args.data!r} has a single picture, and none can be held back; name another data set.")
+            raise ValueError(f"{args.data!r} has a single image, and none can be held back; name another data set.")
         parts = train.train_test_split(args.validation_share, seed=seed)
         train, validation = parts["train"], limit(parts["test"], args.max_eval_samples, seed)
     return limit(train, args.max_train_samples, seed), validation
@@ -392,7 +392,7 @@ def load_data(
 
 def evaluate_saved(
     transforms: Sequence[str],
-    pictures: Pictures,
+    images: Images,
     processor: Any,
     training_args: CanonicalizationArguments,
     model_args: ModelArguments,
@@ -403,7 +403,7 @@ def evaluate_saved(
     saved = CanonicalizedModel.from_pretrained(training_args.output_dir, **loading)
     report = evaluate_robustness(
         saved.to(training_args.device),
-        pictures,
+        images,
         transforms=[float(name) if is_number(name) else name for name in transforms],
         processor=processor,
         batch_size=training_args.per_device_eval_batch_size,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from images import images
 from peft import LoraConfig
-from pictures import pictures
 from torch import nn
 from transformers import (
     AutoImageProcessor,
@@ -51,7 +51,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def logits(model: CanonicalizedModel) -> torch.Tensor:
     with torch.inference_mode():
-        return model.eval()(pixel_values=pictures(3, 32)).logits
+        return model.eval()(pixel_values=images(3, 32)).logits
 
 
 class TestTheCheckpoint:
@@ -62,9 +62,9 @@ class TestTheCheckpoint:
         save(checkpoint, seed=1)
         with pytest.raises(ValueError, match="saved for other weights than those that are in .* now. Bring the old"):
             CanonicalizedModel.from_pretrained(tmp_path / "adapter")
-        moved = CanonicalizedModel.wrap(checkpoint, adapter=tmp_path / "adapter")
-        moved.save_pretrained(tmp_path / "moved")
-        assert torch.equal(logits(CanonicalizedModel.from_pretrained(tmp_path / "moved")), logits(moved))
+        transformed = CanonicalizedModel.wrap(checkpoint, adapter=tmp_path / "adapter")
+        transformed.save_pretrained(tmp_path / "transformed")
+        assert torch.equal(logits(CanonicalizedModel.from_pretrained(tmp_path / "transformed")), logits(transformed))
 
     def test_a_live_model_that_was_changed_is_not_taken_for_its_folder(self, checkpoint: Path, tmp_path: Path) -> None:
         live = ViTForImageClassification.from_pretrained(checkpoint)
@@ -86,7 +86,7 @@ class TestTheCheckpoint:
     def test_training_in_two_stages(self, checkpoint: Path, tmp_path: Path) -> None:
         """First all of it, then the canonicalizer alone: what is saved at the end has the trained predictor."""
         model = CanonicalizedModel.wrap(checkpoint, group="c4")
-        data = [{"pixel_values": x, "label": i % 2} for i, x in enumerate(pictures(8, 32))]
+        data = [{"pixel_values": x, "label": i % 2} for i, x in enumerate(images(8, 32))]
         for stage, weights in enumerate(({"train_predictor": True, "task_weight": 1.0}, {})):
             arguments = CanonicalizationArguments(
                 str(tmp_path / str(stage)),
@@ -152,7 +152,7 @@ def loaded_full(model: CanonicalizedModel, tmp_path: Path) -> Path:
 
 class TestWhatItCarries:
     def test_a_report_stays_with_its_weights(self, checkpoint: Path, tmp_path: Path) -> None:
-        items = [{"pixel_values": x} for x in pictures(2, 32)]
+        items = [{"pixel_values": x} for x in images(2, 32)]
         first = CanonicalizedModel.wrap(checkpoint, group="c4")
         folder = tmp_path / "adapter"
         first.save_pretrained(folder, report=evaluate_robustness(first, items, "c4"))
@@ -198,17 +198,17 @@ class TestWhatItCarries:
         model = CanonicalizedModel.wrap(checkpoint, group="c4")
         model.config.training = {"data": {"examples": 5000}}
         arguments = CanonicalizationArguments(str(tmp_path), report_to="none", use_cpu=True, disable_tqdm=True)
-        data = [{"pixel_values": x} for x in pictures(4, 32)]
+        data = [{"pixel_values": x} for x in images(4, 32)]
         CanonicalizationTrainer(model=model, args=arguments, eval_dataset=data).evaluate()
         assert model.config.training == {"data": {"examples": 5000}}
 
     def test_a_canonicalizer_that_is_used_again_begins_anew(self, checkpoint: Path, tmp_path: Path) -> None:
         CanonicalizedModel.wrap(checkpoint, group="c4").save_pretrained(tmp_path / "adapter")
         other = save(tmp_path / "other", mean=0.1)
-        moved = CanonicalizedModel.wrap(other, adapter=tmp_path / "adapter")
-        again = CanonicalizedModel.wrap(other, group="c4", canonicalizer=moved.canonicalizer)
+        transformed = CanonicalizedModel.wrap(other, adapter=tmp_path / "adapter")
+        again = CanonicalizedModel.wrap(other, group="c4", canonicalizer=transformed.canonicalizer)
         again.save_pretrained(tmp_path / "again")
-        x = pictures(3, 32)
+        x = images(3, 32)
         loaded = CanonicalizedModel.from_pretrained(tmp_path / "again")
         assert torch.equal(loaded.canonicalize(x).logits, again.canonicalize(x).logits)
 
@@ -219,7 +219,7 @@ class TestWhatItCarries:
         predictor.add_adapter(LoraConfig(r=2, target_modules=["q_proj"]))
         CanonicalizedModel.wrap(predictor, group="c4").save_pretrained(tmp_path / "adapter")
         said: list[str] = []
-        monkeypatch.setattr("hf_canon.modeling_canonicalized.logger.warning", said.append)
+        monkeypatch.setattr("hf_canon.adapters.saving.logger.warning", said.append)
         CanonicalizedModel.wrap(save(tmp_path / "other"), adapter=tmp_path / "adapter")
         assert len(said) == 1 and "also holds PEFT weights for its own checkpoint" in said[0]
 
@@ -252,17 +252,17 @@ class TestWholeCheckpoints:
         folder = loaded_full(model, tmp_path)
         assert torch.equal(logits(CanonicalizedModel.from_pretrained(folder)), logits(model))
         assert str(tmp_path) not in (folder / "config.json").read_text()
-        moved = CanonicalizedModel.wrap(save(tmp_path / "other", seed=4), adapter=folder)
-        x = pictures(2, 32)
-        assert torch.equal(moved.canonicalize(x).logits, model.canonicalize(x).logits)
+        transformed = CanonicalizedModel.wrap(save(tmp_path / "other", seed=4), adapter=folder)
+        x = images(2, 32)
+        assert torch.equal(transformed.canonicalize(x).logits, model.canonicalize(x).logits)
         assert isinstance(AutoModel.from_pretrained(tmp_path / "swin"), Swinv2Model)
 
     def test_shards(self, checkpoint: Path, tmp_path: Path) -> None:
         model = CanonicalizedModel.wrap(checkpoint, group="c4")
         model.save_pretrained(tmp_path / "whole", full=True, max_shard_size="20KB")
-        moved = CanonicalizedModel.wrap(save(tmp_path / "other", seed=4), adapter=tmp_path / "whole")
-        x = pictures(2, 32)
-        assert torch.equal(moved.canonicalize(x).logits, model.canonicalize(x).logits)
+        transformed = CanonicalizedModel.wrap(save(tmp_path / "other", seed=4), adapter=tmp_path / "whole")
+        x = images(2, 32)
+        assert torch.equal(transformed.canonicalize(x).logits, model.canonicalize(x).logits)
 
 
 def test_words_that_mean_nothing_are_refused(checkpoint: Path, tmp_path: Path) -> None:
@@ -289,12 +289,12 @@ def test_what_a_processor_does_to_values_is_known(tmp_path: Path, name: str) -> 
     processor = ViTImageProcessorPil(**{**usual, **PROCESSORS[name]})
     processor.save_pretrained(tmp_path)
     files = {"preprocessor_config.json": (tmp_path / "preprocessor_config.json").read_bytes()}
-    picture = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
+    image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
     found = normalization(files, 3)
     assert found is not None
     scale, shift = (torch.tensor(values).view(3, 1, 1) for values in found)
-    seen = processor(picture.permute(1, 2, 0).numpy(), return_tensors="pt", input_data_format="channels_last")
-    torch.testing.assert_close(picture * scale + shift, seen["pixel_values"][0].float(), rtol=1e-5, atol=1e-5)
+    seen = processor(image.permute(1, 2, 0).numpy(), return_tensors="pt", input_data_format="channels_last")
+    torch.testing.assert_close(image * scale + shift, seen["pixel_values"][0].float(), rtol=1e-5, atol=1e-5)
 
 
 def test_what_a_processor_does_beyond_that_is_not_converted(tmp_path: Path) -> None:

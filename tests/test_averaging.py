@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from transformers import CLIPConfig, CLIPModel, PreTrainedConfig
 
 from hf_canon import CanonicalizedModel
@@ -40,7 +40,7 @@ def test_one_number_is_a_number() -> None:
 
 
 @torch.no_grad()
-def test_pictures_and_words_stay_comparable() -> None:
+def test_images_and_words_stay_comparable() -> None:
     torch.manual_seed(0)
     text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = CLIPConfig(
@@ -51,7 +51,7 @@ def test_pictures_and_words_stay_comparable() -> None:
     )
     model = CanonicalizedModel.wrap(CLIPModel(config).eval(), group="c4")
     words = torch.tensor([[30, 5, 31], [30, 7, 31], [30, 9, 31]])
-    x = pictures(4, 32)
+    x = images(4, 32)
     likely = model(pixel_values=x, input_ids=words)
     for loss in (False, True):
         some = words if not loss else torch.cat([words, words[:1]])

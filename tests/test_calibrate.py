@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from torch import Tensor
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 from transformers.utils import logging
@@ -22,7 +22,7 @@ SIZE = 16
 
 
 class BrightEdge(Canonicalizer):
-    """Says which edge of a picture is the brightest: exactly equivariant, and as sure as the edge is bright."""
+    """Says which edge of an image is the brightest: exactly equivariant, and as sure as the edge is bright."""
 
     name = "bright_edge"
 
@@ -55,9 +55,9 @@ def model(checkpoint: Path) -> CanonicalizedModel:
 
 
 def upright(count: int, seed: int = 0) -> Tensor:
-    """Pictures whose upper edge is brighter, by more or less."""
+    """Images whose upper edge is brighter, by more or less."""
     torch.manual_seed(seed)
-    x = pictures(count, SIZE)
+    x = images(count, SIZE)
     x[:, :, 0] += torch.rand(count, 1, 1) * 1.5
     return x
 
@@ -69,7 +69,7 @@ def labelled(model: CanonicalizedModel, x: Tensor) -> list[dict]:
     return [{"pixel_values": one, "label": int(label)} for one, label in zip(x, answers, strict=True)]
 
 
-def test_coverage_and_harm_hold_on_new_data_moved_or_not(model: CanonicalizedModel) -> None:
+def test_coverage_and_harm_hold_on_new_data_transformed_or_not(model: CanonicalizedModel) -> None:
     alpha, harm = 0.2, 0.03
     held, spoiled, unchecked = [], [], []
     for split in range(20):
@@ -153,7 +153,7 @@ def test_other_groups_are_calibrated_and_do_not_drift_from_themselves(checkpoint
         items = [{"input_values": torch.randn(1600).numpy()} for _ in range(120)]
     else:
         model = CanonicalizedModel.wrap(checkpoint, group=group, canonicalizer="shift")
-        items = [{"pixel_values": one} for one in pictures(120, SIZE)]
+        items = [{"pixel_values": one} for one in images(120, SIZE)]
     record = calibrate(model, items, alpha=0.25, harm=0.2)
     assert 0 < record.threshold <= 0.5 and record.items == 90
     assert sum(record.seen["element"]) == sum(record.seen["size"]) == sum(record.seen["confidence"]) == 90
@@ -188,9 +188,9 @@ def test_the_record_goes_with_the_adapter_its_card_and_its_decision(model: Canon
     for text in (
         "## Calibration",
         "at least 80 %",
-        "at most 10 % of upright pictures",
+        "at most 10 % of upright images",
         record.data["fingerprint"],
-        "45 held-back pictures",
+        "45 held-back images",
     ):
         assert text in card, text
     assert Calibration.from_dict(json.loads((tmp_path / "config.json").read_text())["calibration"]) == record
@@ -282,11 +282,11 @@ def test_without_a_score_the_coverage_can_be_had_alone(checkpoint: Path) -> None
     from transformers import ViTModel
 
     model = CanonicalizedModel.wrap(ViTModel.from_pretrained(checkpoint), group="c4")
-    items = [{"pixel_values": one} for one in pictures(40, SIZE)]
+    items = [{"pixel_values": one} for one in images(40, SIZE)]
     with pytest.raises(ValueError, match="have no score here.*harm=None"):
         calibrate(model, items)
     assert calibrate(model, items, harm=None).confidence is None
-    x = pictures(3, SIZE)
+    x = images(3, SIZE)
     with torch.no_grad():
         assert model(pixel_values=x, decision="conformal").canonicalization.passes.shape == (3,)
 
@@ -311,8 +311,8 @@ def test_another_checkpoint_has_to_be_calibrated_anew(model: CanonicalizedModel,
     assert same.calibration == model.calibration
     torch.manual_seed(9)
     stranger = ViTForImageClassification(model.predictor.config)
-    moved = CanonicalizedModel.wrap(stranger, adapter=tmp_path, canonicalizer=BrightEdge(get_group("c4")))
-    assert moved.calibration is None and moved.config.decision == "argmax"
+    transformed = CanonicalizedModel.wrap(stranger, adapter=tmp_path, canonicalizer=BrightEdge(get_group("c4")))
+    assert transformed.calibration is None and transformed.config.decision == "argmax"
 
 
 # ---------------------------------------------------------------------------------------------------------- monitoring
@@ -352,7 +352,7 @@ def test_inputs_without_a_pose_are_a_drift_of_confidence(
 ) -> None:
     logging.enable_propagation()
     try:
-        monitor = watch(watched, pictures(200, SIZE) * 0.2)
+        monitor = watch(watched, images(200, SIZE) * 0.2)
     finally:
         logging.disable_propagation()
     assert "confidence" in monitor.windows[0].drifted

@@ -7,7 +7,7 @@ import pytest
 import torch
 from architectures import generation
 from architectures.exactness import answers, wrapped
-from pictures import pictures
+from images import images
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
@@ -47,16 +47,18 @@ def test_text_is_the_same_in_every_pose(task: str, name: str) -> None:
     for g in model.group.elements:
         element = g.expand(len(x))
         if key == "pixel_values":
-            moved = model.group.act(x.flatten(0, -4), element).view(x.shape)
+            transformed = model.group.act(x.flatten(0, -4), element).view(x.shape)
         else:
-            moved = model.group.act(x, element, lengths)
-        there = model.generate(**{key: moved}, **inputs, **WRITING, return_dict_in_generate=True, output_logits=True)
+            transformed = model.group.act(x, element, lengths)
+        there = model.generate(
+            **{key: transformed}, **inputs, **WRITING, return_dict_in_generate=True, output_logits=True
+        )
         assert torch.equal(there.sequences, upright)
         found.append(torch.stack(there.logits))
-        assert torch.equal(there.canonicalization.element, model.canonicalize(moved, lengths).element)
+        assert torch.equal(there.canonicalization.element, model.canonicalize(transformed, lengths).element)
         assert torch.equal(found[0], found[-1])
-    bare = model.predictor.generate(**{key: moved}, **inputs, **WRITING)
-    assert torch.equal(bare, model.generate(**{key: moved}, **inputs, **WRITING, canonicalize=False))
+    bare = model.predictor.generate(**{key: transformed}, **inputs, **WRITING)
+    assert torch.equal(bare, model.generate(**{key: transformed}, **inputs, **WRITING, canonicalize=False))
 
 
 def test_the_canonical_input_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +72,7 @@ def test_the_canonical_input_is_found_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("name", ["BlipForConditionalGeneration", "VisionEncoderDecoderModel"])
-def test_pictures_may_be_given_by_place(name: str) -> None:
+def test_images_may_be_given_by_place(name: str) -> None:
     model, inputs = wrapped(name)
     x = inputs["pixel_values"]
     by_place = model.generate(x, **WRITING, return_dict_in_generate=True)
@@ -78,7 +80,7 @@ def test_pictures_may_be_given_by_place(name: str) -> None:
     assert torch.equal(by_place.canonicalization.element, model.canonicalize(x).element)
 
 
-def test_text_without_a_picture_is_left_to_the_predictor() -> None:
+def test_text_without_a_image_is_left_to_the_predictor() -> None:
     model, _ = wrapped("LlavaForConditionalGeneration")
     text = torch.tensor([[1, 7, 8, 9]])
     mask = torch.ones_like(text)
@@ -105,17 +107,17 @@ def test_a_text_is_learnt_from_as_it_is() -> None:
 def test_tiles_and_padding_are_refused() -> None:
     model, inputs = wrapped("Idefics3ForConditionalGeneration")
     x = inputs.pop("pixel_values")
-    with pytest.raises(ValueError, match="several pictures for each text, or tiles of one.*do_image_splitting=False"):
+    with pytest.raises(ValueError, match="several images for each text, or tiles of one.*do_image_splitting=False"):
         model.generate(pixel_values=x.repeat(1, 3, 1, 1, 1), **inputs)
     mask = torch.ones(len(x), 1, 64, 64, dtype=torch.bool)
     whole = model(pixel_values=x, pixel_attention_mask=mask, **inputs).logits
     assert torch.equal(whole, model(pixel_values=x, **inputs).logits)
     mask[0, :, 40:] = False
-    with pytest.raises(ValueError, match="The pictures are padded to one size.*Resize them"):
+    with pytest.raises(ValueError, match="The images are padded to one size.*Resize them"):
         model.generate(pixel_values=x, pixel_attention_mask=mask, **inputs)
     model, inputs = wrapped("Mistral3ForConditionalGeneration")
     inputs["image_sizes"] = torch.tensor([[64, 64], [64, 48]])
-    with pytest.raises(ValueError, match="The pictures are padded to one size"):
+    with pytest.raises(ValueError, match="The images are padded to one size"):
         model(**inputs)
 
 
@@ -149,7 +151,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def test_pipeline_of_pictures(tmp_path: Path) -> None:
+def test_pipeline_of_images(tmp_path: Path) -> None:
     generation.build("LlavaForConditionalGeneration").save_pretrained(tmp_path / "base")
     size = {"height": 64, "width": 64}
     processor = LlavaProcessor(
@@ -166,7 +168,7 @@ def test_pipeline_of_pictures(tmp_path: Path) -> None:
     assert isinstance(AutoModelForImageTextToText.from_pretrained(tmp_path / "adapter"), CanonicalizedModel)
     answer = pipeline("image-text-to-text", str(tmp_path / "adapter"))
     assert isinstance(answer.model, CanonicalizedModel)
-    photo = Image.fromarray((pictures(1, 80)[0].sigmoid() * 255).byte().permute(1, 2, 0).numpy())
+    photo = Image.fromarray((images(1, 80)[0].sigmoid() * 255).byte().permute(1, 2, 0).numpy())
     said = {
         answer(photo.rotate(angle), text="<image> w7 w8", generate_kwargs=WRITING)[0]["generated_text"]
         for angle in (0, 90, 180, 270)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
@@ -91,7 +91,7 @@ def test_exact_groups_change_nothing(architecture: str, group_name: str, canonic
     model = CanonicalizedModel.wrap(predictor, group=group_name, canonicalizer=canonicalizer)
     sizes = (32,) if architecture == "vit" else (33, 64, 71)
     for size in sizes:
-        x = pictures(2, size)
+        x = images(2, size)
         with torch.inference_mode():
             upright = model(pixel_values=x).logits
             for g in model.group.elements:
@@ -103,7 +103,7 @@ def test_exact_groups_change_nothing(architecture: str, group_name: str, canonic
 def test_output_is_the_base_models_own_and_one_field_more(architecture: str) -> None:
     predictor = ARCHITECTURES[architecture]().eval()
     model = CanonicalizedModel.wrap(predictor, group="d4")
-    x = pictures(3, 32)
+    x = images(3, 32)
     with torch.no_grad():
         out, bare = model(pixel_values=x, labels=torch.tensor([0, 1, 2])), predictor(pixel_values=x)
         expected = predictor(pixel_values=out.canonicalization.canonical)
@@ -120,7 +120,7 @@ def test_switched_off_it_is_the_checkpoint(checkpoint: Path) -> None:
     bare = ViTForImageClassification.from_pretrained(checkpoint)
     before = snapshot(bare)
     model = CanonicalizedModel.wrap(bare, group="c8")
-    x = pictures(2, 32)
+    x = images(2, 32)
     with torch.no_grad():
         expected = bare(pixel_values=x)
         model(pixel_values=x)
@@ -155,8 +155,8 @@ def test_training_mode_leaves_a_frozen_predictor_alone() -> None:
     before = snapshot(model.predictor)
     model.train()
     assert model.canonicalizer.training and not model.predictor.training
-    model(pixel_values=pictures(4, 40), labels=torch.tensor([0, 1, 2, 0])).loss.backward()
-    assert unchanged(model.predictor, before), "running statistics moved"
+    model(pixel_values=images(4, 40), labels=torch.tensor([0, 1, 2, 0])).loss.backward()
+    assert unchanged(model.predictor, before), "running statistics transformed"
     assert all(parameter.grad is None for parameter in model.predictor.parameters())
     assert all(parameter.grad is not None for parameter in model.canonicalizer.parameters())
     model.predictor.requires_grad_(True)
@@ -164,9 +164,9 @@ def test_training_mode_leaves_a_frozen_predictor_alone() -> None:
 
 
 @pytest.mark.parametrize(("group_name", "canonicalizer"), [("c4", "orbit"), ("d4", "shift"), ("so2", "shift")])
-def test_task_loss_reaches_the_canonicalizer_through_the_pictures(group_name: str, canonicalizer: str) -> None:
+def test_task_loss_reaches_the_canonicalizer_through_the_images(group_name: str, canonicalizer: str) -> None:
     model = CanonicalizedModel.wrap(vit(), group=group_name, canonicalizer=canonicalizer).train()
-    x = pictures(4, 32)
+    x = images(4, 32)
     out = model(pixel_values=x, labels=torch.tensor([0, 1, 2, 0]))
     out.loss.backward()
     gradients = [parameter.grad for parameter in model.canonicalizer.parameters()]
@@ -179,11 +179,11 @@ def test_task_loss_reaches_the_canonicalizer_through_the_pictures(group_name: st
 def test_elements_train_it_in_any_loop() -> None:
     model = CanonicalizedModel.wrap(vit(), group="c4").train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 3e-3)
-    x = pictures(8, 32)
+    x = images(8, 32)
     losses = []
     for _ in range(30):
-        moved, element, _ = model.group.random_act(x)
-        loss = model(pixel_values=moved, element=element).loss
+        transformed, element, _ = model.group.random_act(x)
+        loss = model(pixel_values=transformed, element=element).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -194,7 +194,7 @@ def test_elements_train_it_in_any_loop() -> None:
 def test_nothing_is_remembered_between_calls() -> None:
     """Threads with inputs of different sizes share one model, and each gets its own answer."""
     model = CanonicalizedModel.wrap(resnet().eval(), group="c8", canonicalizer="equivariant")
-    inputs = [pictures(1 + i % 3, 32 + i, seed=i) for i in range(12)]
+    inputs = [images(1 + i % 3, 32 + i, seed=i) for i in range(12)]
     with torch.no_grad():
         expected = [model(pixel_values=x).logits for x in inputs]
     answers: dict[int, torch.Tensor] = {}
@@ -216,7 +216,7 @@ def test_nothing_is_remembered_between_calls() -> None:
 @pytest.mark.parametrize("group_name", ["d4", "c8"])
 def test_adapter_round_trip(checkpoint: Path, tmp_path: Path, group_name: str, canonicalizer: str) -> None:
     model = CanonicalizedModel.wrap(checkpoint, group=group_name, canonicalizer=canonicalizer)
-    x = pictures(2, 32)
+    x = images(2, 32)
     with torch.no_grad():
         expected = model(pixel_values=x).logits
     model.save_pretrained(tmp_path / "adapter")
@@ -231,7 +231,7 @@ def test_adapter_round_trip(checkpoint: Path, tmp_path: Path, group_name: str, c
 
 def test_full_round_trip_needs_no_base(checkpoint: Path, tmp_path: Path) -> None:
     model = CanonicalizedModel.wrap(checkpoint, group="d4")
-    x = pictures(2, 32)
+    x = images(2, 32)
     with torch.no_grad():
         expected = model(pixel_values=x).logits
     model.save_pretrained(tmp_path / "full", full=True)
@@ -248,8 +248,8 @@ def test_pipeline(checkpoint: Path, tmp_path: Path) -> None:
     classify = pipeline("image-classification", str(tmp_path / "adapter"))
     from PIL import Image
 
-    picture = Image.effect_noise((32, 32), 80).convert("RGB")
-    answers = [classify(picture.rotate(angle)) for angle in (0, 90, 180, 270)]
+    image = Image.effect_noise((32, 32), 80).convert("RGB")
+    answers = [classify(image.rotate(angle)) for angle in (0, 90, 180, 270)]
     assert {answer["label"] for answer in answers[0]} == set(LABELS.values())
     assert all(answer == answers[0] for answer in answers)
 
@@ -264,7 +264,7 @@ def test_a_scoring_network_of_ones_own(checkpoint: Path, tmp_path: Path) -> None
         CanonicalizedModel.from_pretrained(tmp_path / "adapter")
     blank = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 16))
     again = CanonicalizedModel.from_pretrained(tmp_path / "adapter", canonicalizer=blank)
-    x = pictures(2, 32)
+    x = images(2, 32)
     with torch.no_grad():
         assert torch.equal(again(pixel_values=x).logits, model(pixel_values=x).logits)
 
@@ -279,7 +279,7 @@ def test_a_pretrained_backbone_scores(checkpoint: Path, tmp_path: Path, freeze: 
     assert all(parameter.requires_grad != freeze for parameter in body.parameters())
     assert not model.train().canonicalizer.network.model.training
     model.eval()
-    x = pictures(2, 32)
+    x = images(2, 32)
     model.save_pretrained(tmp_path / "adapter")
     again = CanonicalizedModel.from_pretrained(tmp_path / "adapter")
     with torch.no_grad():
@@ -291,7 +291,7 @@ def test_bfloat16(checkpoint: Path, canonicalizer: str) -> None:
     model = CanonicalizedModel.wrap(checkpoint, group="c8", canonicalizer=canonicalizer, dtype=torch.bfloat16)
     assert model.dtype == torch.bfloat16
     assert all(parameter.dtype == torch.float32 for parameter in model.canonicalizer.parameters())
-    x = pictures(2, 32).bfloat16()
+    x = images(2, 32).bfloat16()
     with torch.no_grad():
         assert model(pixel_values=x).logits.dtype == torch.bfloat16
         with torch.autocast("cpu", torch.bfloat16):
@@ -305,7 +305,7 @@ def test_device_map(checkpoint: Path, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "adapter")
     again = CanonicalizedModel.from_pretrained(tmp_path / "adapter", device_map={"": "cpu"})
     assert again.predictor.device == again.canonicalizer.references.device == torch.device("cpu")
-    assert again(pixel_values=pictures(1, 32)).logits.shape == (1, 3)
+    assert again(pixel_values=images(1, 32)).logits.shape == (1, 3)
 
 
 def test_gradient_checkpointing() -> None:
@@ -313,7 +313,7 @@ def test_gradient_checkpointing() -> None:
     model.predictor.requires_grad_(True)
     model.activation_checkpointing_enable()
     assert model.predictor.is_activation_checkpointing
-    model.train()(pixel_values=pictures(2, 32), labels=torch.tensor([0, 1])).loss.backward()
+    model.train()(pixel_values=images(2, 32), labels=torch.tensor([0, 1])).loss.backward()
     assert all(p.grad is not None for p in model.predictor.classifier.parameters())
 
 
@@ -322,7 +322,7 @@ def test_gradient_checkpointing() -> None:
 @pytest.mark.parametrize("group_name", ["c4", "d4"])
 def test_compiles_without_graph_breaks(group_name: str, canonicalizer: str) -> None:
     model = CanonicalizedModel.wrap(vit(), group=group_name, canonicalizer=canonicalizer)
-    x = pictures(2, 32)
+    x = images(2, 32)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     with torch.no_grad():
         assert torch.allclose(compiled(pixel_values=x).logits, model(pixel_values=x).logits, atol=1e-5)
@@ -333,7 +333,7 @@ def test_a_field_that_cannot_be_carried_back_is_refused_by_name() -> None:
     predictor = PerceiverForImageClassificationLearned(PerceiverConfig(**settings))
     model = CanonicalizedModel.wrap(predictor, group="c4")
     with pytest.raises(ValueError, match="returned cross_attentions.*cannot carry back.*canonicalize=False"):
-        model(pixel_values=pictures(1, 32), output_attentions=True)
+        model(pixel_values=images(1, 32), output_attentions=True)
 
 
 def test_a_full_model_stays_frozen_and_stays_full(checkpoint: Path, tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_a_full_model_stays_frozen_and_stays_full(checkpoint: Path, tmp_path: Pa
     with pytest.raises(ValueError, match="full=True"):
         again.save_pretrained(tmp_path / "adapter", full=False)
     again.eval().save_pretrained(tmp_path / "again")
-    x = pictures(2, 32)
+    x = images(2, 32)
     with torch.no_grad():
         expected = model(pixel_values=x).logits
         assert torch.equal(CanonicalizedModel.from_pretrained(tmp_path / "again")(pixel_values=x).logits, expected)
@@ -362,11 +362,13 @@ def test_an_adapter_on_another_predictor_names_that_one(checkpoint: Path, tmp_pa
     other.save_pretrained(tmp_path / "other")
     other = ViTForImageClassification.from_pretrained(tmp_path / "other")
     model = CanonicalizedModel.from_pretrained(tmp_path / "adapter", predictor=other)
-    model.save_pretrained(tmp_path / "moved")
-    x = pictures(2, 32)
+    model.save_pretrained(tmp_path / "transformed")
+    x = images(2, 32)
     with torch.no_grad():
         expected = model(pixel_values=x).logits
-        assert torch.equal(CanonicalizedModel.from_pretrained(tmp_path / "moved")(pixel_values=x).logits, expected)
+        assert torch.equal(
+            CanonicalizedModel.from_pretrained(tmp_path / "transformed")(pixel_values=x).logits, expected
+        )
 
 
 def test_an_adapter_finds_its_base_from_any_working_directory(
@@ -379,7 +381,7 @@ def test_an_adapter_finds_its_base_from_any_working_directory(
 
 
 def test_outputs_can_be_sent_to_another_process() -> None:
-    out = CanonicalizedModel.wrap(vit(), group="c4")(pixel_values=pictures(1, 32))
+    out = CanonicalizedModel.wrap(vit(), group="c4")(pixel_values=images(1, 32))
     again = pickle.loads(pickle.dumps(out))
     assert type(again) is type(out)
     assert torch.equal(again.canonicalization.canonical, out.canonicalization.canonical)
@@ -389,14 +391,14 @@ def test_a_pooler_that_nobody_trained_is_not_used(checkpoint: Path) -> None:
     """A ViT classifier has no pooler, and its backbone alone would make one up."""
     settings = {"backbone": str(checkpoint), "resolution": 32}
     first, second = (CanonicalizedModel.wrap(checkpoint, canonicalizer_settings=settings) for _ in range(2))
-    x = pictures(2, 32)
+    x = images(2, 32)
     with torch.no_grad():
         assert torch.equal(first.canonicalizer.network(x), second.canonicalizer.network(x))
 
 
 class TestRefusals:
     def test_not_a_transformers_model(self) -> None:
-        with pytest.raises(ValueError, match="This predictor is a Linear; hf_canon wraps what looks at pictures"):
+        with pytest.raises(ValueError, match="This predictor is a Linear; hf_canon wraps what reads images"):
             CanonicalizedModel.wrap(nn.Linear(1, 1))  # type: ignore[arg-type]
 
     def test_settings_beside_a_finished_canonicalizer(self) -> None:
@@ -445,10 +447,10 @@ class TestRefusals:
 
     def test_missing_base(self, checkpoint: Path, tmp_path: Path) -> None:
         CanonicalizedModel.wrap(checkpoint).save_pretrained(tmp_path / "adapter")
-        moved = checkpoint.rename(tmp_path / "elsewhere")
+        transformed = checkpoint.rename(tmp_path / "elsewhere")
         with pytest.raises(OSError, match="belongs to the checkpoint .*pass the loaded checkpoint as predictor="):
             CanonicalizedModel.from_pretrained(tmp_path / "adapter")
-        predictor = ViTForImageClassification.from_pretrained(moved)
+        predictor = ViTForImageClassification.from_pretrained(transformed)
         assert CanonicalizedModel.from_pretrained(tmp_path / "adapter", predictor=predictor).predictor is predictor
 
     def test_damaged_weights(self, checkpoint: Path, tmp_path: Path) -> None:
@@ -497,7 +499,7 @@ def test_only_training_pays_for_the_orbit(monkeypatch: pytest.MonkeyPatch) -> No
     orbits: list[torch.Tensor] = []
     straight_through = model._straight_through
     monkeypatch.setattr(model, "_straight_through", lambda *args: orbits.append(args[0]) or straight_through(*args))
-    x = pictures(2, 32)
+    x = images(2, 32)
     model(pixel_values=x)
     assert not orbits
     model.train()(pixel_values=x).logits.sum().backward()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from images import images
 from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
-from pictures import pictures
 from safetensors.torch import load_file
 from torch import nn
 from transformers import (
@@ -65,7 +65,7 @@ def logits(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("made_by", ["add_adapter", "get_peft_model"])
 def test_round_trip(checkpoint: Path, tmp_path: Path, method: str, made_by: str) -> None:
     plain = load(checkpoint)
-    x = pictures(3, 32)
+    x = images(3, 32)
     bare = logits(plain, x)
     if made_by == "add_adapter":
         plain.add_adapter(METHODS[method]())
@@ -100,7 +100,7 @@ def test_a_saved_peft_repository_is_a_checkpoint(checkpoint: Path, tmp_path: Pat
     tuned = get_peft_model(load(checkpoint), LoraConfig(**LORA))
     shake(tuned)
     tuned.save_pretrained(tmp_path / "lora")
-    x = pictures(2, 32)
+    x = images(2, 32)
     model = CanonicalizedModel.wrap(tmp_path / "lora", group="c4")
     with torch.inference_mode():
         assert torch.equal(model(pixel_values=x, canonicalize=False).logits, logits(tuned, x))
@@ -119,7 +119,7 @@ def test_the_active_adapter_is_active_again(checkpoint: Path, tmp_path: Path) ->
     model = CanonicalizedModel.wrap(predictor, group="c4")
     model.save_pretrained(tmp_path / "adapter")
     loaded = CanonicalizedModel.from_pretrained(tmp_path / "adapter")
-    x = pictures(2, 32)
+    x = images(2, 32)
     assert torch.equal(logits(loaded, x), logits(model, x))
     predictor.set_adapter("second")
     assert not torch.equal(logits(loaded, x), logits(model, x))
@@ -135,7 +135,7 @@ def test_the_wrapper_inside_get_peft_model(checkpoint: Path, tmp_path: Path) -> 
         for parameter in tuned.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.1 * torch.randn_like(parameter))
-    x = pictures(3, 32)
+    x = images(3, 32)
     tuned.save_pretrained(tmp_path / "peft")
     saved = json.loads((tmp_path / "peft" / "adapter_config.json").read_text())
     assert saved["base_model_name_or_path"] == str(tmp_path / "adapter")
@@ -157,7 +157,7 @@ def test_training_it_changes_what_is_saved_and_nothing_else(
     before = {name: value.clone() for name, value in predictor.state_dict().items()}
     predictor.add_adapter(config)
     model = CanonicalizedModel.wrap(predictor, group="c4")
-    data = [{"pixel_values": x, "label": i % 2} for i, x in enumerate(pictures(16, 32))]
+    data = [{"pixel_values": x, "label": i % 2} for i, x in enumerate(images(16, 32))]
     arguments = CanonicalizationArguments(
         str(tmp_path / "out"),
         max_steps=3,
@@ -173,7 +173,7 @@ def test_training_it_changes_what_is_saved_and_nothing_else(
     after = {name.replace("base_layer.", ""): value for name, value in predictor.state_dict().items()}
     assert all(torch.equal(after[name], value) for name, value in before.items())
     assert any(bool(value.any()) for name, value in after.items() if "lora_B" in name)  # it starts at zero
-    x = pictures(3, 32)
+    x = images(3, 32)
     loaded = CanonicalizedModel.from_pretrained(tmp_path / "out" / "checkpoint-3")
     assert torch.equal(logits(loaded, x), logits(model, x))
     assert (tmp_path / "out" / "checkpoint-3" / "model.safetensors").stat().st_size < 500_000

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from pictures import pictures
+from images import images
 from PIL import Image
 from transformers import (
     ViTConfig,
@@ -20,14 +20,14 @@ from hf_canon.pipelines import CanonicalizedAudioClassificationPipeline, Canonic
 DONE = {"element", "confidence", "action", "abstained"}
 
 
-def test_pictures_are_answered_as_by_transformers_and_flagged_where_the_model_abstains(tmp_path):
+def test_images_are_answered_as_by_transformers_and_flagged_where_the_model_abstains(tmp_path):
     torch.manual_seed(0)
     tiny = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32)
     processor = ViTImageProcessorPil(size={"height": 32, "width": 32})
     ViTForImageClassification(tiny).save_pretrained(tmp_path / "checkpoint")
     processor.save_pretrained(tmp_path / "checkpoint")
     model = CanonicalizedModel.wrap(tmp_path / "checkpoint", group="d4")
-    x = pictures(60, 32)
+    x = images(60, 32)
     calibrate(model, [{"pixel_values": one} for one in x], alpha=0.2, harm=0.2)
     model.config.decision = "abstain"
     # Half of them are below it.
@@ -41,11 +41,11 @@ def test_pictures_are_answered_as_by_transformers_and_flagged_where_the_model_ab
     )
     shown = [Image.fromarray((one * 40 + 128).clamp(0, 255).byte().permute(1, 2, 0).numpy()) for one in x[:12]]
     flags = set()
-    for picture in shown:
-        plain, told = classify(picture), tell(picture)
+    for image in shown:
+        plain, told = classify(image), tell(image)
         assert [{key: one[key] for key in one if key not in DONE} for one in told] == plain
         with torch.no_grad():
-            found = model(**processor(picture, return_tensors="pt")).canonicalization
+            found = model(**processor(image, return_tensors="pt")).canonicalization
         assert all(one["abstained"] == bool(found.abstained) for one in told)
         assert told[0]["action"] == found.actions[0]
         assert told[0]["element"] == model.group.describe(found.element.item())
@@ -58,7 +58,7 @@ def test_pictures_are_answered_as_by_transformers_and_flagged_where_the_model_ab
         assert abs(together[0]["score"] - told[0]["score"]) < 1e-5
 
 
-def test_sounds_too():
+def test_clips_too():
     torch.manual_seed(0)
     config = Wav2Vec2Config(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=(8,),

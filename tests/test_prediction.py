@@ -25,7 +25,7 @@ from transformers.utils import logging
 
 from hf_canon import CanonicalizedModel
 from hf_canon.prediction import batches, dataset, predict_dataset
-from hf_canon.prediction.identity import model_identity
+from hf_canon.prediction.fingerprints import model_identity
 
 SIZE, ROWS, BROKEN = 16, 23, 7
 CLASSES = ("bird", "cat", "dog")
@@ -40,11 +40,11 @@ def encoded(seed, size=(20, 20)):
 
 
 def rows(n=ROWS, broken=BROKEN):
-    """Rows as a parquet file holds them; one picture is cut off."""
+    """Rows as a parquet file holds them; one image is cut off."""
     for i in range(n):
         content = encoded(i)
-        picture = {"bytes": content[:60] if i == broken else content, "path": f"{i}.png"}
-        yield {"id": f"number {i}", "kind": i % 3, "image": picture}
+        image = {"bytes": content[:60] if i == broken else content, "path": f"{i}.png"}
+        yield {"id": f"number {i}", "kind": i % 3, "image": image}
 
 
 def table(**kwargs):
@@ -124,7 +124,7 @@ def test_every_row_has_the_answer_of_the_python_call(answer, read, processor, ma
         assert (row["id"], row["kind"], row["image"]) == (given["id"], given["kind"], given["image"]["path"])
         number = "element_index" if model.group.finite else "element_angle"
         if row["index"] == BROKEN:
-            assert row["error"].startswith("The picture cannot be read: ")
+            assert row["error"].startswith("The image cannot be read: ")
             assert {row[name] for name in ("label", "probability", "element", number, "pose_probability")} == {None}
             continue
         with torch.no_grad():
@@ -168,25 +168,25 @@ def test_a_process_writes_its_own_parts_alone_and_the_rest_is_missed(answer, tmp
 
 
 @pytest.mark.parametrize("make", [table, stream])
-def test_pictures_prepared_in_other_processes_get_the_same_answers(answer, read, make):
+def test_images_prepared_in_other_processes_get_the_same_answers(answer, read, make):
     answer(make(), "alone")
     answer(make(), "workers", num_workers=2)
     assert read("workers").to_list() == read("alone").to_list()
 
 
-def test_pictures_of_several_sizes_are_answered_one_by_one(read, tmp_path):
+def test_images_of_several_sizes_are_answered_one_by_one(read, tmp_path):
     torch.manual_seed(0)
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8], depths=[1], layer_type="basic", num_labels=3)
     model = CanonicalizedModel.wrap(ResNetForImageClassification(config), group="c4", canonicalizer="orbit")
     as_it_is = ViTImageProcessor(do_resize=False)
     sizes = [(16, 16), (24, 24), (16, 24), (16, 16)]
-    pictures = [Image.open(BytesIO(encoded(i, size))) for i, size in enumerate(sizes)]
-    predict_dataset(model, Dataset.from_dict({"image": pictures}), tmp_path / "answers", as_it_is, columns=[])
+    images = [Image.open(BytesIO(encoded(i, size))) for i, size in enumerate(sizes)]
+    predict_dataset(model, Dataset.from_dict({"image": images}), tmp_path / "answers", as_it_is, columns=[])
     *_, oblong, _ = found = read().to_list()
     assert "this input is 16 x 24" in oblong["error"]
     for i in (0, 1, 3):
         with torch.no_grad():
-            out = model(**as_it_is(pictures[i], return_tensors="pt"))
+            out = model(**as_it_is(images[i], return_tensors="pt"))
         assert found[i]["probability"] == pytest.approx(out.logits.softmax(-1).max().item(), abs=1e-6)
 
 
@@ -277,7 +277,7 @@ def test_no_bar_is_needed(answer, read):
     assert read().to_list() == read("with a bar").to_list()
 
 
-def test_a_broken_picture_in_a_mapped_stream_gets_its_row_if_it_was_not_decoded(answer, read):
+def test_a_broken_image_in_a_mapped_stream_gets_its_row_if_it_was_not_decoded(answer, read):
     encoded = stream().cast_column("image", datasets.Image(decode=False))
     answer(encoded.rename_column("id", "name"), columns=["name"])
     assert [row["index"] for row in read() if row["error"]] == [BROKEN]
@@ -336,8 +336,8 @@ def test_a_model_is_the_same_wherever_it_lies_and_another_with_other_weights(tmp
     model.save_pretrained(tmp_path / "adapter")
     reloaded = CanonicalizedModel.from_pretrained(tmp_path / "adapter")
     shutil.move(tmp_path / "checkpoint", tmp_path / "elsewhere")
-    moved = ViTForImageClassification.from_pretrained(tmp_path / "elsewhere")
-    elsewhere = CanonicalizedModel.from_pretrained(tmp_path / "adapter", predictor=moved)
+    transformed = ViTForImageClassification.from_pretrained(tmp_path / "elsewhere")
+    elsewhere = CanonicalizedModel.from_pretrained(tmp_path / "adapter", predictor=transformed)
     identity = model_identity(model, processor)
     assert model_identity(reloaded, processor) == model_identity(elsewhere, processor) == identity
     assert model_identity(model.to(torch.bfloat16), processor) != identity
@@ -351,12 +351,12 @@ def test_a_model_is_the_same_wherever_it_lies_and_another_with_other_weights(tmp
         (
             table().add_column("thumb", [r["image"] for r in rows()]).cast_column("thumb", datasets.Image()),
             {"columns": ["thumb"]},
-            "'thumb' holds pictures or the like",
+            "'thumb' holds images or the like",
         ),
         (datasets.DatasetDict(train=table()), {}, "This is a DatasetDict"),
         (table().select([]), {}, "is empty"),
         (IterableDataset.from_generator(lambda: iter(())), {"columns": None}, "is empty"),
-        (Dataset.from_dict({"a": [1]}), {}, "no picture"),
+        (Dataset.from_dict({"a": [1]}), {}, "no image"),
         (table(), {"batch_size": 0}, "batch_size=0"),
     ],
 )
@@ -366,7 +366,7 @@ def test_what_cannot_work_is_refused_before_anything_is_written(answer, tmp_path
     assert not (tmp_path / "answers").exists()
 
 
-def test_a_processor_whose_pictures_never_fit_the_group_is_refused(model, tmp_path):
+def test_a_processor_whose_images_never_fit_the_group_is_refused(model, tmp_path):
     oblong = ViTImageProcessor(size={"height": SIZE, "width": 2 * SIZE})
     with pytest.raises(ValueError, match="this input is 16 x 32"):
         predict_dataset(model, table(), tmp_path / "answers", oblong)
@@ -386,6 +386,6 @@ def test_a_stream_of_unknown_columns_keeps_file_names(answer, read, tmp_path):
     answer(unknown(), columns=None, rows_per_part=2)
     found = read()
     assert found["image"] == paths
-    assert found["error"] == [None, None, "The picture cannot be read: there is no such file.", None]
+    assert found["error"] == [None, None, "The image cannot be read: there is no such file.", None]
     with pytest.raises(ValueError, match="does not say what its column 'id' holds"):
         answer(unknown(), "other")

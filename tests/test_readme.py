@@ -1,11 +1,11 @@
-"""The README's first two code blocks run as they are printed, on a small checkpoint and a folder of pictures."""
+"""The README's first two code blocks run as they are printed, on a small checkpoint and a folder of images."""
 
 import re
 import warnings
 from pathlib import Path
 
 import pytest
-from pictures import pictures
+from images import images
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 
@@ -28,9 +28,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "checkpoint")
     for split in ("train", "validation", "test"):
         for label in labels.values():
-            folder = tmp_path / "my-pictures" / split / label
+            folder = tmp_path / "my-images" / split / label
             folder.mkdir(parents=True)
-            for i, x in enumerate(pictures(16 if split == "validation" else 4, 40)):
+            for i, x in enumerate(images(16 if split == "validation" else 4, 40)):
                 Image.fromarray((x * 40 + 128).clamp(0, 255).byte().permute(1, 2, 0).numpy()).save(folder / f"{i}.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path

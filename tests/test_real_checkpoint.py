@@ -50,7 +50,7 @@ def test_its_own_features_can_score_the_orbit() -> None:
     original = EfficientNetForImageClassification.from_pretrained(CHECKPOINT)
     before = {name: value.clone() for name, value in original.state_dict().items()}
     model.train()
-    moved, element, _ = model.group.random_act(photograph("rocket").repeat(2, 1, 1, 1))
-    model(pixel_values=moved, element=element).loss.backward()
+    transformed, element, _ = model.group.random_act(photograph("rocket").repeat(2, 1, 1, 1))
+    model(pixel_values=transformed, element=element).loss.backward()
     assert all(torch.equal(value, before[name]) for name, value in model.predictor.state_dict().items())
     assert check_equivariance(model, photograph("coffee")) == 0.0

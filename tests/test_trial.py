@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 
@@ -23,7 +23,7 @@ def test_its_code_runs_and_off_is_the_checkpoint_to_the_bit(tmp_path: Path, monk
     processor = ViTImageProcessorPil(size={"height": 32, "width": 32})
     processor.save_pretrained(tmp_path / "checkpoint")
     model = CanonicalizedModel.wrap(tmp_path / "checkpoint", group="d4")
-    calibrate(model, [{"pixel_values": x} for x in pictures(40, 32)], alpha=0.1, harm=0.1)
+    calibrate(model, [{"pixel_values": x} for x in images(40, 32)], alpha=0.1, harm=0.1)
     model.config.decision = "abstain"
     model.save_pretrained(tmp_path / "adapter")
     processor.save_pretrained(tmp_path / "adapter")
@@ -31,13 +31,13 @@ def test_its_code_runs_and_off_is_the_checkpoint_to_the_bit(tmp_path: Path, monk
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", TRIAL, re.DOTALL):
         exec(compile(block, "trial.md", "exec"), names)
-    for x in pictures(5, 40):
-        picture = Image.fromarray((x * 40 + 128).clamp(0, 255).byte().permute(1, 2, 0).numpy())
-        acted_on, flagged, agree = names["answer"](picture)
+    for x in images(5, 40):
+        image = Image.fromarray((x * 40 + 128).clamp(0, 255).byte().permute(1, 2, 0).numpy())
+        acted_on, flagged, agree = names["answer"](image)
         with torch.inference_mode():
-            assert torch.equal(acted_on.logits, names["answer_as_before"](picture).logits)
+            assert torch.equal(acted_on.logits, names["answer_as_before"](image).logits)
         assert len(flagged) == 1 and isinstance(agree, bool)
-        assert names["is_off"](picture)
+        assert names["is_off"](image)
 
 
 def test_its_commands_are_commands() -> None:

@@ -1,4 +1,4 @@
-"""Sounds that sound like something, made on the spot: overtones under a fixed envelope, a beginning and an end."""
+"""Clips that sound like something, made on the spot: overtones under a fixed envelope, a beginning and an end."""
 
 import torch
 from torch import Tensor

@@ -401,7 +401,7 @@ def comodulate(
     `selectivity` says beforehand whether a layer can profit.
 
     Args:
-        model: any transformers model for pictures or sound with an output layer, or a `CanonicalizedModel`, whose
+        model: any transformers model for images or audio with an output layer, or a `CanonicalizedModel`, whose
             predictor is adapted, and whose adapter then holds the tasks.
         target_modules: ends of the names of modules that answer with units (`["blocks.15"]`), or one regular
             expression that the whole name matches; "input" for the model's own input; by default the last block.

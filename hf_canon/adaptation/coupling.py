@@ -27,7 +27,7 @@ class Coupled:
         units: a coupling for each channel, attention head, or place (pixel of a map, token).
         axis: of the layer's output, along which the units are; places of a map have this one and the next.
         shape: `(units,)`, or the height and width of a map.
-        grid: for tokens that stand for places of a picture: how many come before, height, width.
+        grid: for tokens that stand for places of an image: how many come before, height, width.
     """
 
     units: Units
@@ -44,7 +44,7 @@ class Coupled:
         axis = self.axis % h.ndim
         if len(self.shape) == 2:
             size = h.shape[axis : axis + 2]
-            if size != k.shape:  # another size of pictures
+            if size != k.shape:  # another size of images
                 k = F.interpolate(k[None, None], size, mode="nearest")[0, 0]
             return k.reshape(*size, *[1] * (h.ndim - axis - 2))
         if self.units == "heads":
@@ -79,7 +79,7 @@ class Coupled:
             return F.adaptive_avg_pool1d(region[None], self.shape[0])[0]
         raise ValueError(
             f"A region of the shape {tuple(region.shape)} cannot be laid over units of the shape {self.shape}, whose "
-            "places in the picture are not known. Attach to the input (target_modules='input') or to a layer of maps."
+            "places in the image are not known. Attach to the input (target_modules='input') or to a layer of maps."
         )
 
 
@@ -131,14 +131,14 @@ class Coupling(Part):
         if self.modulator is None:
             return (h.to(precision) * k.exp()).to(h.dtype)
         m = self.modulator.to(precision)
-        if len(h) % len(m) == 0:  # windows of a picture follow each other in the batch
+        if len(h) % len(m) == 0:  # windows of an image follow each other in the batch
             m = m.repeat_interleave(len(h) // len(m))
         m = m.reshape(-1, *[1] * (h.ndim - 1))
         return (h.to(precision) * (m * k - self.variance * k**2 / 2).exp()).to(h.dtype)
 
 
 class InputCoupling(Coupling):
-    """Couplings of the places of the model's own input: regions of a picture, bands of a spectrogram."""
+    """Couplings of the places of the model's own input: regions of an image, bands of a spectrogram."""
 
     def __init__(self, coupled: Coupled, gain: Gain, name: str):
         super().__init__(coupled, gain)

@@ -241,7 +241,7 @@ def channel_axis(module: nn.Module, shape: torch.Size) -> int:
 
 
 def input_units(inputs: Tensor, units: Units) -> Coupled:
-    """The units of the input: coarse places of a picture or a spectrogram, or of a waveform.
+    """The units of the input: coarse places of an image or a spectrogram, or of a waveform.
 
     Raises:
         ValueError: other units than places are asked for.

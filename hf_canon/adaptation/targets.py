@@ -44,7 +44,7 @@ def target_layers(model: nn.Module, target_modules: Sequence[str] | str | None, 
 
 
 def layers_of_names(model: nn.Module, names: Sequence[str]) -> dict[str, Layer]:
-    """The layers of those plain names, wherever PEFT has moved them meanwhile.
+    """The layers of those plain names, wherever PEFT has transformed them meanwhile.
 
     Raises:
         ValueError: there is no such layer, or it cannot be lifted.
@@ -56,7 +56,7 @@ def layers_of_names(model: nn.Module, names: Sequence[str]) -> dict[str, Layer]:
 
 
 def modules_of_names(model: nn.Module, names: Sequence[str], noun: str) -> dict[str, nn.Module]:
-    """The modules of those plain names, wherever PEFT has moved them meanwhile.
+    """The modules of those plain names, wherever PEFT has transformed them meanwhile.
 
     Raises:
         ValueError: there is no such module.
@@ -72,7 +72,7 @@ def modules_of_names(model: nn.Module, names: Sequence[str], noun: str) -> dict[
 
 
 def plain_name(name: str) -> str:
-    """The name of a module in the checkpoint, before PEFT moved it aside."""
+    """The name of a module in the checkpoint, before PEFT transformed it aside."""
     return name.replace(".base_layer", "")
 
 

@@ -29,7 +29,7 @@ def class_for(architectures: list[str] | None, what: str) -> Any:
                 return model_class
     raise ValueError(
         f"{what} is a {', '.join(architectures or ['checkpoint that names no architecture'])}{reads(architectures)}; "
-        "hf_canon wraps what looks at pictures or listens to sound, such as ViTForImageClassification, "
+        "hf_canon wraps what reads images or reads audio, such as ViTForImageClassification, "
         "SegformerForSemanticSegmentation, CLIPModel or Wav2Vec2ForCTC. Give it one of those."
     )
 
@@ -41,7 +41,7 @@ def reads(architectures: list[str] | None) -> str:
 
     for name in architectures or []:
         if name in MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES.values():
-            return ", which reads films"
+            return ", which reads videos"
         try:
             main = getattr(transformers, name).main_input_name
         except (AttributeError, ImportError):

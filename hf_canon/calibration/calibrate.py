@@ -3,11 +3,10 @@
 The promises are those of split conformal prediction and of conformal risk control (Angelopoulos and Bates, arXiv
 2107.07511; Angelopoulos et al., arXiv 2208.02814): they need no assumption about the canonicalizer or the predictor,
 and one about the data, that those to come are like those of the calibration. They hold on average over calibration
-sets. Where the group is exact the posterior of a moved input is that of the input, moved, and with it the promise.
-"""
+sets. Where the group is exact the posterior of a transformed input is that of the input, transformed, and with it the
+promise."""
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,16 +15,14 @@ import torch
 from torch import Tensor
 from transformers.utils import logging
 
-from ..data.batches import Batches
 from ..data.provenance import describe_dataset
-from ..evaluation.asking import Inputs
 from ..evaluation.metrics import measure_for
-from ..evaluation.transforms import UPRIGHT, moved_by, turn
-from ..groups import SO2, Group, OneParameter
+from ..evaluation.passes import Passes, transformed
+from ..evaluation.transforms import UPRIGHT, transformed_by
+from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
+from ..outputs import Inputs
 from ..predictors.fingerprint import fingerprint
-from ..predictors.inputs import input_name
-from ..predictors.untouched import evaluating
 from ..reports.robustness import NOTABLE
 from ..selection import RULES, Calibration, Ranking, rank
 from ..selection.conformal import set_size
@@ -58,9 +55,9 @@ def calibrate(
 ) -> Calibration:
     """Find out when a model may act, on data that nothing was trained on and that come as they should be.
 
-    Of every four inputs one fits the temperature of the posterior. The others, each moved by a random element, give
-    the threshold of the conformal set: it holds the element that happened with probability 1 - alpha at least. The
-    same inputs as they came give the threshold of `identity` and `abstain`: the probability that a right answer
+    Of every four inputs one fits the temperature of the posterior. The others, each transformed by a random element,
+    give the threshold of the conformal set: it holds the element that happened with probability 1 - alpha at least.
+    The same inputs as they came give the threshold of `identity` and `abstain`: the probability that a right answer
     becomes a wrong one there is at most `harm`. Without labels every answer that changes counts as one that became
     wrong. Of answers between right and wrong, such as maps, those count that lose more than 10 points.
 
@@ -73,7 +70,7 @@ def calibrate(
         dataset: as in `evaluate_robustness`.
         alpha: how often the set may miss the element, between 0 and 1.
         harm: the bound, between 0 and 1; None to calibrate coverage alone.
-        processor: makes what the predictor reads from pictures or sounds.
+        processor: makes what the predictor reads from images or clips.
         batch_size: how many inputs a pass takes, where `dataset` gives single ones.
         label_column: where the labels are, if not in `label` or `labels`.
         seed: draws the elements, and the inputs for the temperature.
@@ -127,7 +124,7 @@ class Measured:
 
     Args:
         model: that was asked.
-        moved: `(n, |G|)`, what the canonicalizer said of the inputs, each moved by a random element.
+        transformed: `(n, |G|)`, what the canonicalizer said of the inputs, each transformed by a random element.
         element: `(n,)`, that element.
         upright: `(n, |G|)`, what it said of them as they came.
         spoiled: bool `(n,)`, whether undoing the likeliest element spoils the answer to the input as it came; None if
@@ -137,7 +134,7 @@ class Measured:
     """
 
     model: CanonicalizedModel
-    moved: Tensor
+    transformed: Tensor
     element: Tensor
     upright: Tensor
     spoiled: Tensor | None
@@ -151,7 +148,7 @@ class Measured:
         """Some of them."""
         return replace(
             self,
-            moved=self.moved[index],
+            transformed=self.transformed[index],
             element=self.element[index],
             upright=self.upright[index],
             spoiled=None if self.spoiled is None else self.spoiled[index],
@@ -174,49 +171,38 @@ def measure(
     """Ask a model about the inputs of a calibration; with `answers`, the predictor too. Others as in `calibrate`."""
     group = model.group
     judge = measure_for(model) if answers else None
-    config, name = model.predictor.config, input_name(model.predictor)
-    labels = None if judge is None else judge.labels
-    batches = Batches(dataset, processor, batch_size, label_column, config, labels, group.kind, name)
+    passes = Passes(model, judge, dataset, processor, batch_size, label_column)
     digest = hashlib.sha256()
     drawn = torch.Generator().manual_seed(seed)
-    moved: list[Tensor] = []
+    transformed: list[Tensor] = []
     upright: list[Tensor] = []
     true: list[Tensor] = []
     spoiled: list[Tensor] = []
     labelled = False
-    with (
-        evaluating(model),
-        torch.inference_mode(),
-        logging.tqdm(total=batches.total, unit=" batches", desc="calibrate", leave=False) as bar,
-    ):
-        for batch in batches:
-            asked = Inputs.of(model, batch.inputs)
+    with passes.run("calibrate") as (batches, bar):
+        for poses in batches:
+            asked = poses.inputs
             group.check_shape(asked.x.shape)
-            digest.update(asked.x.float().cpu().numpy().tobytes() + repr(batch.labels).encode())
-            labelled = batch.labels is not None
-            element = group.sample(len(asked.x), drawn)
-            moved.append(moved_logits(asked, group, element).cpu())
+            digest.update(asked.x.float().cpu().numpy().tobytes() + repr(poses.labels).encode())
+            labelled = poses.labels is not None
+            element = group.sample(len(asked), drawn)
+            transformed.append(transformed_logits(model, asked, element).cpu())
             true.append(element)
             if judge is None:
-                upright.append(logits_of(asked).cpu())
+                upright.append(logits_of(model, asked).cpu())
             else:
-                place = asked.place(UPRIGHT)
-                arguments = model.arguments(asked.x, asked.lengths, asked.others)
-                outputs = [asked.untouched(), model(**arguments, decision="argmax")]
-                upright.append(outputs[1].canonicalization.logits.cpu())
-                before, after = (judge.read(output) for output in outputs)
+                output = poses.canonicalized(asked, decision="argmax")
+                upright.append(output.canonicalization.logits.cpu())
                 was, now = (
-                    judge.agreement(answer, before, place)
-                    if batch.labels is None
-                    else judge.accuracy(answer, batch.labels, place)
-                    for answer in (before, after)
+                    poses.judged(answer, UPRIGHT, poses.upright) for answer in (poses.upright, judge.read(output))
                 )
+                what = "accuracy" if labelled else "agreement"
                 notable = NOTABLE if judge.graded else 0.0
-                spoiled.append(was.cpu().double() - now.cpu().double() > notable + 1e-9)
+                spoiled.append(was[what].cpu().double() - now[what].cpu().double() > notable + 1e-9)
             bar.update()
     return Measured(
         model=model,
-        moved=torch.cat(moved).clone(),
+        transformed=torch.cat(transformed).clone(),
         element=torch.cat(true).clone(),
         upright=torch.cat(upright).clone(),
         spoiled=torch.cat(spoiled).clone() if spoiled else None,
@@ -235,11 +221,11 @@ def thresholds(measured: Measured, alpha: float, harm: float | None, seed: int =
     group = measured.model.group
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     fit, hold = measured[order[: count // FITTED]], measured[order[count // FITTED :]]
-    bins = measured.moved.shape[1]
-    temperature = fit_temperature(fit.moved, near(group, fit.element, bins)) if len(fit) else 1.0
+    bins = measured.transformed.shape[1]
+    temperature = fit_temperature(fit.transformed, near(group, fit.element, bins)) if len(fit) else 1.0
 
-    ranking = hold.ranked(hold.moved, temperature)
-    happened = ranking.place.gather(1, nearest(group, hold.element, bins).unsqueeze(1))
+    ranking = hold.ranked(hold.transformed, temperature)
+    happened = ranking.place.gather(1, group.nearest(hold.element, bins).unsqueeze(1))
     came = hold.ranked(hold.upright, temperature)
     sure = came.confidence
     confidence = None if harm is None or hold.spoiled is None else harm_threshold(hold.spoiled, sure, harm)
@@ -290,34 +276,22 @@ def too_few(count: int, needed: int, alpha: float, harm: float | None) -> ValueE
     )
 
 
-def logits_of(inputs: Inputs) -> Tensor:
+def logits_of(model: CanonicalizedModel, inputs: Inputs) -> Tensor:
     """What the canonicalizer says, `(batch, |G|)`."""
-    model = inputs.model
     with torch.autocast(inputs.x.device.type, enabled=False):
         return model.canonicalizer(inputs.x, inputs.lengths).float()
 
 
-def moved_logits(inputs: Inputs, group: Group, element: Tensor) -> Tensor:
-    """The same for inputs that were moved by an element each, in the way in which evaluations move them."""
+def transformed_logits(model: CanonicalizedModel, inputs: Inputs, element: Tensor) -> Tensor:
+    """The same for inputs that were transformed by an element each, in the way in which evaluations move them."""
     found: dict[int, Tensor] = {}
     for one in element.unique():
         rows = (element == one).nonzero().flatten()
-        lengths = None if inputs.lengths is None else inputs.lengths[rows]
-        some = replace(inputs, x=inputs.x[rows], lengths=lengths)
-        shift = turn(math.degrees(one)) if isinstance(group, SO2) else moved_by(group, one.item())
-        found |= dict(zip(rows.tolist(), logits_of(some.moved(shift)), strict=True))
+        shift = transformed_by(model.group, one.item())
+        found |= dict(zip(rows.tolist(), logits_of(model, transformed(inputs[rows], shift)), strict=True))
     return torch.stack([found[i] for i in range(len(found))])
 
 
 def near(group: Group, element: Tensor, bins: int) -> Tensor:
     """Which elements are the true one, or of a continuous group bins within its tolerance; bool `(n, |G|)`."""
-    if not isinstance(group, OneParameter):
-        return torch.nn.functional.one_hot(element, bins).bool()
-    return group.wrap(group.parameters(bins) - element.unsqueeze(1)).abs() <= group.tolerance
-
-
-def nearest(group: Group, element: Tensor, bins: int) -> Tensor:
-    """The element, or the bin of a continuous group that lies nearest; `(n,)` long."""
-    if not isinstance(group, OneParameter):
-        return element
-    return group.wrap(group.parameters(bins) - element.unsqueeze(1)).abs().argmin(1)
+    return group.distance(group.grid(bins), element.unsqueeze(1)) <= group.tolerance

@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.stats import chi2_contingency
+from scipy.stats.contingency import expected_freq
 from torch import Tensor
 from transformers.utils import logging
 
-from ..groups import Group, OneParameter
+from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 
 logger = logging.get_logger(__name__)
@@ -190,7 +193,7 @@ def likeliest(posterior: Tensor, group: Group) -> Tensor:
     """The likeliest element of a posterior, or of its logits, whether a decision rule undid it or not; of a continuous
     group the highest bin."""
     best = posterior.argmax(1)
-    return group.parameters(posterior.shape[1]).to(best.device)[best] if isinstance(group, OneParameter) else best
+    return group.grid(posterior.shape[1]).to(best.device)[best]
 
 
 def count_confidence(sure: Tensor, edges: Tensor) -> Tensor:
@@ -201,10 +204,9 @@ def count_sizes(size: Tensor, largest: int) -> Tensor:
     return torch.bincount(size.clamp(max=largest) - 1, minlength=largest)
 
 
-def count_elements(element: Tensor, group: Group) -> Tensor:
+def count_elements(element: Tensor, group: Any) -> Tensor:
     """Of a continuous group in cells, with the identity in the middle of one."""
-    if not isinstance(group, OneParameter):
-        assert group.order is not None
+    if group.order is not None:
         return torch.bincount(element, minlength=group.order)
     place = (element.double() / (2 * group.reach) * CELLS).round().long()
     circle = group.period is not None
@@ -225,15 +227,7 @@ def same_distribution(one: Sequence[float], other: Sequence[float]) -> float:
         >>> round(same_distribution([40, 60], [60, 40]), 4)
         0.0047
     """
-    table = torch.tensor([list(one), list(other)], dtype=torch.float64)
-    totals = table.sum(1, keepdim=True)
-    expected = totals * table.sum(0) / table.sum()
-    rare = expected.amin(0) < EXPECTED
-    table = torch.cat([table[:, ~rare], table[:, rare].sum(1, keepdim=True)], 1)
-    table = table[:, table.sum(0) > 0]
-    if table.shape[1] < 2:
-        return 1.0
-    expected = totals * table.sum(0) / table.sum()
-    statistic = ((table - expected).square() / expected).sum()
-    freedom = torch.tensor((table.shape[1] - 1) / 2, dtype=torch.float64)
-    return float(torch.special.gammaincc(freedom, statistic / 2))
+    table = np.array([one, other], dtype=float)
+    rare = expected_freq(table).min(0) < EXPECTED
+    table = np.column_stack([table[:, ~rare], table[:, rare].sum(1)])
+    return float(chi2_contingency(table[:, table.any(0)], correction=False).pvalue)

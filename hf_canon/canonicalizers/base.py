@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..groups import Group, OneParameter, Pictures
+from ..groups import Group, Images, OneParameter
 from ..groups.color import Hue
 from .thumbnails import inscribed_disc, per_channel, thumbnail
 
@@ -25,10 +24,10 @@ class Canonicalizer(nn.Module):
     """The keyword arguments that build it again."""
 
     resolution: int
-    """Side in pixels at which the pose of a picture is decided."""
+    """Side in pixels at which the pose of an image is decided."""
 
     scale: tuple[float, ...] = (1.0,)
-    shift: tuple[float, ...] = (0.0,)
+    offset: tuple[float, ...] = (0.0,)
     """For each channel: what turns the inputs into those of the checkpoint that it was trained with."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -36,24 +35,24 @@ class Canonicalizer(nn.Module):
 
         Args:
             x: `(batch, ...)`, of the group's kind.
-            lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length; pictures have none.
+            lengths: `(batch,)`, how much of each is audio, where clips are padded to one length; images have none.
         """
         raise NotImplementedError
 
     def thumbnail(self, x: Tensor) -> Tensor:
-        """The picture at the size at which the pose is decided, its corners masked, as the weights take it."""
+        """The image at the size at which the pose is decided, its corners masked, as the weights take it."""
         return self.as_learned(thumbnail(x, self.resolution), inscribed_disc(self.resolution, x.device))
 
     def as_learned(self, small: Tensor, seen: Tensor | float = 1.0) -> Tensor:
         """Thumbnails normalized as in training, in the weights' precision; `seen` is 0 where they are masked."""
-        if (self.scale, self.shift) != (Canonicalizer.scale, Canonicalizer.shift):
-            scale, shift = per_channel(self.scale, small.device), per_channel(self.shift, small.device)
-            small = small * scale + shift * seen
+        if (self.scale, self.offset) != (Canonicalizer.scale, Canonicalizer.offset):
+            scale, offset = per_channel(self.scale, small.device), per_channel(self.offset, small.device)
+            small = small * scale + offset * seen
         return small.to(next(self.parameters()).dtype)
 
     def element(self, logits: Tensor) -> Tensor:
         """The most likely element, `(batch,)`: an index, or the parameter of a continuous group."""
-        return peak(logits, self.group) if isinstance(self.group, OneParameter) else logits.argmax(-1)
+        return self.group.peak(logits)
 
     def pose_loss(
         self, x: Tensor, element: Tensor, offset: Tensor | None = None, lengths: Tensor | None = None
@@ -61,37 +60,18 @@ class Canonicalizer(nn.Module):
         """Cross-entropy between the posterior and the elements that did happen to the inputs.
 
         Args:
-            x: `(batch, ...)`, the moved inputs.
+            x: `(batch, ...)`, the transformed inputs.
             element: `(batch,)`.
-            offset: `(batch,)`, how much further they were moved, as `Group.random_act` returns it; a canonicalizer
-                that resolves more than the elements learns from it.
+            offset: `(batch,)`, how much further they were transformed, as `Group.random_act` returns it; a
+                canonicalizer that resolves more than the elements learns from it.
             lengths: as in `forward`.
         """
         return F.cross_entropy(self(x, lengths), element)
 
 
-def peak(logits: Tensor, group: OneParameter) -> Tensor:
-    """Where logits over evenly spread elements peak, between the bins: an element, `(batch,)`.
-
-    The vertex of the parabola through the highest bin and its two neighbours; the ends of a line have but one.
-    """
-    bins = logits.shape[-1]
-    highest = logits.argmax(-1, keepdim=True)
-    around = (highest + torch.arange(-1, 2, device=logits.device)) % bins
-    before, at, after = logits.float().gather(-1, around).unbind(-1)
-    curvature = before - 2 * at + after
-    offset = (0.5 * (before - after) / curvature.clamp(max=-1e-12)).clamp(-0.5, 0.5)
-    inside = curvature < 0
-    parameters = group.parameters(bins).to(logits.device)
-    if group.period is None:
-        inside = inside & (around[:, 0] < around[:, 1]) & (around[:, 1] < around[:, 2])
-    step = parameters[1] - parameters[0]
-    return group.wrap(parameters[highest.squeeze(-1)] + torch.where(inside, offset, 0.0) * step)
-
-
 def channels_of(group: Group, channels: int) -> dict[str, int]:
-    """As a setting that builds a canonicalizer again: sounds have none."""
-    return {"channels": channels} if isinstance(group.kind, Pictures) else {}
+    """As a setting that builds a canonicalizer again: clips have none."""
+    return {"channels": channels} if isinstance(group.kind, Images) else {}
 
 
 def neuron_of(neuron: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A group convolution scores every element in one pass (arXiv 2310.01647, after Cohen & Welling, 1602.07576).
 
 The first layer correlates the input with every turned and mirrored copy of its kernels; later layers act on
-functions on the group. Turning the input permutes the scores, so the most likely element moves with it.
+functions on the group. Turning the input permutes the scores, so the most likely element transforms with it.
 """
 
 import math
@@ -24,7 +24,7 @@ class EquivariantCanonicalizer(Canonicalizer):
     """Group convolutions over `c<n>` or `d<n>`, then an average over the plane: one score for each element.
 
     The kernels are turned exactly for quarter turns and mirror images; for other angles they are resampled, and the
-    equivariance is approximate. Prefer it where pose shows in local texture and training pictures are few: its
+    equivariance is approximate. Prefer it where pose shows in local texture and training images are few: its
     symmetry is built in. Prefer `orbit` for anything pretrained, and `shift` for many angles: its cost does not
     grow with the group.
 
@@ -95,9 +95,8 @@ class EquivariantCanonicalizer(Canonicalizer):
 class GroupConv2d(nn.Module):
     """A convolution of functions on plane and group: `(batch, in, [group,] h, w)` to `(batch, out, group, h, w)`.
 
-    Element g of the result correlates with the kernel moved by g. Moving a kernel turns its pixels and, after the
-    first layer (`lifting`), carries its group axis along: `moved[g](h) = g . weight(g^-1 h)`.
-    """
+    Element g of the result correlates with the kernel transformed by g. Moving a kernel turns its pixels and, after
+    the first layer (`lifting`), carries its group axis along: `transformed[g](h) = g . weight(g^-1 h)`."""
 
     def __init__(
         self,
@@ -138,18 +137,18 @@ class GroupConv2d(nn.Module):
         return super().train(mode)
 
     def kernels(self, weight: Tensor) -> Tensor:
-        """The moved kernels, `(out * group, in * over, size, size)`; in evaluation they are moved once."""
+        """The transformed kernels, `(out * group, in * over, size, size)`; in evaluation they are transformed once."""
         kept = isinstance(weight, nn.Parameter)  # and not one in another precision, made for this call
         if not kept or self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self.move_kernels(weight)
         # Not a memory of the input but of the weights: their changes in place have another key, except those through
         # `.data`, after which `eval()` starts anew.
         key = (weight.data_ptr(), weight._version, weight.dtype, weight.device)
-        known, moved = self._cache.get(weight, (None, None))
+        known, transformed = self._cache.get(weight, (None, None))
         if known != key:
-            moved = self.move_kernels(weight)
-            self._cache[weight] = (key, moved)
-        return moved
+            transformed = self.move_kernels(weight)
+            self._cache[weight] = (key, transformed)
+        return transformed
 
     def move_kernels(self, weight: Tensor) -> Tensor:
         group, (out_channels, in_channels, over, size, _) = self.group, weight.shape
@@ -157,12 +156,12 @@ class GroupConv2d(nn.Module):
         if not group.is_exact:
             # Corners have no counterpart after 45 degrees.
             weight = weight * inscribed_disc(size, weight.device).to(weight.dtype)
-        moved = group.act(weight.view(1, -1, size, size).expand(group.order, -1, -1, -1), elements)
-        moved = moved.view(group.order, out_channels, in_channels, over, size, size)
+        transformed = group.act(weight.view(1, -1, size, size).expand(group.order, -1, -1, -1), elements)
+        transformed = transformed.view(group.order, out_channels, in_channels, over, size, size)
         if not self.lifting:
             carried = group.compose(group.inverse(elements)[:, None], elements[None])  # [g, h] = g^-1 h
-            moved = moved.gather(3, carried.view(group.order, 1, 1, over, 1, 1).expand_as(moved))
-        return moved.transpose(0, 1).reshape(out_channels * group.order, in_channels * over, size, size)
+            transformed = transformed.gather(3, carried.view(group.order, 1, 1, over, 1, 1).expand_as(transformed))
+        return transformed.transpose(0, 1).reshape(out_channels * group.order, in_channels * over, size, size)
 
     def __getstate__(self) -> dict[str, object]:
         """Of copies and pickles: the weights alone."""
@@ -174,7 +173,8 @@ class GroupConv2d(nn.Module):
 
 
 class QuadraticGroupConv2d(QuadraticNeuron, GroupConv2d):
-    """Of quadratic neurons, all of whose kernels are moved alike. Squares are taken value by value, which a move of
+    """Of quadratic neurons, all of whose kernels are transformed alike. Squares are taken value by value, which a move
+    of
     the values does not change: the equivariance survives."""
 
 

@@ -1,7 +1,7 @@
-"""In closed form: an average of the input that moves with the group says which element happened to it.
+"""In closed form: an average of the input that transforms with the group says which element happened to it.
 
 The oldest of them is the grey world assumption, that the mean colour of a scene is grey (Buchsbaum, 1980,
-https://doi.org/10.1016/0016-0032(80)90058-7); the level of a recording and the mean hue of a picture are others. With
+https://doi.org/10.1016/0016-0032(80)90058-7); the level of a recording and the mean hue of an image are others. With
 m such a moment, m(g x) = m(x) + g, and r its value for canonical inputs, h(x) = m(x) - r is equivariant for any r,
 up to the group's reach.
 """
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..groups import Group, OneParameter, Pictures
+from ..groups import Group, Images, OneParameter
 from ..groups.color import FiniteHue, Hue
 from .base import Canonicalizer, channels_of, fitting
 
@@ -25,12 +25,12 @@ class MomentCanonicalizer(Canonicalizer):
     """Compares a moment of the input with a reference, the one number that is learned.
 
     Prefer it where inputs are alike on average and an average is all there is to know: recordings of one level, and
-    pictures whose scenes are grey, or of one colour cast, on average. It takes no network, and a few steps of
+    images whose scenes are grey, or of one colour cast, on average. It takes no network, and a few steps of
     training. Prefer `shift` or `orbit` where the content says more than the mean, as for the hue of single objects.
 
     Args:
         group: one that has a moment: `gain`, `white_balance`, `gamma`, `hue<n>`, `hue` or `polarity`.
-        channels: channels of the input, where it is a picture.
+        channels: channels of the input, where it is an image.
         bins: how many elements of a continuous group have a logit; `element` is exact between them.
 
     Raises:
@@ -51,7 +51,7 @@ class MomentCanonicalizer(Canonicalizer):
         super().__init__()
         if not hasattr(group, "moment"):
             raise ValueError(
-                f"The 'moment' canonicalizer knows no average that moves with {group.name}. Use "
+                f"The 'moment' canonicalizer knows no average that transforms with {group.name}. Use "
                 f"canonicalizer={fitting(group)!r}."
             )
         self.group = group
@@ -73,22 +73,22 @@ class MomentCanonicalizer(Canonicalizer):
             parameters = self.parameter(self.group.elements.to(x.device))
         else:
             assert isinstance(self.group, OneParameter)
-            parameters = self.group.parameters(self.bins).to(x.device)
+            parameters = self.group.grid(self.bins).to(x.device)
         distance = self.wrapped(found[:, None] - parameters)
         return -(distance / (parameters[1] - parameters[0])).square() / 2 if len(parameters) > 1 else 0 * distance
 
     def pose_loss(
         self, x: Tensor, element: Tensor, offset: Tensor | None = None, lengths: Tensor | None = None
     ) -> Tensor:
-        """How far the moments that the inputs had before they were moved lie from the reference.
+        """How far the moments that the inputs had before they were transformed lie from the reference.
 
         On a line half the squared distance, in reaches, which is least at their mean; on a circle 1 - cos of the
         angle, least at their mean direction. For a sign, the cross-entropy.
         """
         if self.signed:
             return F.cross_entropy(self(x, lengths), element)
-        moved = element if offset is None or not self.group.finite else element + offset
-        distance = self.moment(x, lengths) - self.parameter(moved) - self.canonical_moment
+        transformed = element if offset is None or not self.group.finite else element + offset
+        distance = self.moment(x, lengths) - self.parameter(transformed) - self.canonical_moment
         if isinstance(self.group, Hue):
             return (1 - distance.cos()).mean()
         return (distance / self.reach).square().mean() / 2
@@ -107,7 +107,7 @@ class MomentCanonicalizer(Canonicalizer):
         group: Any = self.group
         x = x if x.device.type == "mps" else x.double()  # as thumbnails do
         moment: Tensor = group.moment(x) if lengths is None else group.moment(x, lengths)
-        if isinstance(group.kind, Pictures):  # whose NaN and infinite values an average may pass over
+        if isinstance(group.kind, Images):  # whose NaN and infinite values an average may pass over
             moment = moment + 0 * x.flatten(1).sum(1).view(-1, *[1] * (moment.ndim - 1))
         if isinstance(group, Hue):
             moment = torch.atan2(moment[:, 1], moment[:, 0])

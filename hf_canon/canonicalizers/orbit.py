@@ -23,26 +23,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..groups import Group, Pictures, Planar
+from ..groups import Group, Images, Planar
 from ..groups.constants import constant
 from ..quadratic import QuadraticLinear, linear_of
 from .base import Canonicalizer, channels_of, fitting, neuron_of
-from .thumbnails import inscribed_disc, picture_looks, sound_looks, thumbnail_channels
+from .thumbnails import audio_looks, image_looks, inscribed_disc, thumbnail_channels
 
 
 class OrbitCanonicalizer(Canonicalizer):
     """Lets a plain network look at the input in every exact pose, and vote.
 
-    Prefer it whenever a pretrained backbone knows more about upright pictures than a small network can learn, for
-    mirror images, for orders of channels, negatives and sounds played backwards, and for products such as
+    Prefer it whenever a pretrained backbone knows more about upright images than a small network can learn, for
+    mirror images, for orders of channels, negatives and clips played backwards, and for products such as
     `d4*channels`. Prefer `shift` for rotations by many angles and for hues: this one looks at quarter turns and thirds
     of the hue circle only, and has to learn what lies between them.
 
     Args:
         group: any finite group.
-        channels: channels of the input, where it is a picture.
-        resolution: side in pixels at which the pose is decided; a multiple of 16 for the built-in network. A sound is
-            looked at as a small picture too.
+        channels: channels of the input, where it is an image.
+        resolution: side in pixels at which the pose is decided; a multiple of 16 for the built-in network. An audio
+            clip is looked at as a small image too.
         width: channels of the first layer of the built-in network.
         neuron: "linear", "quadratic" or "compact", of all layers of the built-in network (see `hf_canon.quadratic`).
         head: "cosine", or "quadratic" for energies that a layer of quadratic neurons gives; with any network.
@@ -132,14 +132,14 @@ class OrbitCanonicalizer(Canonicalizer):
 
     def looks(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Thumbnails of every exact member of the orbit, `(batch * looks, channels, resolution, resolution)`."""
-        if not isinstance(self.group.kind, Pictures):
-            return self.as_learned(sound_looks(x, self.group, lengths, self.resolution).flatten(0, 1))
+        if not isinstance(self.group.kind, Images):
+            return self.as_learned(audio_looks(x, self.group, lengths, self.resolution).flatten(0, 1))
         if isinstance(self.group, Planar):  # one table of pixels does it
-            picture = self.thumbnail(x)
-            pixels = look_pixels(self.group, *picture.shape[1:3], x.device)
-            return picture.flatten(1).index_select(1, pixels).view(-1, *picture.shape[1:])
-        looks = self.as_learned(picture_looks(x, self.group, self.resolution).flatten(0, 1))
-        if self.group.planar_part(self.group.elements) is None:
+            image = self.thumbnail(x)
+            pixels = look_pixels(self.group, *image.shape[1:3], x.device)
+            return image.flatten(1).index_select(1, pixels).view(-1, *image.shape[1:])
+        looks = self.as_learned(image_looks(x, self.group, self.resolution).flatten(0, 1))
+        if self.group.planar is None:
             return looks
         return looks * inscribed_disc(self.resolution, x.device).to(looks.dtype)
 
@@ -158,7 +158,7 @@ class OrbitCanonicalizer(Canonicalizer):
 
 @constant
 def look_pixels(group: Group, channels: int, side: int, device: torch.device) -> Tensor:
-    """Where each pixel of each exact member of the orbit is in the picture; `(looks * channels * side * side,)`."""
+    """Where each pixel of each exact member of the orbit is in the image; `(looks * channels * side * side,)`."""
     pixels = torch.arange(channels * side * side).view(1, channels, side, side)
     return group.orbit(pixels, group.inverse(group.exact_elements)).flatten().to(device)
 
@@ -199,7 +199,7 @@ class PatchNetwork(nn.Module):
 
 @constant
 def patch_order(channels: int, side: int, merges: tuple[int, ...], device: torch.device) -> Tensor:
-    """The order of a picture's values in which every patch, and every patch of patches, is one stretch."""
+    """The order of an image's values in which every patch, and every patch of patches, is one stretch."""
     values = torch.arange(channels * side * side, device=device).view(channels, side, side).permute(1, 2, 0)
     for merge in merges:
         values = values.unflatten(1, (-1, merge)).unflatten(0, (-1, merge)).transpose(1, 2).flatten(2)
@@ -207,7 +207,7 @@ def patch_order(channels: int, side: int, merges: tuple[int, ...], device: torch
 
 
 class Backbone(nn.Module):
-    """The pooled features of a pretrained vision model, always in evaluation mode: the pictures of one orbit share a
+    """The pooled features of a pretrained vision model, always in evaluation mode: the images of one orbit share a
     batch, and statistics over a batch would tie them together."""
 
     def __init__(self, name: str, config: dict[str, Any] | None, pooled: bool | None, freeze: bool):

@@ -17,39 +17,21 @@ from ..predictors.additions import asked_about_poses
 from ..predictors.inputs import input_name
 from .base import Canonicalizer, channels_of, fitting
 
-
-def confidence(logits: Tensor) -> Tensor:
-    """Log-probability of the likeliest class."""
-    return logits.log_softmax(-1).amax(-1)
-
-
-def energy(logits: Tensor) -> Tensor:
-    """Log of the sum of exponentials: minus the free energy of *Energy-based OOD detection* (arXiv 2010.03759)."""
-    return logits.logsumexp(-1)
-
-
-def margin(logits: Tensor) -> Tensor:
-    """Distance between the two likeliest classes."""
-    first, second = logits.topk(2, -1).values.unbind(-1)
-    return first - second
-
-
 Arguments = Callable[[Tensor, Tensor | None], dict[str, Any]]
-SCORES: dict[str, Callable[[Tensor], Tensor]] = {"confidence": confidence, "energy": energy, "margin": margin}
 
 
 class PredictorCanonicalizer(Canonicalizer):
-    """Asks the predictor how much it likes each member of the orbit.
+    """Asks the predictor how sure it is of each member of the orbit: the log-probability of its likeliest class.
 
     Use it to try hf_canon on a checkpoint before anything is trained, and as the teacher of `Distillation`.
     Prefer any other canonicalizer in production: this one runs the predictor once for every element.
 
     Args:
         group: any finite group.
-        score: "confidence", "energy" or "margin" of the predictor's logits.
+        score: "confidence", as adapters have it that name a score.
 
     Raises:
-        ValueError: the group is continuous, or the score unknown.
+        ValueError: the group is continuous, or another score is asked for.
     """
 
     name = "predictor"
@@ -62,11 +44,13 @@ class PredictorCanonicalizer(Canonicalizer):
                 f"{group.name} has infinitely many. Use a finite group, or "
                 f"canonicalizer={fitting(group)!r} and prior='identity'."
             )
-        if score not in SCORES:
-            raise ValueError(f"There is no score {score!r}. Known scores: {', '.join(SCORES)}.")
+        if score != "confidence":
+            raise ValueError(
+                f"The 'predictor' canonicalizer goes by the confidence of the predictor, not by {score!r}. Leave out "
+                "score."
+            )
         self.group = group
-        self.settings = {**channels_of(group, channels), "score": score}
-        self.score = SCORES[score]
+        self.settings = channels_of(group, channels)
         self._predictor: tuple[nn.Module, ...] = ()
         self._arguments: Arguments | None = None
 
@@ -97,7 +81,7 @@ class PredictorCanonicalizer(Canonicalizer):
             else:
                 arguments = self._arguments(members, lengths)
             logits = class_logits(predictor(**arguments))
-        scores = self.score(logits.float())  # of every picture, or of every place in it
+        scores = logits.float().log_softmax(-1).amax(-1)  # of every image, or of every place in it
         return scores.reshape(len(scores), -1).mean(1).unflatten(0, (len(x), -1))
 
 

@@ -31,11 +31,11 @@ class ShiftCanonicalizer(Canonicalizer):
     Args:
         group: `c<n>`, `d<n>` (mirror images are a second pass over the mirrored angle axis), `so2`, `hue<n>`, `hue`,
             `pitch<n>` or `speed<n>`.
-        width: channels of the network; 64 by default, and 48 for sound.
-        depth: its residual blocks; 3 by default, and 6 for sound.
+        width: channels of the network; 64 by default, and 48 for audio.
+        depth: its residual blocks; 3 by default, and 6 for audio.
         neuron: "linear", "quadratic" or "compact", of all its layers (see `hf_canon.quadratic`).
         settings: of the coordinates. For rotations `channels`, `resolution`, `angles` and `radii`, as in `LogPolar`;
-            for the hue `channels`, `resolution` and `hues`, as in `HueHistogram`; for sound none.
+            for the hue `channels`, `resolution` and `hues`, as in `HueHistogram`; for audio none.
 
     Raises:
         ValueError: there are no such coordinates for the group, or not with these settings; or there is no such

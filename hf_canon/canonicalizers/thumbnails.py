@@ -1,24 +1,24 @@
-"""What is left of an input at the size at which its pose is decided: a small picture, of sounds as well."""
+"""What is left of an input at the size at which its pose is decided: a small image, of clips as well."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..groups import Group, Kind, Pictures, Waveforms
+from ..groups import Group, Images, Kind, Waveforms
 from ..groups.constants import constant
 from .coordinates.log_frequency import frames_within, log_frequency_levels
 
 OCTAVES = 8
-"""That the log-frequency axis of a sound's thumbnail has, from 55 Hz."""
+"""That the log-frequency axis of an audio clip's thumbnail has, from 55 Hz."""
 
 
 def thumbnail_channels(kind: Kind, channels: int) -> int:
-    """Of a thumbnail: those of the picture; one of a spectrogram; and of a waveform, one more."""
-    return channels if isinstance(kind, Pictures) else 1 + isinstance(kind, Waveforms)
+    """Of a thumbnail: those of the image; one of a spectrogram; and of a waveform, one more."""
+    return channels if isinstance(kind, Images) else 1 + isinstance(kind, Waveforms)
 
 
 def thumbnail(x: Tensor, resolution: int) -> Tensor:
-    """The picture at the size at which the pose is decided, with the corners masked.
+    """The image at the size at which the pose is decided, with the corners masked.
 
     Averages over `resolution` x `resolution` cells, and sets what lies outside the inscribed disc to zero: after a
     rotation the corners hold made-up pixels, which would give away that there was one.
@@ -27,37 +27,37 @@ def thumbnail(x: Tensor, resolution: int) -> Tensor:
 
 
 def cell_means(x: Tensor, resolution: int) -> Tensor:
-    """Averages over `resolution` x `resolution` cells of the picture, in single precision.
+    """Averages over `resolution` x `resolution` cells of the image, in single precision.
 
-    Averages are taken in double precision. A turned picture adds up the same pixels in another order, and in single
+    Averages are taken in double precision. A turned image adds up the same pixels in another order, and in single
     precision the last bits of its thumbnail would differ; rounded back from double, they do not.
     """
     wide = x.float() if x.device.type == "mps" else x.double()  # MPS has no double
     return F.adaptive_avg_pool2d(wide, resolution).float()
 
 
-def picture_looks(x: Tensor, group: Group, resolution: int) -> Tensor:
-    """Thumbnails of pictures in every exact pose, `(batch, looks, channels, resolution, resolution)`; corners and all.
+def image_looks(x: Tensor, group: Group, resolution: int) -> Tensor:
+    """Thumbnails of images in every exact pose, `(batch, looks, channels, resolution, resolution)`; corners and all.
 
     A colour group acts on the means of cells as it does on pixels.
     """
     return group.orbit(cell_means(x, resolution), group.inverse(group.exact_elements))
 
 
-def sound_looks(x: Tensor, group: Group, lengths: Tensor | None, resolution: int) -> Tensor:
-    """Thumbnails of sounds in every exact pose, `(batch, looks, channels, resolution, resolution)`.
+def audio_looks(x: Tensor, group: Group, lengths: Tensor | None, resolution: int) -> Tensor:
+    """Thumbnails of clips in every exact pose, `(batch, looks, channels, resolution, resolution)`.
 
-    The poses are taken of the sound itself: a spectrogram of a reversed sound is not exactly that of the sound
+    The poses are taken of the audio itself: a spectrogram of a reversed audio is not exactly that of the audio
     reversed, whose frames may lie elsewhere.
     """
     poses = group.orbit(x, group.inverse(group.exact_elements), lengths)
     looks = poses.shape[1]
     again = None if lengths is None else lengths.to(x.device).repeat_interleave(looks)
-    return sound_thumbnail(poses.flatten(0, 1), group.kind, again, resolution).unflatten(0, (-1, looks))
+    return audio_thumbnail(poses.flatten(0, 1), group.kind, again, resolution).unflatten(0, (-1, looks))
 
 
-def sound_thumbnail(x: Tensor, kind: Kind, lengths: Tensor | None, resolution: int) -> Tensor:
-    """Frequency upwards and time, which is cut into equal parts of the sound's own length.
+def audio_thumbnail(x: Tensor, kind: Kind, lengths: Tensor | None, resolution: int) -> Tensor:
+    """Frequency upwards and time, which is cut into equal parts of the audio's own length.
 
     A power spectrum does not see the sign of a waveform, so a waveform has a second channel, of how often each
     amplitude occurs.
@@ -70,7 +70,7 @@ def sound_thumbnail(x: Tensor, kind: Kind, lengths: Tensor | None, resolution: i
 
 
 def part_shares(frames: Tensor, longest: int, parts: int) -> Tensor:
-    """How much of each equal part of a sound each of its frames covers, `(batch, parts, longest)`."""
+    """How much of each equal part of an audio clip each of its frames covers, `(batch, parts, longest)`."""
     begin = torch.arange(longest, device=frames.device)
     edges = torch.arange(parts + 1, device=frames.device) * (frames[:, None] / parts)
     covered = torch.minimum(edges[:, 1:, None], begin + 1) - torch.maximum(edges[:, :-1, None], begin)

@@ -4,12 +4,12 @@ import argparse
 import shlex
 from dataclasses import replace
 
-from ..data.named import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_images
+from .audio import load_clips
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_file
+from .images import naming_broken_images
 from .numbers import count
-from .pictures import naming_broken_pictures
-from .sounds import load_sounds
 
 NAME = "audit"
 SUMMARY = "before anything is trained: what does a checkpoint lose, and what would help"
@@ -24,7 +24,7 @@ EXAMPLES = """\
   hf-canon audit google/vit-base-patch16-224 --data photos/
   hf-canon audit my-checkpoint/ --data beans --split test --groups c8 hue12 --json audit.json
 
-sounds, from a data set with a column `audio`:
+clips, from a data set with a column `audio`:
   hf-canon audit MIT/ast-finetuned-audioset-10-10-0.4593 --data clips/"""
 
 SPLITS = ("test", "validation", "train")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         required=True,
-        help=f"{DATA_HELP}; for a checkpoint that listens, a data set with a column `audio`",
+        help=f"{DATA_HELP}; for a checkpoint that reads audio, a data set with a column `audio`",
     )
     parser.add_argument("--split", help="default: test, or else validation, or else train")
     parser.add_argument(
@@ -60,13 +60,13 @@ def run(args: argparse.Namespace) -> int:
         )
     if class_for(config.architectures, args.checkpoint).task == "audio-classification":
         report = audit(
-            args.checkpoint, load_sounds(args.data, args.split, SPLITS), args.groups, batch_size=args.batch_size
+            args.checkpoint, load_clips(args.data, args.split, SPLITS), args.groups, batch_size=args.batch_size
         )
     else:
         processor = load_processor(args.checkpoint)
-        pictures = load_pictures(args.data, args.split, SPLITS, config)
-        with naming_broken_pictures(pictures):
-            report = audit(args.checkpoint, pictures, args.groups, processor=processor, batch_size=args.batch_size)
+        images = load_images(args.data, args.split, SPLITS, config)
+        with naming_broken_images(images):
+            report = audit(args.checkpoint, images, args.groups, processor=processor, batch_size=args.batch_size)
     if report.advice.command is not None:
         command = report.advice.command.replace("--data DATA", f"--data {shlex.quote(args.data)}")
         report = replace(report, advice=replace(report.advice, command=command))

@@ -3,10 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from ..data.named import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_images
 from .checkpoints import load_processor, read_config
+from .images import check_fit, naming_broken_images
 from .numbers import count
-from .pictures import check_fit, naming_broken_pictures
 
 if TYPE_CHECKING:
     from ..modeling_canonicalized import CanonicalizedModel
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 NAME = "calibrate"
 SUMMARY = "find out when an adapter may act, with a bound on the harm"
 DESCRIPTION = """\
-Find the thresholds that keep two promises on pictures like those of a data set:
+Find the thresholds that keep two promises on images like those of a data set:
 that the set of poses holds the true one (in all but a share --alpha of them), and
 that no more than a share --harm of them, upright, have a right answer that
-canonicalization turns into a wrong one. The pictures have to be upright, and none of those
+canonicalization turns into a wrong one. The images have to be upright, and none of those
 that the adapter was trained on. Without labels every answer that changes is harm.
 The record is saved with the adapter, and stands on its card."""
 EXAMPLES = """\
@@ -58,11 +58,11 @@ def run(args: argparse.Namespace) -> int:
         require_scores(model)
     require_fitting_rule(model, args.decision, args.harm)
     processor = load_processor(args.adapter)
-    pictures = load_pictures(args.data, args.split, SPLITS, model.predictor.config)
-    with naming_broken_pictures(pictures):
-        check_fit(model, processor, pictures)
+    images = load_images(args.data, args.split, SPLITS, model.predictor.config)
+    with naming_broken_images(images):
+        check_fit(model, processor, images)
         record = calibrate(
-            model, pictures, alpha=args.alpha, harm=args.harm, processor=processor, batch_size=args.batch_size
+            model, images, alpha=args.alpha, harm=args.harm, processor=processor, batch_size=args.batch_size
         )
     if args.decision:
         model.config.decision = model.rule(args.decision).name

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAME = "demo"
 SUMMARY = "see it happen, in a browser"
 DESCRIPTION = """\
-Open a page on which a picture is turned, mirrored and tinted by hand, or a sound
+Open a page on which an image is turned, mirrored and tinted by hand, or an audio clip
 played faster, higher and backwards: what the checkpoint says of it alone, what it
 says behind its canonicalizer, what was found, and where canonicalization hurts.
 
@@ -29,7 +29,7 @@ EXAMPLES = """\
   hf-canon demo
   hf-canon demo out --data photos/
   hf-canon demo google/vit-base-patch16-224 --group c8
-  hf-canon demo vit-d4 words-speed12 --data photos/ --sounds recordings/
+  hf-canon demo vit-d4 words-speed12 --data photos/ --clips recordings/
 
 for programs, and for agents that speak MCP:
   hf-canon demo out --mcp
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoints",
         nargs="*",
         metavar="ADAPTER_OR_CHECKPOINT",
-        help="a folder, or the id of a repository on the Hub; the first that looks and the first that listens are "
+        help="a folder, or the id of a repository on the Hub; the first that looks and the first that reads audio are "
         "open at first",
     )
     parser.add_argument(
@@ -53,9 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="for a checkpoint without adapter: what happens to its inputs (c8, d4, reverse, ...)",
     )
-    parser.add_argument("--data", metavar="PICTURES", help=f"example pictures: {DATA_HELP}")
+    parser.add_argument("--data", metavar="PICTURES", help=f"example images: {DATA_HELP}")
     parser.add_argument(
-        "--sounds", metavar="FOLDER", help="example sounds: wav, flac, ogg or mp3 files, perhaps in a folder a class"
+        "--clips", metavar="FOLDER", help="example clips: wav, flac, ogg or mp3 files, perhaps in a folder a class"
     )
     parser.add_argument(
         "--host", default=LOOPBACK[0], help="0.0.0.0 to be reached from elsewhere; default: %(default)s"
@@ -123,5 +123,5 @@ def offered_by(args: argparse.Namespace) -> "Offered":
     public = args.share or args.host not in LOOPBACK
     if not args.checkpoints:
         found = Offered.quickstart()
-        return Offered(found.checkpoints, args.data or found.pictures, args.sounds or found.sounds, public)
-    return Offered(tuple(args.checkpoints), args.data, args.sounds, public, args.group)
+        return Offered(found.checkpoints, args.data or found.images, args.clips or found.clips, public)
+    return Offered(tuple(args.checkpoints), args.data, args.clips, public, args.group)

@@ -3,16 +3,16 @@
 import argparse
 from pathlib import Path
 
-from ..data.named import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_images
 from .checkpoints import add_model_arguments, load_model, load_processor, read_config
 from .destinations import require_writable_file
+from .images import check_fit, naming_broken_images
 from .numbers import count
-from .pictures import check_fit, naming_broken_pictures
 
 NAME = "evaluate"
 SUMMARY = "measure accuracy for every transform, before and after"
 DESCRIPTION = """\
-Move every picture of a data set by every element of a group, and print how often
+Move every image of a data set by every element of a group, and print how often
 the checkpoint is right before and after canonicalization, beside the baselines.
 Without labels, agreement with its own upright answers takes the place of accuracy:
 of a segmenter the overlap of its maps, of a detector that of its boxes."""
@@ -27,7 +27,7 @@ without any training, by the checkpoint's own confidence:
   hf-canon evaluate google/vit-base-patch16-224 --group c8 --data photos/"""
 
 STRIP = 3
-"""How many pictures the figure shows beside the circle."""
+"""How many images the figure shows beside the circle."""
 
 SPLITS = ("test", "validation", "train")
 REFERENCE_SPLITS = ("validation", "train", "test")
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference",
         metavar="DATA",
-        help="other pictures, such as those of the validation: say how far the ones of --data are from them, and how "
+        help="other images, such as those of the validation: say how far the ones of --data are from them, and how "
         "much of that is pose",
     )
     parser.add_argument(
@@ -52,12 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=count, default=32, help="default: %(default)s")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
     parser.add_argument(
-        "--figure", metavar="FILE", help="draw the accuracies, and for classifiers three pictures, here (png, ...)"
+        "--figure", metavar="FILE", help="draw the accuracies, and for classifiers three images, here (png, ...)"
     )
     parser.add_argument(
         "--report",
         metavar="FOLDER",
-        help="write a page to decide from (index.html, which shows some of the pictures) and its figures "
+        help="write a page to decide from (index.html, which shows some of the images) and its figures "
         "(report.json) here",
     )
     parser.add_argument(
@@ -79,16 +79,16 @@ def run(args: argparse.Namespace) -> int:
 
     model = load_model(args)
     processor = load_processor(args.model)
-    pictures = load_pictures(args.data, args.split, SPLITS, model.predictor.config)
-    reference = args.reference and load_pictures(
+    images = load_images(args.data, args.split, SPLITS, model.predictor.config)
+    reference = args.reference and load_images(
         args.reference, None, REFERENCE_SPLITS, model.predictor.config, labelled=False
     )
     transforms = args.transforms or ["c8" if model.group.name == "so2" else model.group.name]
-    with naming_broken_pictures(pictures):
-        check_fit(model, processor, pictures)
+    with naming_broken_images(images):
+        check_fit(model, processor, images)
         report = evaluate_robustness(
             model,
-            pictures,
+            images,
             transforms=[float(name) if is_number(name) else name for name in transforms],
             processor=processor,
             batch_size=args.batch_size,
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         write_card(Path(args.model), Path(args.model).resolve().name)
         print(f"The report is on the card, {args.model}/README.md.")
     if figure_file:
-        strip = pictures[: min(STRIP, len(pictures))]["image"]
+        strip = images[: min(STRIP, len(images))]["image"]
         plot_report(report, model, list(strip), figure_file, processor=processor)
     return 0
 

@@ -1,4 +1,4 @@
-"""`hf-canon predict`: the class of each picture, and what had happened to it."""
+"""`hf-canon predict`: the class of each image, and what had happened to it."""
 
 import argparse
 import sys
@@ -7,8 +7,8 @@ from typing import Any
 from ..data.named import DATA_HELP, load_rows
 from .checkpoints import add_model_arguments, load_model, load_processor
 from .destinations import require_writable_folder
+from .images import find_images, open_image
 from .numbers import count
-from .pictures import find_images, open_picture
 
 NAME = "predict"
 SUMMARY = "classify images, and say what had happened to each"
@@ -94,29 +94,29 @@ def answer_images(args: argparse.Namespace) -> int:
     import torch
     from tqdm.auto import tqdm
 
-    from ..data.images import picture_mode
+    from ..data.images import image_mode
 
     paths = find_images(args.images)
     model = load_model(args)
     if model.task != "image-classification":
         raise ValueError(
-            f"{args.model} is a model for {model.task}, and this command prints a class for each picture. "
+            f"{args.model} is a model for {model.task}, and this command prints a class for each image. "
             f"Use transformers.pipeline({model.task!r}, {args.model!r}), after `import hf_canon`."
         )
     processor = load_processor(args.model)
     names: dict[Any, str] = model.config.id2label or {}
-    mode = picture_mode(model.predictor.config)
+    mode = image_mode(model.predictor.config)
     exit_code = 0
     for path in tqdm(paths, unit="image", disable=None if len(paths) > 1 else True):
         try:
-            picture = open_picture(path, mode)
+            image = open_image(path, mode)
         except ValueError as error:
             tqdm.write(f"hf-canon predict: {error}", file=sys.stderr)
             exit_code = 2
             continue
         # One at a time: processors that keep the aspect ratio make no batches, and answers appear as they are found.
         with torch.inference_mode():
-            out = model(**processor(picture, return_tensors="pt").to(model.device, model.dtype))
+            out = model(**processor(image, return_tensors="pt").to(model.device, model.dtype))
         probability, label = out.logits[0].float().softmax(-1).max(-1)
         element = model.group.describe(out.canonicalization.element[0].item())
         action = out.canonicalization.actions[0]

@@ -4,12 +4,12 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ..data.named import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_images
+from .audio import load_clips
 from .checkpoints import load_model, load_processor, read_config
 from .destinations import require_writable_file
+from .images import naming_broken_images
 from .numbers import count
-from .pictures import naming_broken_pictures
-from .sounds import load_sounds
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,7 +30,7 @@ EXAMPLES = """\
 of a checkpoint without adapter:
   hf-canon shift google/vit-base-patch16-224 --group c8 --reference held-back/ --incoming arrived/
 
-of sounds, from data sets with a column `audio`:
+of clips, from data sets with a column `audio`:
   hf-canon shift MIT/ast-finetuned-audioset-10-10-0.4593 --group pitch12 --reference clips/ --incoming more-clips/"""
 
 SPLITS = {"reference": ("validation", "calibration", "train", "test"), "incoming": ("test", "train", "validation")}
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import CanonicalizedConfig, distribution_shift
     from ..evaluation import plot_shift
     from ..tasks import class_for
-    from ..tasks.audio import CanonicalizedListener
+    from ..tasks.audio import CanonicalizedAudioModel
 
     config = read_config(args.model)
     model = args.model
@@ -64,14 +64,14 @@ def run(args: argparse.Namespace) -> int:
         args.canonicalizer, args.decision = "predictor", None
         model = load_model(args)
         config = model.predictor.config
-    listens = issubclass(class_for(config.architectures, args.model), CanonicalizedListener)
+    listens = issubclass(class_for(config.architectures, args.model), CanonicalizedAudioModel)
     processor = None if listens else load_processor(args.model)
     with ExitStack() as broken:
         sides = {}
         for side in ("reference", "incoming"):
             sides[side] = load(args, side, listens, config)
             if not listens:
-                broken.enter_context(naming_broken_pictures(sides[side]))
+                broken.enter_context(naming_broken_images(sides[side]))
         report = distribution_shift(
             sides["reference"],
             sides["incoming"],
@@ -92,5 +92,5 @@ def load(args: argparse.Namespace, side: str, listens: bool, config: "PreTrained
     """The data of one side, without labels."""
     data, split = getattr(args, side), getattr(args, f"{side}_split")
     if listens:
-        return load_sounds(data, split, SPLITS[side])
-    return load_pictures(data, split, SPLITS[side], config, labelled=False)
+        return load_clips(data, split, SPLITS[side])
+    return load_images(data, split, SPLITS[side], config, labelled=False)

@@ -3,24 +3,24 @@
 import argparse
 import shutil
 
-from ..data.named import DATA_HELP, load_pictures
+from ..data.named import DATA_HELP, load_images
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_folder
+from .images import check_fit, naming_broken_images
 from .numbers import count, positive
-from .pictures import check_fit, naming_broken_pictures
 
 NAME = "train"
 SUMMARY = "train an adapter for a checkpoint, without labels"
 DESCRIPTION = """\
-Put a canonicalizer in front of an image classifier and train it on pictures that
+Put a canonicalizer in front of an image classifier and train it on images that
 nothing has happened to: upright, and in their own colours. The checkpoint is not
-changed, and no labels are read. A tenth of the pictures is held back to measure
+changed, and no labels are read. A tenth of the images is held back to measure
 how often the pose is found, and the best epoch is kept.
 
-Where nobody knows what has happened to the pictures, --prior predictor asks the
-checkpoint, and --realign-rounds 3 estimates the pose of every picture at the start
+Where nobody knows what has happened to the images, --prior predictor asks the
+checkpoint, and --realign-rounds 3 estimates the pose of every image at the start
 of each third of the training, with what was learned until then. The last epoch is
-kept, for no pose is known that could tell which is best. With some upright pictures
+kept, for no pose is known that could tell which is best. With some upright images
 beside them, --reference makes the others look like those; a tenth of the reference
 is held back. Where it is large enough to train on alone, that is better."""
 EXAMPLES = """\
@@ -28,7 +28,7 @@ EXAMPLES = """\
   hf-canon train my-checkpoint/ --data mnist --group c8 --canonicalizer shift --epochs 20
   hf-canon train my-checkpoint/ --data photos/ --group hue12 --canonicalizer shift
 
-pictures in unknown poses:
+images in unknown poses:
   hf-canon train my-checkpoint/ --data scans/ --group c4 --prior predictor --realign-rounds 3
   hf-canon train my-checkpoint/ --data scans/ --group c4 --reference upright/
 
@@ -54,20 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prior",
         choices=("identity", "predictor"),
         default="identity",
-        help="the poses of the pictures: identity, they come upright; predictor, ask the checkpoint "
+        help="the poses of the images: identity, they come upright; predictor, ask the checkpoint "
         "(default: %(default)s)",
     )
     known.add_argument(
         "--reference",
         metavar="DATA",
-        help="upright pictures, which those of --data are to look like: a folder or a name, as there",
+        help="upright images, which those of --data are to look like: a folder or a name, as there",
     )
     parser.add_argument(
         "--realign-rounds",
         type=count,
         default=0,
         metavar="N",
-        help="estimate the pose of every picture anew at the start of each of N parts of the training",
+        help="estimate the pose of every image anew at the start of each of N parts of the training",
     )
     parser.add_argument("--output", default="out", help="folder for the adapter (default: %(default)s)")
     parser.add_argument("--epochs", type=positive, default=10, help="default: %(default)s")
@@ -83,22 +83,22 @@ def run(args: argparse.Namespace) -> int:
     from transformers import set_seed
 
     from .. import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
-    from ..groups import Pictures
+    from ..groups import Images
 
     get_group(args.group)
     read_config(args.checkpoint)
     last = prepare_output(args)
     set_seed(args.seed)  # the canonicalizer starts from random weights
     model = CanonicalizedModel.wrap(args.checkpoint, group=args.group, canonicalizer=args.canonicalizer)
-    if not isinstance(model.group.kind, Pictures):
+    if not isinstance(model.group.kind, Images):
         raise ValueError(
-            f"{args.checkpoint} listens to sound, and this command trains with pictures. Use CanonicalizationTrainer "
+            f"{args.checkpoint} reads audio, and this command trains with images. Use CanonicalizationTrainer "
             "in Python: its data set has a column 'audio'."
         )
     processor = load_processor(args.checkpoint)
-    pictures = load_pictures(args.data, args.split, ("train",), model.predictor.config).select_columns("image")
-    reference = args.reference and load_pictures(args.reference, None, ("train",), model.predictor.config, False)
-    shown = reference or pictures
+    images = load_images(args.data, args.split, ("train",), model.predictor.config).select_columns("image")
+    reference = args.reference and load_images(args.reference, None, ("train",), model.predictor.config, False)
+    shown = reference or images
     held_back = len(shown) // 10
     parts = shown.train_test_split(held_back, seed=args.seed) if held_back else {"train": shown}
     every = "epoch" if held_back else "no"
@@ -119,12 +119,12 @@ def run(args: argparse.Namespace) -> int:
         realign_rounds=args.realign_rounds,
         report_to="none",
     )
-    with naming_broken_pictures(pictures):
-        check_fit(model, processor, pictures)
+    with naming_broken_images(images):
+        check_fit(model, processor, images)
         trainer = CanonicalizationTrainer(
             model=model,
             args=arguments,
-            train_dataset=pictures if reference else parts["train"],
+            train_dataset=images if reference else parts["train"],
             reference_dataset=parts["train"] if reference else None,
             eval_dataset=parts.get("test"),
             processing_class=processor,
@@ -133,12 +133,12 @@ def run(args: argparse.Namespace) -> int:
     model.save_pretrained(args.output)
     processor.save_pretrained(args.output)
     if trainer.state.best_metric is not None:
-        print(f"The pose is found for {100 * trainer.state.best_metric:.1f} % of {held_back} held-back pictures.")
+        print(f"The pose is found for {100 * trainer.state.best_metric:.1f} % of {held_back} held-back images.")
     agreements = [one["eval_pose_agreement"] for one in trainer.state.log_history if "eval_pose_agreement" in one]
     if agreements:
         print(
             f"The pose that the checkpoint likes best is found for {100 * agreements[-1]:.1f} % of {held_back} "
-            "held-back pictures."
+            "held-back images."
         )
     print(f"The adapter is saved in {args.output}. To see what it changes:")
     print(f"  hf-canon evaluate {args.output} --data {args.data}")

@@ -13,14 +13,14 @@ import torch
 from PIL import ImageOps
 from torch import Tensor
 
-from ..groups import Kind, Pictures, Waveforms
+from ..groups import Images, Kind
 from ..predictors.inputs import INPUT_NAMES
-from .audio import changed, sound_column, unpadded
-from .collators import SoundCollator
+from .audio import audio_column, changed, unpadded
+from .collators import AudioCollator
 from .images import class_numbers, image_column, process, stack
 
 Answer = tuple[int, ...]
-"""The classes that are right for one picture."""
+"""The classes that are right for one image."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Batch:
     Args:
         inputs: what the predictor is given: `pixel_values`, or another name, and perhaps a mask.
         labels: the right classes of each, maps `(batch, height, width)`, or boxes; None if nobody knows.
-        moved: from what happens to one input as the data set holds it, to the predictor's inputs afterwards.
+        transformed: from what happens to one input as the data set holds it, to the predictor's inputs afterwards.
     """
 
     inputs: dict[str, Tensor]
     labels: Any
-    moved: Callable[[Callable[[Any], Any]], dict[str, Tensor]]
+    transformed: Callable[[Callable[[Any], Any]], dict[str, Tensor]]
 
 
 class Batches:
@@ -47,7 +47,7 @@ class Batches:
 
     Args:
         dataset: any iterable of dicts, or a sequence of them without `__iter__`.
-        processor: makes what the predictor reads from pictures or sounds.
+        processor: makes what the predictor reads from images or clips.
         batch_size: how many items make a batch.
         label_column: where the labels are, if not in `label` or `labels` (or `annotation`, for maps).
         model_config: the predictor's; says how many channels and which classes there are.
@@ -72,20 +72,19 @@ class Batches:
         name: str = "pixel_values",
     ):
         if batch_size < 1:
-            raise ValueError(f"A batch of {batch_size} pictures holds nothing; give a batch_size of 1 or more.")
+            raise ValueError(f"A batch of {batch_size} images holds nothing; give a batch_size of 1 or more.")
         first, self.items = _items(dataset)
         self.processor = processor
         self.model_config = model_config
-        self.kind = Pictures() if kind is None else kind
+        self.kind = Images() if kind is None else kind
         self.name = name
-        self.pictures = isinstance(self.kind, Pictures)
-        self.input_column = image_column(first) if self.pictures else sound_column(first)
+        self.images = isinstance(self.kind, Images)
+        self.input_column = image_column(first) if self.images else audio_column(first)
         self.label_column = _label_column(first, label_column, labels)
         self.labels = labels
         self.to_label = _answers(dataset, self.label_column, model_config) if labels == "classes" else READ[labels]
         self.ready = self.input_column in INPUT_NAMES
-        single = 3 if self.pictures else 1 if isinstance(self.kind, Waveforms) else 2
-        self.finished = self.ready and np.ndim(first[self.input_column]) == single + 1
+        self.finished = self.ready and np.ndim(first[self.input_column]) == self.kind.item_ndim + 1
         self.batch_size = 1 if self.finished else batch_size
         # A loader of a stream has a length that cannot be asked for.
         items = length_hint(dataset, 0)
@@ -101,8 +100,8 @@ class Batches:
                 size = len(columns[0][0])
                 *columns, masks = ([None] * size if one[0] is None else _as_list(one[0]) for one in (*columns, masks))
             raw, labels = columns
-            if self.ready and not self.pictures:
-                raw = [unpadded(sound, mask) for sound, mask in zip(raw, masks, strict=True)]
+            if self.ready and not self.images:
+                raw = [unpadded(audio, mask) for audio, mask in zip(raw, masks, strict=True)]
             known = [self.to_label(label) for label in labels]
             labelled = known[0] is not None if labelled is None else labelled
             if any((one is not None) != labelled for one in known):
@@ -114,18 +113,18 @@ class Batches:
 
     def prepare(self, raw: list[Any]) -> dict[str, Tensor]:
         """What the predictor is given for inputs as the data set holds them."""
-        if isinstance(self.kind, Pictures):
+        if isinstance(self.kind, Images):
             return {self.name: stack(raw) if self.ready else process(raw, self.processor, self.model_config)}
-        return prepare_sounds(raw, self.input_column, self.processor)
+        return prepare_clips(raw, self.input_column, self.processor)
 
     def _moving(self, raw: list[Any]) -> Callable[[Callable[[Any], Any]], dict[str, Tensor]]:
-        def moved(function: Callable[[Any], Any]) -> dict[str, Tensor]:
-            if not self.pictures:
-                return self.prepare([changed(sound, function) for sound in raw])
+        def transformed(function: Callable[[Any], Any]) -> dict[str, Tensor]:
+            if not self.images:
+                return self.prepare([changed(audio, function) for audio in raw])
             upright = [ImageOps.exif_transpose(one) if hasattr(one, "getexif") else _as_tensor(one) for one in raw]
             return self.prepare([function(one) for one in upright])
 
-        return moved
+        return transformed
 
     def _together(self, raw: list[Any], known: list[Any]) -> Any:
         """The labels of a batch."""
@@ -141,7 +140,7 @@ class Batches:
             made = self.processor(images=upright, segmentation_maps=known, return_tensors="pt")
         if "labels" not in made:
             raise ValueError(
-                "These maps belong to pictures, and the processor does not prepare the two together; give finished "
+                "These maps belong to images, and the processor does not prepare the two together; give finished "
                 "'pixel_values' with 'labels', or remove the column to measure agreement alone."
             )
         return torch.stack([_as_tensor(one) for one in made["labels"]])
@@ -214,9 +213,9 @@ def _answers(dataset: Any, label_column: str | None, model_config: Any) -> Calla
     return to_answer
 
 
-def prepare_sounds(sounds: Sequence[Any], column: str, processor: Any) -> dict[str, Tensor]:
-    """What a predictor is given for the sounds of one column."""
-    return SoundCollator(processor)([{column: sound} for sound in sounds])
+def prepare_clips(clips: Sequence[Any], column: str, processor: Any) -> dict[str, Tensor]:
+    """What a predictor is given for the clips of one column."""
+    return AudioCollator(processor)([{column: audio} for audio in clips])
 
 
 def _as_list(values: Any) -> list[Any]:

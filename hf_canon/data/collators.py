@@ -14,7 +14,7 @@ from .images import class_numbers, image_column, process, stack
 READY = ("input_values", "input_features")
 
 
-class PictureCollator:
+class ImageCollator:
     """Makes a batch `{"pixel_values": (batch, channels, height, width), "labels": (batch,)}` from examples.
 
     Examples hold a PIL image or `pixel_values`, and perhaps a `label`.
@@ -25,7 +25,7 @@ class PictureCollator:
         features: of the data set; where it names its classes and the model knows the names, labels are the model's.
 
     Raises:
-        ValueError: an example has no picture, or pictures come without a processor.
+        ValueError: an example has no image, or images come without a processor.
     """
 
     def __init__(self, processor: Any = None, model_config: Any = None, features: Any = None):
@@ -36,9 +36,9 @@ class PictureCollator:
     def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         first = examples[0]
         column = image_column(first)
-        pictures = [example[column] for example in examples]
+        images = [example[column] for example in examples]
         ready = column == "pixel_values"
-        batch = {"pixel_values": stack(pictures) if ready else process(pictures, self.processor, self.model_config)}
+        batch = {"pixel_values": stack(images) if ready else process(images, self.processor, self.model_config)}
         return {**batch, **class_labels(examples, self.features, self.model_config)}
 
 
@@ -52,25 +52,25 @@ def class_labels(examples: Sequence[Mapping[str, Any]], features: Any, model_con
     return {"labels": torch.tensor(labels if numbers is None else [numbers[one] for one in labels])}
 
 
-class SoundCollator:
-    """Makes a batch of sounds of one length, with an `attention_mask` that says what of them is padding.
+class AudioCollator:
+    """Makes a batch of clips of one length, with an `attention_mask` that says what of them is padding.
 
     Examples hold `audio`, an array `(samples,)` at the checkpoint's sampling rate or `{"array": ..., "sampling_rate":
     ...}` as `datasets` gives it; or `input_values` or `input_features`, ready for the checkpoint; and perhaps a
     `label`.
 
     Args:
-        processor: the checkpoint's feature extractor, or a processor that has one; not needed for sounds that are
+        processor: the checkpoint's feature extractor, or a processor that has one; not needed for clips that are
             ready.
         model_config: the predictor's, which says which classes there are.
         features: of the data set; where it names its classes and the model knows the names, labels are the model's.
 
     Raises:
-        ValueError: an example has no sound, of another sampling rate or of several channels; or sounds come without a
+        ValueError: an example has no audio, of another sampling rate or of several channels; or clips come without a
             processor.
 
     Example:
-        >>> batch = SoundCollator()([{"input_values": torch.ones(3)}, {"input_values": torch.ones(2)}])
+        >>> batch = AudioCollator()([{"input_values": torch.ones(3)}, {"input_values": torch.ones(2)}])
         >>> batch["attention_mask"]
         tensor([[1, 1, 1],
                 [1, 1, 0]])
@@ -86,7 +86,7 @@ class SoundCollator:
         ready = next((name for name in READY if name in first), None)
         if ready is None and "audio" not in first:
             raise ValueError(
-                f"There is no sound among the columns {', '.join(map(repr, first))}; name it 'audio' or "
+                f"There is no audio among the columns {', '.join(map(repr, first))}; name it 'audio' or "
                 "'input_values'."
             )
         batch = (
@@ -96,19 +96,19 @@ class SoundCollator:
         )
         return {**batch, **class_labels(examples, self.features, self.model_config)}
 
-    def _extract(self, sounds: list[Any]) -> dict[str, Tensor]:
+    def _extract(self, clips: list[Any]) -> dict[str, Tensor]:
         if self.extractor is None:
             raise ValueError(
-                "These are sounds, and there is no feature extractor to prepare them: pass the checkpoint's own, "
+                "These are clips, and there is no feature extractor to prepare them: pass the checkpoint's own, "
                 "AutoFeatureExtractor.from_pretrained(...), as processing_class."
             )
-        return extracted(sounds, self.extractor)
+        return extracted(clips, self.extractor)
 
 
-def padded(name: str, sounds: list[Tensor]) -> dict[str, Tensor]:
+def padded(name: str, clips: list[Tensor]) -> dict[str, Tensor]:
     """Waveforms filled up with zeros, and what of them is none; spectrograms, which are of one size, as they are."""
-    if sounds[0].ndim > 1:
-        return {name: torch.stack(sounds).float()}
-    lengths = torch.tensor([len(sound) for sound in sounds])
-    x = pad_sequence(sounds, batch_first=True).float()
+    if clips[0].ndim > 1:
+        return {name: torch.stack(clips).float()}
+    lengths = torch.tensor([len(audio) for audio in clips])
+    x = pad_sequence(clips, batch_first=True).float()
     return {name: x, "attention_mask": (torch.arange(x.shape[1]) < lengths.unsqueeze(1)).long()}

@@ -16,7 +16,7 @@ DATA_HELP = (
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
-def load_pictures(
+def load_images(
     data: str, split: str | None, usual: tuple[str, ...], config: "PreTrainedConfig", labelled: bool = True
 ) -> "Dataset":
     """A data set with the column `image`, and `label` where it has labels.
@@ -25,7 +25,7 @@ def load_pictures(
         data: as `DATA_HELP` says.
         split: the one to read, or None for the first of `usual` that exists, or the only one.
         usual: names of splits.
-        config: of the checkpoint, which says what pictures it takes and how it calls its classes.
+        config: of the checkpoint, which says what images it takes and how it calls its classes.
         labelled: whether labels matter; else they are left out, and may be of other classes.
 
     Raises:
@@ -34,7 +34,7 @@ def load_pictures(
     """
     import datasets
 
-    from .images import picture_mode
+    from .images import image_mode
 
     dataset = load_rows(data, split, usual)
     image, label = image_column(dataset, data), label_column(dataset) if labelled else None
@@ -44,11 +44,11 @@ def load_pictures(
         dataset = dataset.rename_columns(renamed)
     if label is not None:
         dataset = with_known_classes(dataset, config, data)
-    return dataset.cast_column("image", datasets.Image(mode=picture_mode(config)))
+    return dataset.cast_column("image", datasets.Image(mode=image_mode(config)))
 
 
 def load_rows(data: str, split: str | None, usual: tuple[str, ...], streaming: bool = False) -> Any:
-    """A data set with all its columns, those of pictures declared as `datasets.Image`.
+    """A data set with all its columns, those of images declared as `datasets.Image`.
 
     Args:
         data: as `DATA_HELP` says.
@@ -77,7 +77,7 @@ def load_rows(data: str, split: str | None, usual: tuple[str, ...], streaming: b
     image = image_column(dataset, data)
     feature = (dataset.features or {}).get(image)
     if isinstance(feature, datasets.Value) and isinstance(first_row(dataset)[image], str):
-        # A table names its pictures relative to itself.
+        # A table names its images relative to itself.
         folder = Path(data).resolve().parent
         dataset = dataset.map(lambda path: {image: str(folder / path)}, input_columns=image, features=dataset.features)
     return dataset if feature is None else dataset.cast_column(image, datasets.Image())
@@ -132,7 +132,7 @@ def read_dataset(data: str, streaming: bool = False) -> Any:
         if builder is None:
             raise ValueError(f"{data!r} is neither a folder nor a parquet or csv file.")
         try:
-            # A csv file only names pictures, and does not say what its columns hold before it is read.
+            # A csv file only names images, and does not say what its columns hold before it is read.
             as_used = streaming and builder == "parquet"
             return datasets.load_dataset(builder, data_files=str(path), streaming=as_used)
         except (datasets.exceptions.DatasetsError, ValueError) as error:
@@ -149,20 +149,20 @@ def read_dataset(data: str, streaming: bool = False) -> Any:
 
 
 def image_column(dataset: Any, data: str) -> str:
-    """The column that holds pictures: declared so, or by the look of its first row (a path, bytes, or both)."""
+    """The column that holds images: declared so, or by the look of its first row (a path, bytes, or both)."""
     import datasets
 
     features = dataset.features or {}
     columns = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
     if not columns:
         first = first_row(dataset)
-        columns = [name for name, value in first.items() if looks_like_picture(value)]
+        columns = [name for name, value in first.items() if looks_like_image(value)]
         if not columns:
             raise ValueError(f"None of the columns of {data!r} holds images ({', '.join(first)}).")
     return next((name for name in ("image", "img") if name in columns), columns[0])
 
 
-def looks_like_picture(value: Any) -> bool:
+def looks_like_image(value: Any) -> bool:
     if isinstance(value, dict):
         return set(value) == {"bytes", "path"}
     return isinstance(value, bytes) or (isinstance(value, str) and Path(value).suffix.lower() in IMAGE_SUFFIXES)

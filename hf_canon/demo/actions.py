@@ -14,20 +14,20 @@ from typing import Any, Literal, TypeVar
 import gradio as gr
 
 from ..refusals import raised_by_us
-from ..reports.axes import cut
+from ..reports.text import cut
 from . import words
 from .answering import best, top
+from .audio import answer_audio, rate_of, read_audio
+from .audio import transformed as transformed_audio
 from .checkpoints import Checkpoints, Opened, Senses
 from .drawings import draw_posterior, draw_spectrograms, draw_sweep
 from .examples import SHOWN, Examples
 from .failures import find_failures
 from .files import Files, temporary_folder
+from .image import answer_image, mode_of, open_image
+from .image import transformed as transformed_image
 from .offered import Offered
-from .picture import answer_picture, mode_of, open_picture
-from .picture import moved as moved_picture
-from .sound import answer_sound, rate_of, read_sound
-from .sound import moved as moved_sound
-from .sweep import sweep_picture, sweep_sound
+from .sweep import sweep_audio, sweep_image
 from .uploads import refusal
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -35,7 +35,7 @@ ADAPTERS_OWN = "adapter's own"
 REMEMBERED = 64
 """Answers to examples that are kept, with the time that they took: of visitors' own inputs none is."""
 CAPTION = 14
-"""Letters of a class below a picture."""
+"""Letters of a class below an image."""
 EXAMPLE_TURN = 90
 """Degrees by which an example is turned at first: that is what the page is about."""
 EXAMPLE_SPEED = -6
@@ -81,13 +81,13 @@ class Actions:
     def _written(self, senses: Senses) -> list[Path]:
         """The first few examples, as files that a page can show."""
         opened = self.checkpoints.at_first[senses]
-        if senses == "sound":
-            sounds = [example.content for example in self.examples.sounds(SHOWN)]
-            return [path for path in sounds if can_be_heard(path, rate_of(opened))]
-        if self.checkpoints.offered.pictures is None and mode_of(opened) != "RGB":
+        if senses == "audio":
+            clips = [example.content for example in self.examples.clips(SHOWN)]
+            return [path for path in clips if can_be_heard(path, rate_of(opened))]
+        if self.checkpoints.offered.images is None and mode_of(opened) != "RGB":
             return []  # photographs are nothing to a checkpoint that reads digits
         paths = []
-        examples = self.examples.pictures(SHOWN)
+        examples = self.examples.images(SHOWN)
         for index in range(len(examples)):
             path = self._examples / f"example{index + 1}.png"
             with suppress(OSError, SyntaxError):  # what PIL raises; the Failures tab counts what cannot be read
@@ -96,7 +96,8 @@ class Actions:
         return paths
 
     def telling(self, senses: Senses) -> int:
-        """The first example about which the checkpoint alone says something else once it is moved: what a page begins
+        """The first example about which the checkpoint alone says something else once it is transformed: what a page
+        begins
         with. The canonicalizer has no say in it."""
         if senses not in self._telling:
             self._telling[senses] = self._first_that_changes(senses)
@@ -105,14 +106,14 @@ class Actions:
     def _first_that_changes(self, senses: Senses) -> int:
         opened = self.checkpoints.at_first[senses]
         for index, path in enumerate(self.shown[senses]):
-            if senses == "picture":
-                picture = open_picture(path, mode_of(opened))
-                turned = moved_picture(picture, turn=EXAMPLE_TURN)
-                said = [answer_picture(opened, one, None)[0] for one in (picture, turned)]
+            if senses == "image":
+                image = open_image(path, mode_of(opened))
+                turned = transformed_image(image, turn=EXAMPLE_TURN)
+                said = [answer_image(opened, one, None)[0] for one in (image, turned)]
             else:
-                sound = read_sound(path, rate_of(opened))
-                moved = moved_sound(sound, rate_of(opened), speed=EXAMPLE_SPEED)
-                said = [answer_sound(opened, one, None)[0] for one in (sound, moved)]
+                audio = read_audio(path, rate_of(opened))
+                transformed = transformed_audio(audio, rate_of(opened), speed=EXAMPLE_SPEED)
+                said = [answer_audio(opened, one, None)[0] for one in (audio, transformed)]
             if best(said[0].before) != best(said[1].before):
                 return index
         return 0
@@ -122,7 +123,7 @@ class Actions:
         if checkpoint:
             opened = self.checkpoints.opened(checkpoint, group)
             if opened.senses != senses:
-                other = "Sound" if opened.senses == "sound" else "Picture"
+                other = "Audio" if opened.senses == "audio" else "Image"
                 raise ValueError(f"{opened.title} is a classifier of {opened.senses}s. Go to the {other} tab.")
             return opened
         if group:
@@ -130,13 +131,13 @@ class Actions:
                 f"The group {group!r} is for a checkpoint without adapter. Name one too, and open it first."
             )
         if senses not in self.checkpoints.at_first:
-            verb = "looks at pictures" if senses == "picture" else "listens to sound"
+            verb = "reads images" if senses == "image" else "reads audio"
             raise ValueError(f"No checkpoint that {verb} is open. Name one at the top, under 'Another checkpoint'.")
         return self.checkpoints.at_first[senses]
 
     @told
     def open(self, checkpoint: str, group: str = "") -> str:
-        """Open a checkpoint: an adapter of hf_canon, or any classifier of pictures or sounds on the Hub.
+        """Open a checkpoint: an adapter of hf_canon, or any classifier of images or clips on the Hub.
 
         Args:
             checkpoint: id on the Hub, such as google/vit-base-patch16-224; on your own machine also a folder.
@@ -148,9 +149,9 @@ class Actions:
         return words.about(self.checkpoints.open(checkpoint or "", group or ""))
 
     @told
-    def picture(
+    def image(
         self,
-        picture: str | None,
+        image: str | None,
         turn: float = 0,
         mirror: bool = False,
         channels: str = "RGB",
@@ -159,10 +160,10 @@ class Actions:
         checkpoint: str = "",
         group: str = "",
     ) -> tuple[Any, ...]:
-        """Move a picture, and ask the checkpoint about it: alone, and behind its canonicalizer.
+        """Move an image, and ask the checkpoint about it: alone, and behind its canonicalizer.
 
         Args:
-            picture: a picture file.
+            image: an image file.
             turn: degrees by which it is turned, counter-clockwise.
             mirror: whether left and right are exchanged, before it is turned.
             channels: which channel is shown as red, as green and as blue.
@@ -174,29 +175,29 @@ class Actions:
         Returns:
             the classes that the checkpoint names alone, with their probability
             the classes that it names behind the canonicalizer
-            what it saw, and the canonical picture
+            what it saw, and the canonical image
             the posterior over the group, drawn
             what was found and done, in words
             all of it as JSON
         """
-        if picture is None:
-            return None, None, None, "", words.empty("Give a picture, or choose an example."), None
+        if image is None:
+            return None, None, None, "", words.empty("Give an image, or choose an example."), None
 
         def answer() -> tuple[Any, ...]:
-            opened = self.opened("picture", checkpoint, group)
-            moved = moved_picture(open_picture(picture, mode_of(opened)), turn, mirror, channels, tint)
-            said, before, after = answer_picture(opened, moved, chosen(rule))
+            opened = self.opened("image", checkpoint, group)
+            transformed = transformed_image(open_image(image, mode_of(opened)), turn, mirror, channels, tint)
+            said, before, after = answer_image(opened, transformed, chosen(rule))
             drawn = draw_posterior(said, opened.model.group)
             return top(said.before), top(said.after), (before, after), drawn, words.verdict(said), said.record()
 
         asked = (turn, mirror, channels, tint, rule, checkpoint, group)
-        alone, behind, seen, *rest = self._answered(picture, asked, answer)
-        return alone, behind, tuple(map(self.files.picture, seen)), *rest
+        alone, behind, seen, *rest = self._answered(image, asked, answer)
+        return alone, behind, tuple(map(self.files.image, seen)), *rest
 
     @told
-    def sound(
+    def audio(
         self,
-        sound: str | None,
+        audio: str | None,
         pitch: float = 0,
         speed: float = 0,
         backwards: bool = False,
@@ -205,10 +206,10 @@ class Actions:
         checkpoint: str = "",
         group: str = "",
     ) -> tuple[Any, ...]:
-        """Move a sound, and ask the checkpoint about it: alone, and behind its canonicalizer.
+        """Move an audio clip, and ask the checkpoint about it: alone, and behind its canonicalizer.
 
         Args:
-            sound: a sound file, 30 seconds at most.
+            audio: an audio clip file, 30 seconds at most.
             pitch: semitones by which it becomes higher, at the same tempo.
             speed: semitones by which it is played too fast; twelve are twice as fast.
             backwards: whether it is reversed.
@@ -220,14 +221,14 @@ class Actions:
         Returns:
             the classes that the checkpoint names alone, with their probability
             the classes that it names behind the canonicalizer
-            the sound that it heard
-            the canonical sound
+            the audio that it heard
+            the canonical audio
             the spectrograms of both, drawn
             the posterior over the group, drawn
             what was found and done, in words
             all of it as JSON
         """
-        if sound is None:
+        if audio is None:
             return (
                 None,
                 None,
@@ -235,23 +236,23 @@ class Actions:
                 None,
                 "",
                 "",
-                words.empty("Record a sound, upload one, or choose an example."),
+                words.empty("Record an audio clip, upload one, or choose an example."),
                 None,
             )
 
         def answer() -> tuple[Any, ...]:
-            opened = self.opened("sound", checkpoint, group)
+            opened = self.opened("audio", checkpoint, group)
             rate = rate_of(opened)
-            moved = moved_sound(read_sound(sound, rate), rate, pitch, speed, backwards, gain)
-            said, canonical = answer_sound(opened, moved, chosen(rule))
-            drawn = draw_spectrograms({"As the checkpoint hears it": moved, "Canonical": canonical}, rate)
+            transformed = transformed_audio(read_audio(audio, rate), rate, pitch, speed, backwards, gain)
+            said, canonical = answer_audio(opened, transformed, chosen(rule))
+            drawn = draw_spectrograms({"As the checkpoint hears it": transformed, "Canonical": canonical}, rate)
             posterior = draw_posterior(said, opened.model.group)
             judged = (drawn, posterior, words.verdict(said), said.record())
-            return top(said.before), top(said.after), (moved, canonical, rate), *judged
+            return top(said.before), top(said.after), (transformed, canonical, rate), *judged
 
         asked = (pitch, speed, backwards, gain, rule, checkpoint, group)
-        alone, behind, (moved, canonical, rate), *rest = self._answered(sound, asked, answer)
-        heard = (self.files.sound(one, rate) for one in (moved, canonical))
+        alone, behind, (transformed, canonical, rate), *rest = self._answered(audio, asked, answer)
+        heard = (self.files.audio(one, rate) for one in (transformed, canonical))
         return alone, behind, *heard, *rest
 
     def _answered(self, path: str, asked: tuple[Any, ...], answer: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -268,20 +269,20 @@ class Actions:
         return found
 
     @told
-    def try_picture(
+    def try_image(
         self,
-        picture: str | None,
+        image: str | None,
         way: Literal["rotation", "tint"] = "rotation",
         rule: str = ADAPTERS_OWN,
         checkpoint: str = "",
         group: str = "",
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[str, str]:
-        """Ask about a picture in every rotation or every tint: how sure the checkpoint stays of its first answer.
+        """Ask about an image in every rotation or every tint: how sure the checkpoint stays of its first answer.
 
         Args:
-            picture: a picture file.
-            way: in which it is moved.
+            image: an image file.
+            way: in which it is transformed.
             rule: the decision rule.
             checkpoint: a checkpoint to ask in place of the one that is open at first.
             group: what happens to its inputs, if it has no adapter.
@@ -290,28 +291,29 @@ class Actions:
             how often the answer stays what it was, in words
             the probability of that answer against the move, drawn
         """
-        if picture is None:
-            raise ValueError("There is no picture yet. Give one in the Picture tab, or choose an example there.")
-        opened = self.opened("picture", checkpoint, group)
-        square = open_picture(picture, mode_of(opened))
-        sweep = sweep_picture(opened, square, way, chosen(rule), tracked(progress, f"every {way}"))
+        if image is None:
+            raise ValueError("There is no image yet. Give one in the Image tab, or choose an example there.")
+        opened = self.opened("image", checkpoint, group)
+        square = open_image(image, mode_of(opened))
+        sweep = sweep_image(opened, square, way, chosen(rule), tracked(progress, f"every {way}"))
         return words.swept(sweep, way), draw_sweep(sweep)
 
     @told
-    def try_sound(
+    def try_audio(
         self,
-        sound: str | None,
+        audio: str | None,
         way: Literal["speed", "pitch", "loudness"] = "speed",
         rule: str = ADAPTERS_OWN,
         checkpoint: str = "",
         group: str = "",
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[str, str]:
-        """Ask about a sound at every speed, pitch or loudness: how sure the checkpoint stays of its first answer.
+        """Ask about an audio clip at every speed, pitch or loudness: how sure the checkpoint stays of its first
+        answer.
 
         Args:
-            sound: a sound file, 30 seconds at most.
-            way: in which it is moved.
+            audio: an audio clip file, 30 seconds at most.
+            way: in which it is transformed.
             rule: the decision rule.
             checkpoint: a checkpoint to ask in place of the one that is open at first.
             group: what happens to its inputs, if it has no adapter.
@@ -320,22 +322,23 @@ class Actions:
             how often the answer stays what it was, in words
             the probability of that answer against the move, drawn
         """
-        if sound is None:
-            raise ValueError("There is no sound yet. Give one in the Sound tab, or choose an example there.")
-        opened = self.opened("sound", checkpoint, group)
-        waveform = read_sound(sound, rate_of(opened))
-        sweep = sweep_sound(opened, waveform, way, chosen(rule), tracked(progress, f"every {way}"))
+        if audio is None:
+            raise ValueError("There is no audio yet. Give one in the Audio tab, or choose an example there.")
+        opened = self.opened("audio", checkpoint, group)
+        waveform = read_audio(audio, rate_of(opened))
+        sweep = sweep_audio(opened, waveform, way, chosen(rule), tracked(progress, f"every {way}"))
         return words.swept(sweep, way), draw_sweep(sweep)
 
     @told
-    def failing_pictures(
+    def failing_images(
         self,
         rule: str = ADAPTERS_OWN,
         checkpoint: str = "",
         group: str = "",
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[str, list[tuple[str, str]], list[list[str]]]:
-        """Go through the example pictures, as they came and moved at random, and show where canonicalization hurts.
+        """Go through the example images, as they came and transformed at random, and show where canonicalization
+        hurts.
 
         Args:
             rule: the decision rule.
@@ -344,20 +347,20 @@ class Actions:
 
         Returns:
             how many answers became wrong, and how many right, in a table of Markdown
-            pictures whose right answer became wrong, as the checkpoint saw them
+            images whose right answer became wrong, as the checkpoint saw them
             a row for each: which example, its pose, the right answer, both answers, what was found, what was done
         """
-        return self._failures("picture", rule, checkpoint, group, progress)
+        return self._failures("image", rule, checkpoint, group, progress)
 
     @told
-    def failing_sounds(
+    def failing_clips(
         self,
         rule: str = ADAPTERS_OWN,
         checkpoint: str = "",
         group: str = "",
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> tuple[str, list[tuple[str, str]], list[list[str]]]:
-        """Go through the example sounds, as they came and moved at random, and show where canonicalization hurts.
+        """Go through the example clips, as they came and transformed at random, and show where canonicalization hurts.
 
         Args:
             rule: the decision rule.
@@ -366,56 +369,56 @@ class Actions:
 
         Returns:
             how many answers became wrong, and how many right, in a table of Markdown
-            no pictures
+            no images
             a row for each: which example, its pose, the right answer, both answers, what was found, what was done
         """
-        return self._failures("sound", rule, checkpoint, group, progress)
+        return self._failures("audio", rule, checkpoint, group, progress)
 
     def _failures(self, senses: Senses, rule: str, checkpoint: str, group: str, progress: gr.Progress) -> Any:
         opened = self.opened(senses, checkpoint, group)
-        examples = self.examples.pictures() if senses == "picture" else self.examples.sounds()
+        examples = self.examples.images() if senses == "image" else self.examples.clips()
         found = find_failures(opened, examples, chosen(rule), tracked(progress, "examples"))
-        pictures, rows = [], []
+        images, rows = [], []
         for one in found.failures:
             if one.seen is not None:
                 said = (cut(name, CAPTION) for name in (one.before, one.after))
-                pictures.append((self.files.picture(one.seen), " \N{RIGHTWARDS ARROW} ".join(said)))
+                images.append((self.files.image(one.seen), " \N{RIGHTWARDS ARROW} ".join(said)))
             rows.append([one.example.name, one.pose, one.expected, one.before, one.after, one.found, one.action])
-        return words.tallied(found), pictures, rows
+        return words.tallied(found), images, rows
 
     @told
-    def example_picture(self, index: int) -> tuple[str, float]:
-        """An example picture, and by how many degrees to turn it.
+    def example_image(self, index: int) -> tuple[str, float]:
+        """An example image, and by how many degrees to turn it.
 
         Args:
             index: of the example, from 0.
 
         Returns:
-            the picture file
+            the image file
             degrees
         """
-        return self._example("picture", index), EXAMPLE_TURN
+        return self._example("image", index), EXAMPLE_TURN
 
     @told
-    def example_sound(self, index: int) -> tuple[str, float]:
-        """An example sound, and by how many semitones to play it too fast.
+    def example_audio(self, index: int) -> tuple[str, float]:
+        """An example audio, and by how many semitones to play it too fast.
 
         Args:
             index: of the example, from 0.
 
         Returns:
-            the sound file
+            the audio file
             semitones
         """
-        return self._example("sound", index), EXAMPLE_SPEED
+        return self._example("audio", index), EXAMPLE_SPEED
 
     def begin(self, senses: Senses) -> tuple[Any, ...]:
-        """What a page begins with: the most telling example, how it is moved, and the answers to it."""
-        if senses == "picture":
-            path, turn = self.example_picture(self.telling("picture"))
-            return path, turn, *self.picture(path, turn)
-        path, speed = self.example_sound(self.telling("sound"))
-        return path, speed, *self.sound(path, speed=speed)
+        """What a page begins with: the most telling example, how it is transformed, and the answers to it."""
+        if senses == "image":
+            path, turn = self.example_image(self.telling("image"))
+            return path, turn, *self.image(path, turn)
+        path, speed = self.example_audio(self.telling("audio"))
+        return path, speed, *self.audio(path, speed=speed)
 
     def _example(self, senses: Senses, index: int) -> str:
         paths = self.shown.get(senses, [])
@@ -427,7 +430,7 @@ class Actions:
 def can_be_heard(path: Path, rate: int) -> bool:
     """Whether an example can be offered; the Failures tab counts those that cannot."""
     try:
-        read_sound(path, rate)
+        read_audio(path, rate)
     except ValueError:
         return False
     return True

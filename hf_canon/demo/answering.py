@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..groups import OneParameter
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import Canonicalization
-from ..predictors.inputs import input_name
 from ..selection import Action
 
 
@@ -24,7 +22,7 @@ class Answer:
         after: by the same checkpoint behind the canonicalizer.
         found: what the canonicalizer said, about a batch of one.
         element: what was undone, in words.
-        moved: whether that is anything but the identity.
+        transformed: whether that is anything but the identity.
         likely: the likeliest elements in words with their probability, likeliest first; of a continuous group, bins.
         rule: that decided.
         action: what it did.
@@ -37,7 +35,7 @@ class Answer:
     after: dict[str, float]
     found: Canonicalization
     element: str
-    moved: bool
+    transformed: bool
     likely: dict[str, float]
     rule: str
     action: Action
@@ -95,7 +93,7 @@ def ask(
         ValueError: the group does not fit the input, or the model cannot decide by that rule.
     """
     inputs = ready(inputs, model)
-    x = inputs[input_name(model.predictor)]
+    x = inputs[model.checkpoint.input_name]
     chosen = model.rule(rule)
     clock = Clock(model.device)
     alone = model(**inputs, canonicalize=False)
@@ -116,7 +114,7 @@ def ask(
         after=classes(model, behind.logits),
         found=found,
         element=model.group.describe(found.element[0].item()),
-        moved=found.element[0].item() != model.group.identity,
+        transformed=found.element[0].item() != model.group.identity,
         likely=likely(model, found),
         rule=chosen.name,
         action=Action(int(found.action[0])),
@@ -150,7 +148,7 @@ def likely(model: CanonicalizedModel, found: Canonicalization) -> dict[str, floa
     assert found.probabilities is not None
     posterior = found.probabilities[0].float().cpu()
     group = model.group
-    elements = group.parameters(len(posterior)) if isinstance(group, OneParameter) else group.elements
+    elements = group.grid(len(posterior))
     value, index = posterior.topk(min(TOP, len(posterior)))
     return {group.describe(elements[i].item()): float(v) for v, i in zip(value, index, strict=True)}
 

@@ -29,20 +29,20 @@ from .offered import Offered
 KEPT = 3
 """How many models that visitors named stay in memory, beside those that are offered."""
 SIDE = 1024
-"""Pixels of the side of a picture that a visitor's checkpoint may look at."""
+"""Pixels of the side of an image that a visitor's checkpoint may look at."""
 LARGEST = 2_000_000_000
 """Bytes of weights that a visitor may have loaded."""
 
 HARMLESS: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
 """Of `from_pretrained`: no pickles, and no code of the repository's."""
 
-Senses = Literal["picture", "sound"]
+Senses = Literal["image", "audio"]
 
 MOST_ELEMENTS = 96
 """Of a group: each may cost a pass."""
 
-TASKS: dict[str, Senses] = {"image-classification": "picture", "audio-classification": "sound"}
-DEFAULT_GROUPS: dict[Senses, str] = {"picture": "c4", "sound": "reverse"}
+TASKS: dict[str, Senses] = {"image-classification": "image", "audio-classification": "audio"}
+DEFAULT_GROUPS: dict[Senses, str] = {"image": "c4", "audio": "reverse"}
 """Of checkpoints without adapter, whose own confidence says what happened."""
 
 
@@ -53,7 +53,7 @@ class Opened:
     Args:
         name: by which it was asked for.
         model: in evaluation mode.
-        processor: of its pictures or sounds.
+        processor: of its images or clips.
         trained: whether its canonicalizer was trained, and not made on the spot from the checkpoint's own confidence.
     """
 
@@ -100,7 +100,7 @@ class Checkpoints:
 
     @cached_property
     def at_first(self) -> dict[Senses, Opened]:
-        """What is open when a visitor comes: the first that looks, and the first that listens."""
+        """What is open when a visitor comes: the first that looks, and the first that reads audio."""
         found: dict[Senses, Opened] = {}
         for name in self.offered.checkpoints:
             opened = self.open(name)
@@ -112,8 +112,8 @@ class Checkpoints:
 
         Args:
             name: a Hub id or, where that is allowed, a folder: of an adapter, or of a checkpoint without one.
-            group: what happens to its inputs, for a checkpoint without adapter; by default quarter turns of pictures
-                and reversed sound.
+            group: what happens to its inputs, for a checkpoint without adapter; by default quarter turns of images
+                and reversed audio.
 
         Raises:
             ValueError: this page does not open it, or does not show what it does.
@@ -186,8 +186,8 @@ class Checkpoints:
         base, revision = (adapter.base_name_or_path or name, adapter.base_revision) if adapter else (base, None)
         if model_class.task not in TASKS:
             raise ValueError(
-                f"{name!r} is a model for {model_class.task}, and this page shows what classifiers of pictures and "
-                f"sounds say. In Python: CanonicalizedModel, or transformers.pipeline({model_class.task!r}, ...)."
+                f"{name!r} is a model for {model_class.task}, and this page shows what classifiers of images and "
+                f"clips say. In Python: CanonicalizedModel, or transformers.pipeline({model_class.task!r}, ...)."
             )
         if adapter and group:
             raise ValueError(f"{name!r} is an adapter and knows its group. Leave the group empty.")
@@ -263,11 +263,11 @@ def require_moderate(name: str, model_class: type[CanonicalizedModel], config: P
 
 
 def require_moderate_inputs(name: str, processor: Any) -> None:
-    """Raise ValueError if a processor makes pictures that are larger than this page looks at."""
+    """Raise ValueError if a processor makes images that are larger than this page looks at."""
     sizes = [getattr(processor, where, None) or {} for where in ("size", "crop_size")]
     sides = [side for size in sizes if not isinstance(size, int) for side in dict(size).values() if side]
     if any(side > SIDE for side in sides):
-        raise ValueError(f"{name!r} looks at pictures of {max(sides)} pixels, and this page shows {SIDE} at most.")
+        raise ValueError(f"{name!r} reads images of {max(sides)} pixels, and this page shows {SIDE} at most.")
 
 
 def too_large(name: str, size: int) -> ValueError:
@@ -283,7 +283,7 @@ def processor_of(name: str, base: str, revision: str | None, senses: Senses) -> 
     Raises:
         OSError: neither has one.
     """
-    auto: Any = AutoImageProcessor if senses == "picture" else AutoFeatureExtractor
+    auto: Any = AutoImageProcessor if senses == "image" else AutoFeatureExtractor
     reasons = []
     for where, its_revision in ((name, None), (base, revision)):
         try:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ..groups import FinitePlanar, Group, OneParameter, Planar
 from ..groups.color import Hue
-from ..reports.axes import BLUE, GRID, INK, NAMES, STYLES, VERMILLION, cut, style_circle
+from ..reports.axes import BLUE, GRID, INK, NAMES, PERCENT, STYLES, VERMILLION, style_circle
 from ..reports.page.figures import axes_in, canvas, percent, vector
+from ..reports.text import cut
 from .answering import Answer
 from .sweep import Sweep
 
@@ -92,7 +93,7 @@ def circle(axes: "PolarAxes", top: str) -> None:
 def along(posterior: Tensor, group: OneParameter) -> "Figure":
     drawing = canvas(SIDE, SIDE)
     axes = axes_in(drawing, (0.17, 0.17, 0.78, 0.7))
-    where, values = group.parameters(len(posterior)).numpy(), 100 * posterior.numpy()
+    where, values = group.grid(len(posterior)).numpy(), 100 * posterior.numpy()
     axes.fill_between(where, values, color=BLUE, alpha=0.8, linewidth=1.5)
     axes.set_xlim(float(where[0]), float(where[-1]))
     axes.set_ylim(0, max(float(values.max()) * 1.1, 1))
@@ -124,7 +125,7 @@ def beside(posterior: Tensor, group: Group) -> "Figure":
 
 
 def draw_sweep(sweep: Sweep) -> str:
-    """The probability of a class against how far an input was moved, "before" and "after": around a circle for
+    """The probability of a class against how far an input was transformed, "before" and "after": around a circle for
     degrees, else along a line."""
     where, curves, label, unit = sweep.way.values, sweep.curves, sweep.label, sweep.way.unit
     turns = unit == "degrees"
@@ -143,7 +144,7 @@ def draw_sweep(sweep: Sweep) -> str:
         axes.set_xlim(where[0], where[-1])
         axes.set_ylim(0, 101)
         axes.set_xlabel(unit, fontsize=9.5, color=INK)
-        axes.set_yticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+        axes.set_yticks(*PERCENT)
         axes.grid(color=GRID, linewidth=0.8)
     drawing.legend(loc="upper left", bbox_to_anchor=(0.02, 0.95), ncols=2, fontsize=9.5, frameon=False, labelcolor=INK)
     lowest = {name: percent(min(values)) for name, values in curves.items()}
@@ -155,29 +156,29 @@ def line(name: str) -> dict[str, Any]:
     return {**STYLES[name], "marker": "", "linestyle": "-" if name == "after" else (0, (4, 1.6))}
 
 
-def draw_spectrograms(sounds: dict[str, np.ndarray[Any, Any]], rate: int) -> str:
-    """Sounds over one time axis, loud places bright."""
+def draw_spectrograms(clips: dict[str, np.ndarray[Any, Any]], rate: int) -> str:
+    """Clips over one time axis, loud places bright."""
     drawing = canvas(4.6, 3.9)
-    longest = max(len(sound) for sound in sounds.values()) / rate
-    planes = {name: loudness(sound, rate) for name, sound in sounds.items()}
+    longest = max(len(audio) for audio in clips.values()) / rate
+    planes = {name: loudness(audio, rate) for name, audio in clips.items()}
     loudest = max(float(plane.max()) for plane in planes.values())
     for k, (name, plane) in enumerate(planes.items()):
         axes = axes_in(drawing, (0.1, 0.53 - 0.42 * k, 0.87, 0.3))
-        seconds = len(sounds[name]) / rate
+        seconds = len(clips[name]) / rate
         axes.imshow(plane, origin="lower", aspect="auto", cmap="magma", vmin=loudest - 70, vmax=loudest,
                     extent=(0, seconds, 0, rate / 2000), interpolation="bilinear")  # fmt: skip
         axes.set_xlim(0, longest)
         axes.set_title(name, fontsize=9.5, color=INK, loc="left")
         axes.set_ylabel("kHz", fontsize=9, color=INK)
     axes.set_xlabel("seconds", fontsize=9, color=INK)
-    alt = "; ".join(f"{name}: {len(sound) / rate:.2f} seconds" for name, sound in sounds.items())
+    alt = "; ".join(f"{name}: {len(audio) / rate:.2f} seconds" for name, audio in clips.items())
     return embedded(drawing, f"Spectrograms. {alt}.")
 
 
-def loudness(sound: np.ndarray[Any, Any], rate: int) -> np.ndarray[Any, Any]:
+def loudness(audio: np.ndarray[Any, Any], rate: int) -> np.ndarray[Any, Any]:
     """Decibels, `(frequencies, moments)`."""
     size = 2 ** round(math.log2(0.032 * rate))
-    x = torch.from_numpy(np.ascontiguousarray(sound))
+    x = torch.from_numpy(np.ascontiguousarray(audio))
     frames = torch.stft(x, size, max(size // 4, len(x) // 500), window=torch.hann_window(size), return_complex=True,
                         pad_mode="constant")  # fmt: skip
     decibels: np.ndarray[Any, Any] = 20 * frames.abs().clamp(min=1e-6).log10().numpy()

@@ -1,4 +1,4 @@
-"""Example pictures and sounds: those that the operator names, or else those that gradio brings along."""
+"""Example images and clips: those that the operator names, or else those that gradio brings along."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ MOST = 200
 SHOWN = 8
 """Examples that are offered to choose from."""
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-OWN_PICTURES = ("cheetah1.jpg", "lion.jpg", "tower.jpg")
+OWN_IMAGES = ("cheetah1.jpg", "lion.jpg", "tower.jpg")
 """Photographs of gradio's."""
-OWN_SOUNDS = ("audio_sample.wav", "cantina.wav", "recording1.wav")
+OWN_CLIPS = ("audio_sample.wav", "cantina.wav", "recording1.wav")
 
 
 Content = TypeVar("Content", Image.Image, Path)
@@ -27,11 +27,11 @@ Content = TypeVar("Content", Image.Image, Path)
 
 @dataclass(frozen=True)
 class Example(Generic[Content]):
-    """A picture or a sound.
+    """An image or an audio clip.
 
     Args:
         name: of it.
-        content: a picture, or the path of a sound.
+        content: an image, or the path of an audio clip.
         label: the name of its class, where it is known.
     """
 
@@ -52,19 +52,19 @@ class Examples:
 
     @cached_property
     def _rows(self) -> Any:
-        assert self.offered.pictures is not None
-        return load_rows(self.offered.pictures, None, SPLITS)
+        assert self.offered.images is not None
+        return load_rows(self.offered.images, None, SPLITS)
 
-    def pictures(self, most: int = MOST) -> "Lazy[Image.Image]":
-        """Pictures, those of different classes in turns.
+    def images(self, most: int = MOST) -> "Lazy[Image.Image]":
+        """Images, those of different classes in turns.
 
         Raises:
             ValueError: there are none where the operator said.
         """
-        if self.offered.pictures is None:
-            return Lazy([partial(photograph, media(name)) for name in OWN_PICTURES[:most]])
+        if self.offered.images is None:
+            return Lazy([partial(photograph, media(name)) for name in OWN_IMAGES[:most]])
         rows = self._rows
-        image, label = image_column(rows, self.offered.pictures), label_column(rows)
+        image, label = image_column(rows, self.offered.images), label_column(rows)
         names = getattr(rows.features[label], "names", None) if label else None
         classes = list(rows[label]) if label else [None] * len(rows)
 
@@ -75,18 +75,18 @@ class Examples:
 
         return Lazy([partial(at, index) for index in in_turns(classes)[:most]])
 
-    def sounds(self, most: int = MOST) -> "Lazy[Path]":
-        """Sounds, those of different classes in turns; a sound in a folder of its own has its name for a class.
+    def clips(self, most: int = MOST) -> "Lazy[Path]":
+        """Clips, those of different classes in turns; an audio clip in a folder of its own has its name for a class.
 
         Raises:
             ValueError: there are none where the operator said.
         """
-        if self.offered.sounds is None:
-            return Lazy([partial(recording, media(name), None) for name in OWN_SOUNDS[:most]])
-        folder = Path(self.offered.sounds)
+        if self.offered.clips is None:
+            return Lazy([partial(recording, media(name), None) for name in OWN_CLIPS[:most]])
+        folder = Path(self.offered.clips)
         files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not files:
-            raise ValueError(f"There is no sound in the folder {self.offered.sounds!r} ({', '.join(SUFFIXES)}).")
+            raise ValueError(f"There is no audio in the folder {self.offered.clips!r} ({', '.join(SUFFIXES)}).")
         classes = [None if path.parent == folder else path.parent.name for path in files]
         return Lazy([partial(recording, files[i], classes[i]) for i in in_turns(classes)[:most]])
 
@@ -109,8 +109,8 @@ def recording(path: Path, label: str | None) -> Example[Path]:
 
 
 def photograph(path: Path) -> Example[Image.Image]:
-    with Image.open(path) as picture:
-        return Example(path.stem, picture.convert("RGB"), None)
+    with Image.open(path) as image:
+        return Example(path.stem, image.convert("RGB"), None)
 
 
 def in_turns(classes: list[Any]) -> list[int]:

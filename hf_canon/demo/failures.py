@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..evaluation.transforms import UPRIGHT, Moved, Shift, moved_by
+from ..evaluation.transforms import UPRIGHT, GroupTransform, Rotation, transformed_by
 from ..groups import Group, Waveforms
 from ..selection import Action
 from .answering import Answer, best
+from .audio import answer_audio, rate_of, read_audio
 from .checkpoints import Opened
 from .examples import Example
-from .picture import answer_pixels, mode_of, prepared, shown, squared
-from .sound import answer_sound, rate_of, read_sound
+from .image import answer_pixels, mode_of, prepared, shown, squared
 from .sweep import Track
 
 SHOWN = 24
@@ -28,7 +28,7 @@ class Failure:
     Args:
         example: of which.
         pose: in which it came, in words.
-        seen: as the checkpoint saw it; None for a sound.
+        seen: as the checkpoint saw it; None for an audio clip.
         expected: the right answer, or the untouched checkpoint's to the example as it came.
         before: what the checkpoint says alone.
         after: what it says behind the canonicalizer.
@@ -73,21 +73,21 @@ class Found:
 
     Args:
         came: examples as they came.
-        moved: each moved by an element of the group, drawn at random among all but the identity.
+        transformed: each transformed by an element of the group, drawn at random among all but the identity.
         labelled: how many had a label; the others are compared with the untouched answer as they came.
         failures: those as they came first.
         unreadable: examples that no longer can be read, or never could.
     """
 
     came: Tally = field(default_factory=Tally)
-    moved: Tally = field(default_factory=Tally)
+    transformed: Tally = field(default_factory=Tally)
     labelled: int = 0
     failures: list[Failure] = field(default_factory=list)
     unreadable: int = 0
 
 
 def find_failures(opened: Opened, examples: Sequence[Example[Any]], rule: str | None, track: Track) -> Found:
-    """Ask about every example as it came, and moved by one element of the group, always the same.
+    """Ask about every example as it came, and transformed by one element of the group, always the same.
 
     Raises:
         ValueError: an example cannot be read, or the model cannot decide by that rule.
@@ -97,7 +97,7 @@ def find_failures(opened: Opened, examples: Sequence[Example[Any]], rule: str | 
     later: list[Failure] = []
     model.rule(rule)  # refused before the work
     for index in track(range(len(examples))):
-        move = moved_by(group_of(opened), drawn(model.group, generator))
+        move = transformed_by(group_of(opened), drawn(model.group, generator))
         try:
             example = examples[index]
             loaded = read(opened, example)
@@ -106,7 +106,7 @@ def find_failures(opened: Opened, examples: Sequence[Example[Any]], rule: str | 
             continue
         expected = example.label if example.label in (model.config.label2id or {}) else None
         found.labelled += expected is not None
-        for by, tally, failures in ((UPRIGHT, found.came, found.failures), (move, found.moved, later)):
+        for by, tally, failures in ((UPRIGHT, found.came, found.failures), (move, found.transformed, later)):
             answer, seen = asked(opened, loaded, by, rule)
             before, after = best(answer.before), best(answer.after)
             expected = expected or before  # of the example as it came, which is the first
@@ -128,21 +128,24 @@ def drawn(group: Group, generator: torch.Generator) -> int | float:
 
 
 def group_of(opened: Opened) -> Group:
-    """What moves the examples: the group of a model, on sounds as they are heard and on pictures as they are read."""
+    """What transforms the examples: the group of a model, on clips as they are heard and on images as they are
+    read."""
     group = opened.model.group
-    return group.on(Waveforms(rate_of(opened))) if opened.senses == "sound" else group
+    return group.on(Waveforms(rate_of(opened))) if opened.senses == "audio" else group
 
 
 def read(opened: Opened, example: Example[Any]) -> Tensor:
-    """A picture as the checkpoint reads it, `(1, channels, height, width)`; a sound, `(samples,)`."""
-    if opened.senses == "picture":
+    """An image as the checkpoint reads it, `(1, channels, height, width)`; an audio clip, `(samples,)`."""
+    if opened.senses == "image":
         return prepared(opened, [squared(example.content, mode_of(opened))])
-    return torch.from_numpy(read_sound(example.content, rate_of(opened)))
+    return torch.from_numpy(read_audio(example.content, rate_of(opened)))
 
 
-def asked(opened: Opened, x: Tensor, move: Shift | Moved, rule: str | None) -> tuple[Answer, Image.Image | None]:
-    """Both answers to an example that was moved, and a picture as the checkpoint saw it."""
-    if opened.senses == "picture":
+def asked(
+    opened: Opened, x: Tensor, move: Rotation | GroupTransform, rule: str | None
+) -> tuple[Answer, Image.Image | None]:
+    """Both answers to an example that was transformed, and an image as the checkpoint saw it."""
+    if opened.senses == "image":
         x = x if move.identity else move(x)
         return answer_pixels(opened, x, rule), shown(opened, x)
     if not move.identity:
@@ -150,7 +153,7 @@ def asked(opened: Opened, x: Tensor, move: Shift | Moved, rule: str | None) -> t
         x = move(x[None], lengths)
         (length,) = move.lengths(lengths, x).tolist()  # type: ignore[union-attr]
         x = x[0, :length]
-    return answer_sound(opened, x.numpy(), rule)[0], None
+    return answer_audio(opened, x.numpy(), rule)[0], None
 
 
 def count(tally: Tally, before: bool, after: bool, abstained: bool) -> None:

@@ -1,6 +1,6 @@
-"""Pictures and sounds on their way to a visitor.
+"""Images and clips on their way to a visitor.
 
-gradio copies what has a path to a place of its own, whole, and once where two answers are alike. Pictures and sounds
+gradio copies what has a path to a place of its own, whole, and once where two answers are alike. Images and clips
 without one it writes where they are read, again for each answer, and a browser that is reading then gets half of one.
 """
 
@@ -35,16 +35,16 @@ class Files:
         self._lock = Lock()
         self._broom: Timer | None = None
 
-    def picture(self, picture: Image.Image) -> str:
-        """The path of a picture, without loss."""
+    def image(self, image: Image.Image) -> str:
+        """The path of an image, without loss."""
         path = self._path("webp")
-        picture.save(path, lossless=True, method=0)
+        image.save(path, lossless=True, method=0)
         return str(path)
 
-    def sound(self, sound: "np.ndarray[tuple[int], np.dtype[np.float32]]", rate: int) -> str:
-        """The path of a sound, as loud as it is."""
+    def audio(self, audio: "np.ndarray[tuple[int], np.dtype[np.float32]]", rate: int) -> str:
+        """The path of an audio clip, as loud as it is."""
         path = self._path("wav")
-        soundfile.write(path, sound, rate, subtype="PCM_16")
+        soundfile.write(path, audio, rate, subtype="PCM_16")
         return str(path)
 
     def _path(self, suffix: str) -> Path:

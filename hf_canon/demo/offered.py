@@ -6,9 +6,9 @@ from pathlib import Path
 
 OFFER_FILE = "demo.json"
 QUICKSTART = "build/quickstart/adapter"
-SOUND_ADAPTER = "build/demo/sound-adapter"
+AUDIO_ADAPTER = "build/demo/audio-adapter"
 DIGITS = "build/assets/digits"
-SOUNDS = "build/demo/sounds"
+CLIPS = "build/demo/clips"
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Offered:
 
     Args:
         checkpoints: Hub ids or folders, of adapters or of checkpoints without one.
-        pictures: where example pictures come from, as `--data` of the command line.
-        sounds: a folder of example sounds, perhaps with a folder for each class.
+        images: where example images come from, as `--data` of the command line.
+        clips: a folder of example clips, perhaps with a folder for each class.
         public: whether strangers visit. Of the folders on this machine, they may open those of `checkpoints` alone.
         group: what happens to the inputs of a checkpoint without adapter; a default for each task if empty.
 
@@ -28,8 +28,8 @@ class Offered:
     """
 
     checkpoints: tuple[str, ...]
-    pictures: str | None = None
-    sounds: str | None = None
+    images: str | None = None
+    clips: str | None = None
     public: bool = True
     group: str = ""
 
@@ -55,7 +55,7 @@ class Offered:
             said = json.loads(file.read_text(encoding="utf-8"))
             if isinstance(said["checkpoints"], str):
                 raise TypeError("checkpoints is no list")
-            places = {key: found(said.get(key)) for key in ("pictures", "sounds")}
+            places = {key: found(said.get(key)) for key in ("images", "clips")}
             return cls(**{**said, **places, "checkpoints": tuple(map(found, said["checkpoints"]))})
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
@@ -75,9 +75,9 @@ class Offered:
                 "Name an adapter: hf-canon demo ADAPTER; or run `make quickstart` first, in a clone of hf_canon: it "
                 f"leaves one in {QUICKSTART}."
             )
-        checkpoints = tuple(name for name in (QUICKSTART, SOUND_ADAPTER) if Path(name).is_dir())
-        pictures, sounds = (name if Path(name).is_dir() else None for name in (DIGITS, SOUNDS))
-        return cls(checkpoints, pictures, sounds, public=False)
+        checkpoints = tuple(name for name in (QUICKSTART, AUDIO_ADAPTER) if Path(name).is_dir())
+        images, clips = (name if Path(name).is_dir() else None for name in (DIGITS, CLIPS))
+        return cls(checkpoints, images, clips, public=False)
 
 
 DEFAULT = Offered(("google/vit-base-patch16-224",))

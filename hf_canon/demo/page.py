@@ -13,9 +13,9 @@ from .actions import ADAPTERS_OWN, Actions
 from .answering import TOP
 from .checkpoints import Senses, title_of
 from .examples import SHOWN
+from .image import ORDERS, mode_of
 from .offered import Offered
-from .picture import ORDERS, mode_of
-from .sweep import PICTURE_WAYS, SOUND_WAYS
+from .sweep import AUDIO_WAYS, IMAGE_WAYS
 from .theme import CSS, ROUND, TALL, theme
 from .uploads import LARGEST_FILE, only_uploaded
 from .zero_gpu import on_gpu
@@ -37,11 +37,11 @@ LAUNCH: dict[str, Any] = {
 """Keyword arguments of `launch`."""
 
 LEAD = """# hf_canon
-Turn the picture: the checkpoint forgets what it sees. Behind a canonicalizer, the same checkpoint does not."""
+Turn the image: the checkpoint forgets what it sees. Behind a canonicalizer, the same checkpoint does not."""
 PRIVACY = "Your files are deleted ten minutes after their last use, and nothing is kept of them."
 NOTHING_OPEN = "No checkpoint of this kind is open. Name one under **Another checkpoint**."
-ASK_PICTURE = "Give a picture, or choose an example."
-ASK_SOUND = "Record a sound, upload one, or choose an example."
+ASK_IMAGE = "Give an image, or choose an example."
+ASK_AUDIO = "Record an audio clip, upload one, or choose an example."
 TABLE = ("which", "pose", "right", "alone", "canonicalized", "found", "what was done")
 WIDTHS: list[str | int] = ["90px", "130px", "160px", "160px", "160px", "100px", "130px"]
 
@@ -59,16 +59,16 @@ def build_page(offered: Offered) -> gr.Blocks:
         gr.Markdown(LEAD, elem_id="lead")
         naming = checkpoint_box(offered)
         with gr.Tabs(selected=first) as tabs:
-            with gr.Tab("Picture", id="picture"):
-                picture = picture_tab(page, actions)
-            with gr.Tab("Sound", id="sound"):
-                sound = sound_tab(page, actions)
+            with gr.Tab("Image", id="image"):
+                image = image_tab(page, actions)
+            with gr.Tab("Audio", id="audio"):
+                audio = audio_tab(page, actions)
             with gr.Tab("Robustness", id="robustness"):
-                robustness_tab(actions, picture, sound)
+                robustness_tab(actions, image, audio)
             with gr.Tab("Failures", id="failures"):
-                failures_tab(actions, picture, sound)
+                failures_tab(actions, image, audio)
         gr.Markdown(PRIVACY, elem_classes="about")
-        open_checkpoint(actions, naming, tabs, picture, sound)
+        open_checkpoint(actions, naming, tabs, image, audio)
     page.queue(default_concurrency_limit=TOGETHER, max_size=MOST_WAITING)
     return page
 
@@ -80,7 +80,7 @@ class Asking:
     Args:
         name: of the tab.
         about: the line that says which checkpoint is open.
-        source: the picture or the sound.
+        source: the image or the audio.
         rule: the decision rule.
         checkpoint: a visitor's own; "" for the one that is open at first.
         group: for it, if it has no adapter.
@@ -122,7 +122,7 @@ def checkpoint_box(offered: Offered) -> Naming:
             checkpoint = gr.Textbox(
                 label="Checkpoint",
                 placeholder="owner/name",
-                info="An adapter, or a classifier of pictures or sounds: its id on the Hub"
+                info="An adapter, or a classifier of images or clips: its id on the Hub"
                 + ("" if offered.public else ", or a folder"),
                 scale=4,
                 max_lines=1,
@@ -147,7 +147,7 @@ def checkpoint_box(offered: Offered) -> Naming:
     return Naming(checkpoint, group, button, opened)
 
 
-def open_checkpoint(actions: Actions, naming: Naming, tabs: gr.Tabs, picture: Asking, sound: Asking) -> None:
+def open_checkpoint(actions: Actions, naming: Naming, tabs: gr.Tabs, image: Asking, audio: Asking) -> None:
     """Opens what was named, and goes to the tab where it is asked."""
     named = [naming.checkpoint, naming.group]
 
@@ -155,13 +155,13 @@ def open_checkpoint(actions: Actions, naming: Naming, tabs: gr.Tabs, picture: As
         opened = actions.checkpoints.opened(checkpoint, group)
         chosen = [words.about(opened), checkpoint, group]
         kept = [gr.skip()] * 3
-        if opened.senses == "sound":
-            return [gr.Tabs(selected="sound"), *kept, *chosen, *[gr.skip() for _ in colours]]
+        if opened.senses == "audio":
+            return [gr.Tabs(selected="audio"), *kept, *chosen, *[gr.skip() for _ in colours]]
         coloured = mode_of(opened) == "RGB"
-        return [gr.Tabs(selected="picture"), *chosen, *kept, *[gr.update(visible=coloured) for _ in colours]]
+        return [gr.Tabs(selected="image"), *chosen, *kept, *[gr.update(visible=coloured) for _ in colours]]
 
-    colours = picture.colours
-    parts = [part for tab in (picture, sound) for part in (tab.about, tab.checkpoint, tab.group)]
+    colours = image.colours
+    parts = [part for tab in (image, audio) for part in (tab.about, tab.checkpoint, tab.group)]
     done = gr.on(
         [naming.button.click, naming.checkpoint.submit],
         actions.open,
@@ -171,7 +171,7 @@ def open_checkpoint(actions: Actions, naming: Naming, tabs: gr.Tabs, picture: As
         concurrency_limit=1,
     )
     done = done.success(arrange, named, [tabs, *parts, *colours], api_visibility="private", show_progress="hidden")
-    for tab in (picture, sound):
+    for tab in (image, audio):
         done.then(tab.answer, tab.asked, tab.answers, api_visibility="private", show_progress="hidden")
 
 
@@ -196,7 +196,7 @@ def examples_of(page: gr.Blocks, actions: Actions, asking: Asking, choose: Any, 
     paths = actions.shown.get(senses, [])
     if not paths:
         return
-    component = gr.Image(render=False) if senses == "picture" else gr.Audio(render=False)
+    component = gr.Image(render=False) if senses == "image" else gr.Audio(render=False)
     samples = [[str(path)] for path in paths]
     box = gr.Dataset(components=[component], samples=samples, type="index", label="Examples", samples_per_page=SHOWN)
     box.click(choose, box, chosen, api_name=f"example_{senses}", show_progress="hidden")
@@ -204,17 +204,17 @@ def examples_of(page: gr.Blocks, actions: Actions, asking: Asking, choose: Any, 
     page.load(begin, None, [*chosen, *asking.answers], api_visibility="private", show_progress="hidden")
 
 
-def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
-    at_first = actions.checkpoints.at_first.get("picture")
+def image_tab(page: gr.Blocks, actions: Actions) -> Asking:
+    at_first = actions.checkpoints.at_first.get("image")
     coloured = at_first is None or mode_of(at_first) == "RGB"
     about = gr.Markdown(words.about(at_first) if at_first else NOTHING_OPEN, elem_classes="about")
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
-            picture = only_uploaded(
+            image = only_uploaded(
                 gr.Image(
                     type="filepath",
                     sources=["upload", "webcam", "clipboard"],
-                    label="Picture",
+                    label="Image",
                     height=ROUND,
                     buttons=[],
                     elem_classes="source",
@@ -228,7 +228,7 @@ def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
             rule = rule_choice()
             checkpoint, group = hidden("Checkpoint"), hidden("Group")
         with gr.Column(scale=7, min_width=320):
-            verdict = gr.HTML(words.empty(ASK_PICTURE), label="What was found and done")
+            verdict = gr.HTML(words.empty(ASK_IMAGE), label="What was found and done")
             before, after = both_answers()
             with gr.Row(equal_height=True):
                 seen = gr.ImageSlider(
@@ -244,30 +244,30 @@ def picture_tab(page: gr.Blocks, actions: Actions) -> Asking:
             record = as_json()
     moves = [turn, mirror, channels, tint]
     asking = Asking(
-        "picture",
+        "image",
         about,
-        picture,
+        image,
         rule,
         checkpoint,
         group,
-        on_gpu(actions.picture),
-        [picture, *moves, rule, checkpoint, group],
+        on_gpu(actions.image),
+        [image, *moves, rule, checkpoint, group],
         [before, after, seen, posterior, verdict, record],
         (channels, tint),
     )
     answered(asking, moves)
     with examples:
-        examples_of(page, actions, asking, actions.example_picture, [picture, turn])
+        examples_of(page, actions, asking, actions.example_image, [image, turn])
     return asking
 
 
-def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
-    at_first = actions.checkpoints.at_first.get("sound")
+def audio_tab(page: gr.Blocks, actions: Actions) -> Asking:
+    at_first = actions.checkpoints.at_first.get("audio")
     about = gr.Markdown(words.about(at_first) if at_first else NOTHING_OPEN, elem_classes="about")
     with gr.Row():
         with gr.Column(scale=4, min_width=300):
-            sound = only_uploaded(
-                gr.Audio(type="filepath", sources=["upload", "microphone"], label="Sound", buttons=[])
+            audio = only_uploaded(
+                gr.Audio(type="filepath", sources=["upload", "microphone"], label="Audio", buttons=[])
             )
             examples = gr.Column(min_width=0)
             pitch = gr.Slider(-12, 12, 0, step=0.5, label="Pitch, semitones higher", buttons=[])
@@ -277,7 +277,7 @@ def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
             rule = rule_choice()
             checkpoint, group = hidden("Checkpoint"), hidden("Group")
         with gr.Column(scale=7, min_width=320):
-            verdict = gr.HTML(words.empty(ASK_SOUND), label="What was found and done")
+            verdict = gr.HTML(words.empty(ASK_AUDIO), label="What was found and done")
             before, after = both_answers()
             with gr.Row(equal_height=True):
                 heard = gr.Audio(label="As the checkpoint hears it", interactive=False, buttons=[], min_width=260)
@@ -290,19 +290,19 @@ def sound_tab(page: gr.Blocks, actions: Actions) -> Asking:
             record = as_json()
     moves = [pitch, speed, backwards, gain]
     asking = Asking(
-        "sound",
+        "audio",
         about,
-        sound,
+        audio,
         rule,
         checkpoint,
         group,
-        on_gpu(actions.sound),
-        [sound, *moves, rule, checkpoint, group],
+        on_gpu(actions.audio),
+        [audio, *moves, rule, checkpoint, group],
         [before, after, heard, canonical, spectrograms, posterior, verdict, record],
     )
     answered(asking, moves)
     with examples:
-        examples_of(page, actions, asking, actions.example_sound, [sound, speed])
+        examples_of(page, actions, asking, actions.example_audio, [audio, speed])
     return asking
 
 
@@ -338,16 +338,16 @@ def rule_choice() -> gr.Dropdown:
     )
 
 
-def robustness_tab(actions: Actions, picture: Asking, sound: Asking) -> None:
+def robustness_tab(actions: Actions, image: Asking, audio: Asking) -> None:
     gr.Markdown(
-        "The input of the other tab as it came, moved in every way of one kind: how sure the checkpoint stays of what "
-        "it said first.",
+        "The input of the other tab as it came, transformed in every way of one kind: how sure the checkpoint stays of "
+        "its first answer.",
         elem_classes="about",
     )
     with gr.Row():
         for asking, ways, action in (
-            (picture, PICTURE_WAYS, actions.try_picture),
-            (sound, SOUND_WAYS, actions.try_sound),
+            (image, IMAGE_WAYS, actions.try_image),
+            (audio, AUDIO_WAYS, actions.try_audio),
         ):
             first = next(iter(ways))
             with gr.Column(min_width=320):
@@ -363,17 +363,17 @@ def robustness_tab(actions: Actions, picture: Asking, sound: Asking) -> None:
             )  # fmt: skip
 
 
-def failures_tab(actions: Actions, picture: Asking, sound: Asking) -> None:
+def failures_tab(actions: Actions, image: Asking, audio: Asking) -> None:
     gr.Markdown(
-        "The examples, one by one, as they came and moved at random: where a right answer became a wrong one.",
+        "The examples, one by one, as they came and transformed at random: where a right answer became a wrong one.",
         elem_classes="about",
     )
     with gr.Row():
-        pictures = gr.Button("Look among the pictures", variant="primary")
-        sounds = gr.Button("Look among the sounds", variant="primary")
+        images = gr.Button("Look among the images", variant="primary")
+        clips = gr.Button("Look among the clips", variant="primary")
     tally = gr.Markdown(label="How many answers became wrong", min_height=290)
     gallery = gr.Gallery(
-        label="Pictures, as the checkpoint saw them",
+        label="Images, as the checkpoint saw them",
         columns=6,
         height=ROUND,
         object_fit="contain",
@@ -389,8 +389,8 @@ def failures_tab(actions: Actions, picture: Asking, sound: Asking) -> None:
         buttons=[],
     )
     for button, asking, action in (
-        (pictures, picture, actions.failing_pictures),
-        (sounds, sound, actions.failing_sounds),
+        (images, image, actions.failing_images),
+        (clips, audio, actions.failing_clips),
     ):
         button.click(
             on_gpu(action),

@@ -1,4 +1,4 @@
-"""One input, moved in every way: how the answer to it holds."""
+"""One input, transformed in every way: how the answer to it holds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from typing import Any
 from PIL import Image
 
 from .answering import Answer, best
+from .audio import Waveform, answer_audio, rate_of
+from .audio import transformed as transformed_audio
 from .checkpoints import Opened
-from .picture import answer_picture
-from .picture import moved as moved_picture
-from .sound import Waveform, answer_sound, rate_of
-from .sound import moved as moved_sound
+from .image import answer_image
+from .image import transformed as transformed_image
 
 Track = Callable[[Sequence[Any]], Iterable[Any]]
 """Shows how far a loop is."""
@@ -24,7 +24,7 @@ class Way:
     Args:
         values: by how much.
         unit: of them.
-        argument: of `picture.moved` or `sound.moved`.
+        argument: of `image.transformed` or `audio.transformed`.
     """
 
     values: tuple[float, ...]
@@ -32,11 +32,11 @@ class Way:
     argument: str
 
 
-PICTURE_WAYS = {
+IMAGE_WAYS = {
     "rotation": Way(tuple(range(0, 360, 5)), "degrees", "turn"),
     "tint": Way(tuple(range(0, 360, 10)), "degrees", "tint"),
 }
-SOUND_WAYS = {
+AUDIO_WAYS = {
     "speed": Way(tuple(range(-12, 13)), "semitones too fast", "speed"),
     "pitch": Way(tuple(range(-12, 13)), "semitones too high", "pitch"),
     "loudness": Way(tuple(range(-20, 21, 2)), "decibels louder", "gain"),
@@ -48,7 +48,7 @@ class Sweep:
     """What became of an answer.
 
     Args:
-        way: the input was moved.
+        way: the input was transformed.
         label: what the checkpoint alone says of the input as it came.
         curves: the probability of that label after each move, by the checkpoint alone ("before") and behind the
             canonicalizer ("after").
@@ -61,27 +61,27 @@ class Sweep:
     kept: dict[str, float]
 
 
-def sweep_picture(opened: Opened, picture: Image.Image, name: str, rule: str | None, track: Track) -> Sweep:
-    """A picture in every rotation, or every tint.
+def sweep_image(opened: Opened, image: Image.Image, name: str, rule: str | None, track: Track) -> Sweep:
+    """An image in every rotation, or every tint.
 
     Raises:
         ValueError: the checkpoint sees no colours, or the model cannot decide by that rule.
     """
-    way = PICTURE_WAYS[name]
-    if name == "tint" and picture.mode != "RGB":
-        raise ValueError(f"{opened.title} looks at pictures without colours. Try rotations.")
-    return sweep(way, lambda by: answer_picture(opened, moved_picture(picture, **by), rule)[0], track)
+    way = IMAGE_WAYS[name]
+    if name == "tint" and image.mode != "RGB":
+        raise ValueError(f"{opened.title} reads images without colours. Try rotations.")
+    return sweep(way, lambda by: answer_image(opened, transformed_image(image, **by), rule)[0], track)
 
 
-def sweep_sound(opened: Opened, sound: Waveform, name: str, rule: str | None, track: Track) -> Sweep:
-    """A sound at every speed, pitch or loudness.
+def sweep_audio(opened: Opened, audio: Waveform, name: str, rule: str | None, track: Track) -> Sweep:
+    """An audio clip at every speed, pitch or loudness.
 
     Raises:
-        ValueError: the sound is too short, or the model cannot decide by that rule.
+        ValueError: the audio is too short, or the model cannot decide by that rule.
     """
     rate = rate_of(opened)
-    way = SOUND_WAYS[name]
-    return sweep(way, lambda by: answer_sound(opened, moved_sound(sound, rate, **by), rule)[0], track)
+    way = AUDIO_WAYS[name]
+    return sweep(way, lambda by: answer_audio(opened, transformed_audio(audio, rate, **by), rule)[0], track)
 
 
 def sweep(way: Way, answer: Callable[[dict[str, Any]], Answer], track: Track) -> Sweep:

@@ -6,7 +6,7 @@ from gradio.themes import colors
 from ..reports.page.figures import palette
 
 ROUND = 330
-"""Pixels, the height of drawings and of pictures beside them."""
+"""Pixels, the height of drawings and of images beside them."""
 TALL = 470
 
 SYSTEM = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")

@@ -21,7 +21,9 @@ def verdict(answer: Answer) -> str:
     """What was found, what was done, and how long it took."""
     found = escape(answer.element)
     said = {
-        Action.CANONICALIZED: f"Found: {found}. Undone." if answer.moved else f"Found: {found}. Nothing to undo.",
+        Action.CANONICALIZED: f"Found: {found}. Undone."
+        if answer.transformed
+        else f"Found: {found}. Nothing to undo.",
         Action.AVERAGED: f"Likeliest: {found}. Averaged over several.",
         Action.LEFT_ALONE: "Unsure. Left as it came.",
         Action.ABSTAINED: f"Likeliest: {found}, but unsure. Do not rely on this answer.",
@@ -77,7 +79,7 @@ def tallied(found: Found) -> str:
         if not found.labelled
         else f"{found.labelled} of {of} are judged by their label, the others by the untouched answer as they came."
     )
-    tallies = (found.came, found.moved)
+    tallies = (found.came, found.transformed)
     rows = {
         "right alone": [percent(tally.before / tally.asked) for tally in tallies],
         "right canonicalized": [percent(tally.after / tally.asked) for tally in tallies],
@@ -87,6 +89,6 @@ def tallied(found: Found) -> str:
     }
     if found.unreadable:
         truth += f" {found.unreadable} more could not be read."
-    lines = [f"| {name} | {came} | {moved} |" for name, (came, moved) in rows.items()]
-    head = f"| {of} examples | as they came | moved at random |\n|---|---|---|"
+    lines = [f"| {name} | {came} | {transformed} |" for name, (came, transformed) in rows.items()]
+    head = f"| {of} examples | as they came | transformed at random |\n|---|---|---|"
     return "\n".join([head, *lines, "", truth])

@@ -1,5 +1,6 @@
-"""How well a model answers when its inputs are moved, how equivariant it is, how far inputs are from those that it
-knows, and pictures of all that."""
+"""How well a model answers when its inputs are transformed, how equivariant it is, how far inputs are from those that
+it
+knows, and images of all that."""
 
 from ..reports.audit import Advice, AuditedElement, AuditedGroup, AuditReport, LabelChange
 from ..reports.diagnosis import Diagnosis
@@ -8,7 +9,7 @@ from ..reports.page import require_report_folder, write_page
 from ..reports.plots import plot_robustness, plot_shift
 from ..reports.robustness import Cost, Interval, RobustnessReport, Score, TransformResult, TransformSet
 from .auditing.audit import audit
-from .distribution.shift import distribution_shift
+from .distribution.comparison import distribution_shift
 from .equivariance import check_equivariance
 from .robustness import evaluate_robustness
 from .strips import plot_report, plot_strip

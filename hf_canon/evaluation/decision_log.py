@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..groups import FinitePlanar, Group, OneParameter
+from ..groups import FinitePlanar, Group
 from ..groups.color import FiniteHue, Hue
 from ..groups.product import Product
 from ..modeling_canonicalized import CanonicalizedModel
@@ -30,9 +30,9 @@ from ..reports.diagnosis import (
 from ..reports.interval import Interval
 from ..selection import Action, Ranking, rank
 from .metrics import Answer
-from .transforms import STEPS, UPRIGHT, AnyShift, Moved, Shift
+from .transforms import STEPS, UPRIGHT, AnyTransform, GroupTransform, Rotation
 
-Judged = Callable[[AnyShift, str], np.ndarray]
+Judged = Callable[[AnyTransform, str], np.ndarray]
 """How right the answers of a method were after a shift, `(items,)`."""
 
 
@@ -49,12 +49,12 @@ class DecisionLog:
         self.group = model.group
         self.classes = classes
         self.bins = bins_of(model.group)
-        self._seen: dict[tuple[AnyShift, str], list[np.ndarray]] = defaultdict(list)
-        self._true: dict[AnyShift, int | None] = {}
+        self._seen: dict[tuple[AnyTransform, str], list[np.ndarray]] = defaultdict(list)
+        self._true: dict[AnyTransform, int | None] = {}
         self._class: list[np.ndarray] = []
         self._labelled = False
 
-    def add(self, shift: AnyShift, output: Any) -> None:
+    def add(self, transform: AnyTransform, output: Any) -> None:
         """Record what the canonicalizer said of a batch, after a shift."""
         said, group = output.canonicalization, self.group
         likeliest = self.model.canonicalizer.element(said.logits)
@@ -69,16 +69,17 @@ class DecisionLog:
         }
         if self.classes:
             columns["answer"] = output.logits.float().softmax(-1).amax(-1)
-        element = shift.element(group) if is_member(shift, group) else None
-        self._true[shift] = None if element is None else int(self._bin(torch.tensor([element])))
+        element = transform.element(group) if is_member(transform, group) else None
+        self._true[transform] = None if element is None else int(self._bin(torch.tensor([element])))
         if element is not None:
-            right = shift.recovered(likeliest, group)
+            right = transform.recovered(likeliest, group)
             if right is not None:
                 columns["right"] = right
-                columns["covered"] = ranking.place[:, self._place(element, said.probabilities.shape[1])] < size
+                place = int(group.nearest(torch.tensor(element), said.probabilities.shape[1]))
+                columns["covered"] = ranking.place[:, place] < size
         for name, values in columns.items():
             values = values.cpu()
-            self._seen[shift, name].append(
+            self._seen[transform, name].append(
                 (values.float() if values.is_floating_point() else values.to(torch.int32)).numpy()
             )
 
@@ -99,8 +100,8 @@ class DecisionLog:
             interval: of the mean of each column of `(items, columns)`.
         """
         shifts = list(self._true)
-        known = [shift for shift in shifts if (shift, "right") in self._seen]
-        after = np.concatenate([judged(shift, "after") for shift in shifts])
+        known = [transform for transform in shifts if (transform, "right") in self._seen]
+        after = np.concatenate([judged(transform, "after") for transform in shifts])
         orders = {"pose": "confidence"} | ({"answer": "answer"} if self.classes else {})
         return Diagnosis(
             answers=len(after),
@@ -112,30 +113,22 @@ class DecisionLog:
             diversity=self._diversity(judged, shifts),
         )
 
-    def _get(self, shift: AnyShift, what: str) -> np.ndarray:
-        return np.concatenate(self._seen[shift, what])
+    def _get(self, transform: AnyTransform, what: str) -> np.ndarray:
+        return np.concatenate(self._seen[transform, what])
 
-    def _all(self, shifts: Sequence[AnyShift], what: str) -> np.ndarray:
-        return np.concatenate([self._get(shift, what) for shift in shifts])
+    def _all(self, shifts: Sequence[AnyTransform], what: str) -> np.ndarray:
+        return np.concatenate([self._get(transform, what) for transform in shifts])
 
     def _bin(self, element: Tensor) -> Tensor:
         """The nearest of the elements that have a name here."""
-        if not isinstance(self.group, OneParameter):
-            return element.long()
-        return self.group.wrap(self.bins - element.cpu().double().unsqueeze(-1)).abs().argmin(-1)
-
-    def _place(self, element: int | float, size: int) -> int:
-        """Where in a posterior an element is."""
-        if not isinstance(self.group, OneParameter):
-            return int(element)
-        return int(self.group.wrap(self.group.parameters(size).double() - element).abs().argmin())
+        return self.group.nearest(element.cpu(), len(self.bins))
 
     @property
     def names(self) -> list[str]:
         return [self.group.describe(element) for element in self.bins.tolist()]
 
-    def _decisions(self, judged: Judged, shifts: list[AnyShift], after: np.ndarray) -> Decisions:
-        before = np.concatenate([judged(shift, "before") for shift in shifts])
+    def _decisions(self, judged: Judged, shifts: list[AnyTransform], after: np.ndarray) -> Decisions:
+        before = np.concatenate([judged(transform, "before") for transform in shifts])
         action, calibration = self._all(shifts, "action"), self.model.calibration
         taken = {}
         for one in Action:
@@ -150,17 +143,19 @@ class DecisionLog:
             passes=float(self._all(shifts, "passes").mean()),
         )
 
-    def _reliability(self, known: list[AnyShift], interval: Callable[[np.ndarray], list[Interval]]) -> Reliability:
+    def _reliability(self, known: list[AnyTransform], interval: Callable[[np.ndarray], list[Interval]]) -> Reliability:
         confidence, right = self._all(known, "confidence"), self._all(known, "right")
         bins, error = reliability_bins(confidence, right)
-        gaps = np.mean([self._get(shift, "confidence") - self._get(shift, "right") for shift in known], axis=0)
+        gaps = np.mean(
+            [self._get(transform, "confidence") - self._get(transform, "right") for transform in known], axis=0
+        )
         return Reliability(len(right), bins, error, interval(gaps[:, None])[0])
 
-    def _confusion(self, known: list[AnyShift]) -> Confusion:
-        true = [np.full(len(self._get(shift, "found")), self._true[shift]) for shift in known]
+    def _confusion(self, known: list[AnyTransform]) -> Confusion:
+        true = [np.full(len(self._get(transform, "found")), self._true[transform]) for transform in known]
         return confusion_of(self.names, np.concatenate(true), self._all(known, "found"))
 
-    def _set_sizes(self, shifts: list[AnyShift], known: list[AnyShift]) -> SetSizes:
+    def _set_sizes(self, shifts: list[AnyTransform], known: list[AnyTransform]) -> SetSizes:
         calibration = self.model.calibration
         counts = np.bincount(self._all(shifts, "size"))[1:]
         return SetSizes(
@@ -170,7 +165,7 @@ class DecisionLog:
             covered=float(self._all(known, "covered").mean()) if known else None,
         )
 
-    def _diversity(self, judged: Judged, shifts: list[AnyShift]) -> Diversity:
+    def _diversity(self, judged: Judged, shifts: list[AnyTransform]) -> Diversity:
         counts = np.bincount(self._get(UPRIGHT, "found"), minlength=len(self.bins))
         found = dict(zip(self.names, counts.tolist(), strict=True))
         identity = self.names[int(self._bin(torch.tensor([self.group.identity])))]
@@ -179,7 +174,8 @@ class DecisionLog:
         config: Any = self.model.predictor.config
         number = np.concatenate(self._class)
         scores = {
-            method: np.mean([judged(shift, method) for shift in shifts], axis=0) for method in ("before", "after")
+            method: np.mean([judged(transform, method) for transform in shifts], axis=0)
+            for method in ("before", "after")
         }
         classes = []
         for one in np.unique(number):
@@ -190,8 +186,8 @@ class DecisionLog:
                     items=int(here.sum()),
                     upright_before=float(judged(UPRIGHT, "before")[here].mean()),
                     upright_after=float(judged(UPRIGHT, "after")[here].mean()),
-                    moved_before=float(scores["before"][here].mean()),
-                    moved_after=float(scores["after"][here].mean()),
+                    transformed_before=float(scores["before"][here].mean()),
+                    transformed_after=float(scores["after"][here].mean()),
                 )
             )
         return Diversity(
@@ -206,9 +202,7 @@ class DecisionLog:
 def bins_of(group: Group) -> Tensor:
     """The elements under whose names counts are kept: all of a finite group; of a continuous one the quarter and
     eighth turns of a circle, or some that are spread evenly along a line."""
-    if not isinstance(group, OneParameter):
-        return group.elements
-    return group.parameters(8 if group.period is not None else STEPS).double()
+    return group.grid(8 if getattr(group, "period", None) else STEPS)
 
 
 def smallest_sets(ranking: Ranking) -> Tensor:
@@ -218,18 +212,18 @@ def smallest_sets(ranking: Ranking) -> Tensor:
     return torch.where(enough.any(1), enough.int().argmax(1) + 1, last)
 
 
-def is_member(shift: AnyShift, group: Group) -> bool:
+def is_member(transform: AnyTransform, group: Group) -> bool:
     """Whether a shift is an element of the group, and not one between two of them."""
-    if shift.element(group) is None:
+    if transform.element(group) is None:
         return False
-    if isinstance(group, Product) and not (isinstance(shift, Moved) and shift.group == group):
-        return all(is_member(shift, factor) for factor in group.factors if shift.element(factor) is not None)
-    if isinstance(shift, Shift) and isinstance(group, FinitePlanar):
-        steps = shift.angle * group.n / 360
-        return abs(steps - round(steps)) < 1e-6 and (group.reflections or not shift.mirrored)
-    if isinstance(shift, Shift) and not group.finite:
-        return not shift.mirrored
-    if isinstance(shift, Moved) and isinstance(shift.group, Hue) and isinstance(group, FiniteHue):
-        steps = float(shift.group.angle(torch.tensor(shift.value))) * group.n / (2 * math.pi)
+    if isinstance(group, Product) and not (isinstance(transform, GroupTransform) and transform.group == group):
+        return all(is_member(transform, factor) for factor in group.factors if transform.element(factor) is not None)
+    if isinstance(transform, Rotation) and isinstance(group, FinitePlanar):
+        steps = transform.angle * group.n / 360
+        return abs(steps - round(steps)) < 1e-6 and (group.reflections or not transform.mirrored)
+    if isinstance(transform, Rotation) and not group.finite:
+        return not transform.mirrored
+    if isinstance(transform, GroupTransform) and isinstance(transform.group, Hue) and isinstance(group, FiniteHue):
+        steps = float(transform.group.angle(torch.tensor(transform.value))) * group.n / (2 * math.pi)
         return abs(steps - round(steps)) < 1e-4
     return True

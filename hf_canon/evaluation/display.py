@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..groups import Pictures, Spectrograms, Waveforms
+from ..groups import Images, Spectrograms, Waveforms
 from ..groups.kinds import Kind
 
 COLUMNS = 240
@@ -18,7 +18,7 @@ ROWS = 96
 def displayed(
     reference: Tensor, processor: Callable[..., Any] | None, kind: Kind | None = None
 ) -> Callable[[Tensor], np.ndarray]:
-    """From pixel values back to a picture: by the processor's mean and deviation, or by what is known of the values,
+    """From pixel values back to an image: by the processor's mean and deviation, or by what is known of the values,
     or else by the range of the reference.
 
     Args:
@@ -32,45 +32,45 @@ def displayed(
     mean, deviation = (getattr(processor, name, None) for name in ("image_mean", "image_std"))
     if not getattr(processor, "do_normalize", True):
         mean, deviation = 0.0, 1.0
-    if (mean is None or deviation is None) and isinstance(kind, Pictures) and kind.scale and kind.shift:
-        # A value v of a picture was read as scale * v + shift.
+    if (mean is None or deviation is None) and isinstance(kind, Images) and kind.scale and kind.offset:
+        # A value v of an image was read as scale * v + shift.
         deviation = [1 / scale for scale in kind.scale]
-        mean = [-shift / scale for scale, shift in zip(kind.scale, kind.shift, strict=True)]
+        mean = [-transform / scale for scale, transform in zip(kind.scale, kind.offset, strict=True)]
     if mean is None or deviation is None:
         mean = float(reference.min())
         deviation = max(float(reference.max()) - mean, 1e-6)
 
-    def show(picture: Tensor) -> np.ndarray:
+    def show(image: Tensor) -> np.ndarray:
         scale, offset = (torch.as_tensor(value).reshape(-1, 1, 1) for value in (deviation, mean))
-        shown = (picture.float().cpu() * scale + offset).clamp(0, 1)
+        shown = (image.float().cpu() * scale + offset).clamp(0, 1)
         return (shown if len(shown) in (1, 3) else shown[:1]).permute(1, 2, 0).numpy()
 
     return show
 
 
-def drawn_sound(sound: Tensor, kind: Waveforms | Spectrograms, loudest: float, faintest: float) -> np.ndarray:
+def drawn_audio(audio: Tensor, kind: Waveforms | Spectrograms, loudest: float, faintest: float) -> np.ndarray:
     """What a predictor hears, to look at: time runs to the right.
 
     Args:
-        sound: `(samples,)`, or a spectrogram: low frequencies are drawn at the bottom, and loud places dark.
-        kind: of sound.
+        audio: `(samples,)`, or a spectrogram: low frequencies are drawn at the bottom, and loud places dark.
+        kind: of audio.
         loudest: the value that is drawn darkest; of a waveform, the highest amplitude.
         faintest: the value that is drawn as white.
 
     Returns:
         `(height, width, 1)`, 0 to 1.
     """
-    sound = sound.detach().float().cpu()
+    audio = audio.detach().float().cpu()
     if isinstance(kind, Waveforms):
-        return drawn_waveform(sound.flatten(), max(loudest, 1e-6))
-    plane = sound.reshape(-1, *sound.shape[-2:])[0]
+        return drawn_waveform(audio.flatten(), max(loudest, 1e-6))
+    plane = audio.reshape(-1, *audio.shape[-2:])[0]
     plane = plane if kind.frequency_axis == -2 else plane.T
     return (1 - (plane.flip(0) - faintest) / max(loudest - faintest, 1e-6)).clamp(0, 1).unsqueeze(-1).numpy()
 
 
-def drawn_waveform(sound: Tensor, loudest: float) -> np.ndarray:
+def drawn_waveform(audio: Tensor, loudest: float) -> np.ndarray:
     """Between which values it moves, moment by moment."""
-    parts = np.array_split(sound.numpy(), min(COLUMNS, len(sound)))
+    parts = np.array_split(audio.numpy(), min(COLUMNS, len(audio)))
     low, high = (np.array([reduce(part) for part in parts])[None] / loudest for reduce in (np.min, np.max))
     height = np.linspace(1, -1, ROWS)[:, None]
     thick = 1.5 / ROWS

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ..canonicalizers import Canonicalizer
-from ..groups import Group, Pictures, Waveforms
+from ..groups import Group, Images, Waveforms
 from ..modeling_canonicalized import CanonicalizedModel
-from ..outputs import Move, moved
-from ..predictors.inputs import expected_size
+from ..outputs import Move, carry_back
 from ..predictors.untouched import evaluating
 
 
@@ -22,16 +21,16 @@ def check_equivariance(
 
     - A group: the largest difference in a pixel between `act(act(x, a), b)` and `act(x, compose(b, a))`, and between
       `act(act(x, a), inverse(a))` and `x`, over all pairs.
-    - A canonicalizer: the largest difference in a logit between `canonicalizer(act(x, g))` and the logits of `x` moved
-      by `g`. Untrained or trained, it should be rounding.
-    - A model: the largest difference in any field between `model(act(x, g))` and `model(x)`, moved by `g` as its row
-      in `hf_canon/outputs` says: for a classifier the logits as they are, for a segmenter its turned maps. For an
-      exact group this is 0.0, but for the rounding of boxes: both hand the predictor the same pixels. (One picture of
+    - A canonicalizer: the largest difference in a logit between `canonicalizer(act(x, g))` and the logits of `x`
+      transformed by `g`. Untrained or trained, it should be rounding.
+    - A model: the largest difference in any field between `model(act(x, g))` and `model(x)`, transformed by `g` as its
+      row in `hf_canon/outputs` says: for a classifier the logits as they are, for a segmenter its turned maps. For an
+      exact group this is 0.0, but for the rounding of boxes: both hand the predictor the same pixels. (One image of
       two equally likely poses is enough to spoil it.)
 
     The exact elements are those that move values and do not compute with them: quarter turns and mirrors, orders of
-    the channels, thirds of a turn of the hue, reversals. Other turns resample the picture and violate every identity
-    by what that loses: the number would say more about the picture than about the code. What they cost is a question
+    the channels, thirds of a turn of the hue, reversals. Other turns resample the image and violate every identity
+    by what that loses: the number would say more about the image than about the code. What they cost is a question
     for `evaluate_robustness`.
 
     Args:
@@ -70,7 +69,7 @@ def check_equivariance(
             device = next((parameter.device for parameter in thing.parameters()), inputs[0].device)
             return largest(canonicalizer_violation(thing, one.to(device)) for one in inputs)
         if x is None:
-            x = noise(group, channels, *expected_size(thing.predictor.config))[0]
+            x = noise(group, channels, *thing.checkpoint.expected_size)[0]
         return largest([model_violation(thing, x.to(thing.device, thing.dtype), others)])
 
 
@@ -84,8 +83,8 @@ def group_violation(group: Group, x: Tensor) -> Tensor:
     elements = group.exact_elements
     a, b = (grid.flatten() for grid in torch.meshgrid(elements, elements, indexing="ij"))
     found = []
-    for picture in x:
-        copies = picture.expand(len(a), *picture.shape)
+    for image in x:
+        copies = image.expand(len(a), *image.shape)
         once = group.act(copies, a)
         composed = group.act(once, b) - group.act(copies, group.compose(b, a))
         undone = group.act(once, group.inverse(a)) - copies
@@ -94,23 +93,23 @@ def group_violation(group: Group, x: Tensor) -> Tensor:
 
 
 def canonicalizer_violation(canonicalizer: Canonicalizer, x: Tensor) -> Tensor:
-    """The largest difference in a logit between those of a moved picture and the moved ones of the picture."""
+    """The largest difference in a logit between those of a transformed image and the transformed ones of the image."""
     group = canonicalizer.group
     logits = canonicalizer(x)
     found = []
     for g in group.exact_elements.to(x.device):
         if group.finite:
-            moved = logits[:, group.compose(group.inverse(g), group.elements.to(x.device))]
+            transformed = logits[:, group.compose(group.inverse(g), group.elements.to(x.device))]
         else:
             # Bins are spread evenly around the circle, and an exact element is a whole number of them.
-            moved = logits.roll(round(float(g) / (2 * math.pi) * logits.shape[-1]), -1)
+            transformed = logits.roll(round(float(g) / (2 * math.pi) * logits.shape[-1]), -1)
         turned = canonicalizer(group.act(x, g.expand(len(x))))
-        found.append((turned - moved).abs().max())
+        found.append((turned - transformed).abs().max())
     return torch.stack(found).max()
 
 
 def model_violation(model: CanonicalizedModel, x: Tensor, others: dict[str, Any]) -> Tensor:
-    """The largest difference between the answer for a moved input and the moved answer for the input."""
+    """The largest difference between the answer for a transformed input and the transformed answer for the input."""
     group = model.group
     lengths = model.lengths(x, others)
 
@@ -124,7 +123,7 @@ def model_violation(model: CanonicalizedModel, x: Tensor, others: dict[str, Any]
     for g in group.exact_elements.to(x.device):
         element = g.expand(len(x))
         move = Move(group, element, (x.shape[-2], x.shape[-1]), model.predictor.config, frames)
-        there, here = tensors(ask(element)), tensors(moved(answer, model.rows, move))
+        there, here = tensors(ask(element)), tensors(carry_back(answer, model.rows, move))
         found += [(a.float() - b.float()).abs().max() for a, b in zip(there, here, strict=True)]
     return torch.stack(found).max()
 
@@ -144,17 +143,17 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 
 def noise(group: Group, channels: int = 3, *size: int) -> list[Tensor]:
-    """The same random inputs of the group's kind on every call: two pictures of the size and of one pixel more, or two
-    sounds.
+    """The same random inputs of the group's kind on every call: two images of the size and of one pixel more, or two
+    clips.
 
     Args:
         group: acts on them.
-        channels: of pictures.
-        size: sides of pictures, one or both, 16 by default; or samples of a waveform, or frames of a spectrogram.
+        channels: of images.
+        size: sides of images, one or both, 16 by default; or samples of a waveform, or frames of a spectrogram.
     """
     generator = torch.Generator().manual_seed(0)
     kind = group.kind
-    if isinstance(kind, Pictures):
+    if isinstance(kind, Images):
         height, width = (size[0], size[-1]) if size else (16, 16)
         shapes: list[tuple[int, ...]] = [(channels, height, width), (channels, height + 1, width + 1)]
     elif isinstance(kind, Waveforms):

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..groups import Pictures, Spectrograms, Waveforms
+from ..groups import Images, Spectrograms, Waveforms
 from ..modeling_canonicalized import CanonicalizedModel
 from ..reports.page.examples import SMALL, Example, Examples, Said, data_uri
 from ..reports.robustness import NOTABLE
 from ..selection import Action
-from .display import displayed, drawn_sound
+from .display import displayed, drawn_audio
 from .metrics import Answer, Measure
-from .transforms import AnyShift
+from .transforms import AnyTransform
 
 MOST = 8
 """Examples of a kind."""
@@ -25,7 +25,7 @@ Key = tuple[float, int, int]
 class Galleries:
     """Keeps a few examples of each kind while an evaluation runs, and nothing else: an input once at most.
 
-    The examples do not depend on the size of batches. Harmed and mended are those about which the canonicalizer was
+    The examples do not depend on the size of batches. Harmed and fixed are those about which the canonicalizer was
     surest (of scores between right and wrong, those that changed most), unsure those with the least confidence.
 
     Args:
@@ -38,9 +38,9 @@ class Galleries:
         self.model = model
         self.measure = measure
         self.processor = processor
-        self.totals = {"harmed": 0, "mended": 0}
+        self.totals = {"harmed": 0, "fixed": 0}
         """How many answers there were of each kind, shown or not."""
-        self._kept: dict[str, dict[int, tuple[Key, Example]]] = {"harmed": {}, "mended": {}, "unsure": {}}
+        self._kept: dict[str, dict[int, tuple[Key, Example]]] = {"harmed": {}, "fixed": {}, "unsure": {}}
 
     @property
     def examples(self) -> Examples:
@@ -53,7 +53,7 @@ class Galleries:
 
     def add(
         self,
-        shift: AnyShift,
+        transform: AnyTransform,
         place: tuple[int, int],
         x: Tensor,
         lengths: Tensor | None,
@@ -68,7 +68,7 @@ class Galleries:
             shift: that happened.
             place: which of the shifts it is, and which input of the data set the first of the batch.
             x: `(batch, ...)`, as the predictor reads it.
-            lengths: `(batch,)`, how much of it is sound.
+            lengths: `(batch,)`, how much of it is audio.
             output: of the model.
             answers: of the untouched predictor, "before", and of the model, "after".
             judged: how right they are, `(batch,)` each.
@@ -82,7 +82,7 @@ class Galleries:
         telling = -np.abs(change).round(4) if self.measure.graded else -confidence
         for name, values, counted in (
             ("harmed", telling, change < -notable),
-            ("mended", telling, change > notable),
+            ("fixed", telling, change > notable),
             ("unsure", confidence, np.ones_like(change, dtype=bool)),
         ):
             (chosen,) = counted.nonzero()
@@ -91,7 +91,7 @@ class Galleries:
             for i in chosen[np.argsort(values[chosen], kind="stable")][:MOST].tolist():
                 key = (float(values[i]), place[1] + i, place[0])
                 if self._wanted(name, place[1] + i, key):
-                    example = self._example(shift, place[1] + i, i, x, lengths, output, answers, judged, expected)
+                    example = self._example(transform, place[1] + i, i, x, lengths, output, answers, judged, expected)
                     self._keep(name, place[1] + i, key, example)
 
     def _wanted(self, name: str, item: int, key: Key) -> bool:
@@ -108,7 +108,7 @@ class Galleries:
 
     def _example(
         self,
-        shift: AnyShift,
+        transform: AnyTransform,
         item: int,
         i: int,
         x: Tensor,
@@ -119,15 +119,15 @@ class Galleries:
         expected: Sequence[str] | None,
     ) -> Example:
         said, group = output.canonicalization, self.model.group
-        shown = self._pictures(x[i], said.canonical[i], None if lengths is None else int(lengths[i]))
+        shown = self._images(x[i], said.canonical[i], None if lengths is None else int(lengths[i]))
         likeliest = self.model.canonicalizer.element(said.logits[i : i + 1]).item()
         before, after = (self._said(answers[name], judged[name], i) for name in ("before", "after"))
         return Example(
             number=item + 1,
-            pose="as it came" if shift.identity else f"given at {shift.name}",
-            picture=data_uri(shown[0]),
+            pose="as it came" if transform.identity else f"given at {transform.name}",
+            image=data_uri(shown[0]),
             canonical=data_uri(shown[1]),
-            small=isinstance(group.kind, Pictures) and max(shown[0].shape[:2]) < SMALL,
+            small=isinstance(group.kind, Images) and max(shown[0].shape[:2]) < SMALL,
             found=group.describe(likeliest),
             confidence=float(said.confidence[i]),
             posterior=tuple(said.probabilities[i].tolist()),
@@ -143,9 +143,9 @@ class Galleries:
         sure, number = answer["logits"][i].softmax(-1).max(-1)
         return Said(class_name(self.model, int(number)), float(sure), bool(judged[i]))
 
-    def _pictures(self, given: Tensor, canonical: Tensor, length: int | None) -> list[np.ndarray]:
+    def _images(self, given: Tensor, canonical: Tensor, length: int | None) -> list[np.ndarray]:
         kind = self.model.group.kind
-        if isinstance(kind, Pictures):
+        if isinstance(kind, Images):
             show = displayed(given, self.processor, kind)
             return [show(given), show(canonical)]
         assert isinstance(kind, Waveforms | Spectrograms)
@@ -154,7 +154,7 @@ class Galleries:
         loudest, faintest = (float(pick(given.float())) for pick in (torch.max, torch.min))
         if isinstance(kind, Waveforms):
             loudest = max(loudest, -faintest)
-        return [drawn_sound(one, kind, loudest, faintest) for one in (given, canonical)]
+        return [drawn_audio(one, kind, loudest, faintest) for one in (given, canonical)]
 
 
 def class_name(model: CanonicalizedModel, number: int) -> str:

@@ -1,7 +1,7 @@
 """How an answer is judged: a score from 0 to 1 for each input, in the way that is usual for the task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..modeling_canonicalized import CanonicalizedModel
-from ..outputs import Move, Rows, moved
+from ..outputs import Move, Rows, carry_back
 from .transforms import Step
 
 Answer = dict[str, Tensor]
@@ -28,33 +28,32 @@ NEAR = 3.0
 
 @dataclass(frozen=True)
 class Place:
-    """Where a picture has gone: what happened to it, step by step, and its height and width."""
+    """Where an image has gone: what happened to it, step by step, and its height and width."""
 
     steps: Sequence[Step]
     size: tuple[int, int]
 
     def carry(self, answer: Answer, rows: Rows, config: Any) -> Answer:
-        """An answer for the picture as it came, where it belongs now."""
+        """An answer for the image as it came, where it belongs now."""
         for group, element in self.steps:
             batch = len(next(iter(answer.values())))
-            answer = moved(answer, rows, Move(group, _each(element, batch), self.size, config))
+            answer = carry_back(answer, rows, Move(group, _each(element, batch), self.size, config))
         return answer
 
     def carry_maps(self, labels: Tensor) -> Tensor:
         """Maps `(batch, height, width)` of what is known to be there."""
         for group, element in self.steps:
-            maps = labels.unsqueeze(1)
-            labels = group.act(maps, _each(element, len(maps)), interpolation="nearest").squeeze(1)
+            labels = group.act_maps(labels, _each(element, len(labels)), "nearest")
         return labels
 
     def carry_boxes(self, boxes: Tensor) -> Tensor:
-        """Boxes `(n, 4)` of one picture."""
+        """Boxes `(n, 4)` of one image."""
         for group, element in self.steps:
             boxes = group.act_boxes(boxes.unsqueeze(0), _each(element, 1)).squeeze(0)
         return boxes
 
     def inside(self, height: int, width: int) -> Tensor:
-        """Which places of a map show what the upright picture had: all, or not the corners. Bool `(height, width)`."""
+        """Which places of a map show what the upright image had: all, or not the corners. Bool `(height, width)`."""
         rows, columns = (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width
         places = torch.stack([columns.expand(height, width), rows.unsqueeze(1).expand(height, width)], -1).unsqueeze(0)
         for group, element in reversed(self.steps):
@@ -86,7 +85,7 @@ class Measure(ABC):
 
     @abstractmethod
     def accuracy(self, answer: Answer, labels: Any, place: Place) -> Tensor:
-        """How near an answer is to what is known of the picture as it came, `(batch,)`."""
+        """How near an answer is to what is known of the image as it came, `(batch,)`."""
 
 
 class Classes(Measure):
@@ -108,7 +107,7 @@ class Classes(Measure):
 
 
 class Maps(Measure):
-    """Intersection over union, averaged over the classes that the expected map of a picture has.
+    """Intersection over union, averaged over the classes that the expected map of an image has.
 
     A class that is only in the answer counts through the places that it takes from the others. Labels are maps
     `(batch, height, width)`, to whose size the logits are brought.
@@ -197,8 +196,8 @@ class Depth(Measure):
 class Boxes(Measure):
     """F1 of the boxes of which the detector is sure, matched one to one within a class.
 
-    Labels are a dictionary for each picture, with `class_labels` and `boxes` as detectors take them. Boxes whose
-    centre has left the picture do not count.
+    Labels are a dictionary for each image, with `class_labels` and `boxes` as detectors take them. Boxes whose
+    centre has left the image do not count.
     """
 
     name = "F1 of boxes"
@@ -223,7 +222,7 @@ class Boxes(Measure):
         return torch.stack([f1(same(a, b)) for a, b in zip(self._sure(answer), wanted, strict=True)])
 
     def _sure(self, answer: Answer) -> list[tuple[Tensor, Tensor]]:
-        """Classes and boxes of each picture."""
+        """Classes and boxes of each image."""
         likely, classes = probabilities(answer["logits"], self.classes).max(-1)
         found = zip(likely >= CONFIDENT, classes, answer["pred_boxes"], strict=True)
         return [within((one[sure].cpu(), boxes[sure].cpu())) for sure, one, boxes in found]
@@ -280,7 +279,7 @@ def near_depth(found: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
 
 
 def within(found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Those boxes whose centre is in the picture."""
+    """Those boxes whose centre is in the image."""
     classes, boxes = found
     inside = ((boxes[:, :2] >= 0) & (boxes[:, :2] <= 1)).all(-1)
     return classes[inside], boxes[inside]
@@ -313,35 +312,29 @@ def f1(alike: Tensor) -> Tensor:
     return torch.tensor(2 * matched / total)
 
 
+METRICS: dict[str, Callable[[Any], Measure]] = {
+    "accuracy": lambda config: Classes(),
+    "mean_iou": lambda config: Maps(ignored_label(config)),
+    "query_mean_iou": lambda config: QueriedMaps(config.num_labels, ignored_label(config)),
+    "depth": lambda config: Depth(),
+    "boxes": lambda config: Boxes(config.num_labels),
+    "keypoints": lambda config: Points(),
+}
+"""By the name that a task has for it: from the predictor's configuration."""
+
+
 def measure_for(model: CanonicalizedModel) -> Measure:
     """How the answers of a model are judged.
 
     Raises:
         ValueError: nobody has said how.
     """
-    from ..tasks import (
-        CanonicalizedForInstanceSegmentation,
-        CanonicalizedForSemanticSegmentation,
-        CanonicalizedForUniversalSegmentation,
-    )
-
-    config: Any = model.predictor.config
-    if isinstance(model, CanonicalizedForSemanticSegmentation):
-        return Maps(ignored_label(config))
-    if isinstance(model, CanonicalizedForInstanceSegmentation | CanonicalizedForUniversalSegmentation):
-        return QueriedMaps(config.num_labels, ignored_label(config))
-    if model.task in ("image-classification", "audio-classification"):
-        return Classes()
-    if model.task == "depth-estimation":
-        return Depth()
-    if model.task == "object-detection":
-        return Boxes(config.num_labels)
-    if model.task == "keypoint-detection":
-        return Points()
-    raise ValueError(
-        f"This report is about classifiers, segmenters, depth estimators and detectors, and this is a model for "
-        f"{model.task}. check_equivariance(model) says how far its answers are from moving with the input."
-    )
+    if model.metric is None:
+        raise ValueError(
+            f"This report is about classifiers, segmenters, depth estimators and detectors, and this is a model for "
+            f"{model.task}. check_equivariance(model) says how far its answers are from transforming with the input."
+        )
+    return METRICS[model.metric](model.predictor.config)
 
 
 def ignored_label(config: Any) -> int:

@@ -13,27 +13,28 @@ import torch
 from torch import Tensor
 
 from ..data.images import to_pixel_values
-from ..groups import Group, Planar
+from ..groups import Group
 from ..modeling_canonicalized import CanonicalizedModel
 from ..predictors.untouched import evaluating
-from ..reports.axes import BLUE, FAINT, INK, VERMILLION, cut
+from ..reports.axes import BLUE, FAINT, INK, VERMILLION
 from ..reports.plots import draw_scores, new_figure, plot_robustness, scores_size
 from ..reports.robustness import RobustnessReport
+from ..reports.text import cut
 from .display import displayed
-from .transforms import AnyShift, Own, Transforms, members, parse_transforms
+from .transforms import AnyTransform, CustomTransform, Transforms, members, parse_transforms
 
 if TYPE_CHECKING:
     from matplotlib.figure import FigureBase
 
 # Inches. Figures are laid out so that their text is legible when a page shows them 900 pixels wide.
 CELL = 1.3
-"""The square that holds a picture of a strip."""
+"""The square that holds an image of a strip."""
 CAPTION = 0.46
-"""Room for the answer below a picture."""
+"""Room for the answer below an image."""
 LEFT = 0.42
-"""Room for the name of a row of pictures."""
+"""Room for the name of a row of images."""
 GAP = 0.14
-"""Between one picture's rows and the next one's, and around a strip."""
+"""Between one image's rows and the next one's, and around a strip."""
 
 
 def plot_strip(
@@ -45,19 +46,19 @@ def plot_strip(
     transforms: Transforms = "c8",
     labels: Sequence[int] | None = None,
 ) -> None:
-    """Draw turned pictures with the untouched answer, and below them their canonical form with the model's answer.
+    """Draw turned images with the untouched answer, and below them their canonical form with the model's answer.
 
     Args:
         model: what `CanonicalizedModel.wrap` or `from_pretrained` gave.
-        images: one picture or several: PIL, or `pixel_values` `(batch, channels, height, width)`.
+        images: one image or several: PIL, or `pixel_values` `(batch, channels, height, width)`.
         path: an image file.
-        processor: makes `pixel_values` from PIL pictures, and says how to show them again.
+        processor: makes `pixel_values` from PIL images, and says how to show them again.
         transforms: the columns, as in `evaluate_robustness`.
-        labels: the right class of each picture. Without them an answer counts as right if it is what the untouched
-            model says to the upright picture.
+        labels: the right class of each image. Without them an answer counts as right if it is what the untouched
+            model says to the upright image.
 
     Raises:
-        ValueError: a picture cannot be prepared, or a transform is unknown.
+        ValueError: an image cannot be prepared, or a transform is unknown.
 
     Example:
         >>> import tempfile
@@ -85,21 +86,21 @@ def plot_report(
     transforms: Transforms | None = None,
     labels: Sequence[int] | None = None,
 ) -> None:
-    """Draw `plot_robustness` and `plot_strip` side by side. Two pictures and four columns fit a page best.
+    """Draw `plot_robustness` and `plot_strip` side by side. Two images and four columns fit a page best.
 
-    Models that do not say what a picture is, such as segmenters and what listens, have no strip.
+    Models that do not say what an image is, such as segmenters and what reads audio, have no strip.
 
     Args:
         report: what `evaluate_robustness` gave.
         model: the model of that report.
-        images: pictures for the strip.
+        images: images for the strip.
         path: an image file.
         processor: as in `plot_strip`.
         transforms: the columns of the strip; by default four of what the model's group does.
-        labels: the right class of each picture, as in `plot_strip`.
+        labels: the right class of each image, as in `plot_strip`.
 
     Raises:
-        ValueError: a picture cannot be prepared, or a transform is unknown.
+        ValueError: an image cannot be prepared, or a transform is unknown.
 
     Example:
         >>> import tempfile
@@ -128,9 +129,9 @@ def plot_report(
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture as it is shown, and what was said about it."""
+    """One image as it is shown, and what was said about it."""
 
-    picture: np.ndarray
+    image: np.ndarray
     answer: str
     probability: float
     right: bool
@@ -138,18 +139,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One source picture under every shift: `inputs` untouched, `canonical` as the predictor saw them."""
+    """One source image under every shift: `inputs` untouched, `canonical` as the predictor saw them."""
 
-    shifts: list[AnyShift]
+    shifts: list[AnyTransform]
     inputs: list[Cell]
     canonical: list[Cell]
 
 
-def _columns(group: Group, transforms: Transforms | None) -> list[AnyShift]:
+def _columns(group: Group, transforms: Transforms | None) -> list[AnyTransform]:
     """The shifts of a strip: by default four that show what the group is about."""
-    if transforms is not None or isinstance(group, Planar):
+    if transforms is not None or group.planar is group:
         sets = parse_transforms((0, 45, 90, 180) if transforms is None else transforms, group)
-        return [shift for members in sets.values() for shift in members]
+        return [transform for members in sets.values() for transform in members]
     same, others = ([one for one in members(group) if one.identity == wanted] for wanted in (True, False))
     return [*same, *dict.fromkeys([others[0], others[len(others) // 2], others[-1]])]
 
@@ -164,21 +165,21 @@ def _answer(
     shifts = _columns(model.group, transforms)
     x = to_pixel_values(images, processor, model.predictor.config).to(model.device, model.dtype)
     if labels is not None and len(labels) != len(x):
-        raise ValueError(f"There are {len(x)} pictures and {len(labels)} labels; give one label for each picture.")
+        raise ValueError(f"There are {len(x)} images and {len(labels)} labels; give one label for each image.")
     raw = images if isinstance(images, list | tuple) else [images] if not isinstance(images, Tensor) else list(x)
 
-    def moved(shift: AnyShift, i: int, picture: Tensor) -> Tensor:
-        if isinstance(shift, Own):
-            return to_pixel_values(shift.transform.function(raw[i]), processor, model.predictor.config)
-        return shift(picture)
+    def transformed(transform: AnyTransform, i: int, image: Tensor) -> Tensor:
+        if isinstance(transform, CustomTransform):
+            return to_pixel_values(transform.transform.function(raw[i]), processor, model.predictor.config)
+        return transform(image)
 
     rows = []
     with evaluating(model), torch.inference_mode():
-        for i, picture in enumerate(x.split(1)):
-            model.group.check_shape(picture.shape)
-            right = int(model.predictor(pixel_values=picture).logits.argmax()) if labels is None else int(labels[i])
-            turned = torch.cat([moved(shift, i, picture) for shift in shifts]).to(x)
-            show = displayed(picture, processor)
+        for i, image in enumerate(x.split(1)):
+            model.group.check_shape(image.shape)
+            right = int(model.predictor(pixel_values=image).logits.argmax()) if labels is None else int(labels[i])
+            turned = torch.cat([transformed(transform, i, image) for transform in shifts]).to(x)
+            show = displayed(image, processor)
             outputs = model(pixel_values=turned)
             untouched = model.predictor(pixel_values=turned)
             canonical = outputs.canonicalization.canonical
@@ -198,8 +199,8 @@ def _cells(
     names = model.predictor.config.id2label or {}
     probabilities, answers = logits.float().softmax(-1).max(-1)
     return [
-        Cell(show(picture), _short(str(names.get(answer, answer))), probability, answer == right)
-        for picture, answer, probability in zip(x, answers.tolist(), probabilities.tolist(), strict=True)
+        Cell(show(image), _short(str(names.get(answer, answer))), probability, answer == right)
+        for image, answer, probability in zip(x, answers.tolist(), probabilities.tolist(), strict=True)
     ]
 
 
@@ -209,7 +210,7 @@ def _short(label: str, width: int = 16) -> str:
 
 
 def _fitting(name: str) -> float:
-    """The size of letters in which a name fits above a picture."""
+    """The size of letters in which a name fits above an image."""
     return min(11.0, 11.0 * 14 / len(name))
 
 
@@ -221,9 +222,11 @@ def _strip_size(rows: list[Row]) -> tuple[float, float]:
 def _draw_strip(figure: "FigureBase", rows: list[Row], width: float, height: float) -> None:
     """In the middle of a figure of `width` by `height` inches."""
     top = (height + _strip_size(rows)[1]) / 2 - 0.4
-    for column, shift in enumerate(rows[0].shifts):
+    for column, transform in enumerate(rows[0].shifts):
         middle = (LEFT + CELL * (column + 0.5)) / width
-        figure.text(middle, (top + 0.08) / height, shift.name, ha="center", fontsize=_fitting(shift.name), color=INK)
+        figure.text(
+            middle, (top + 0.08) / height, transform.name, ha="center", fontsize=_fitting(transform.name), color=INK
+        )
     for row in rows:
         for name, cells in (("untouched", row.inputs), ("canonicalized", row.canonical)):
             top -= CELL
@@ -238,7 +241,7 @@ def _draw_strip(figure: "FigureBase", rows: list[Row], width: float, height: flo
 def _draw_cell(figure: "FigureBase", cell: Cell, corner: tuple[float, float], size: tuple[float, float]) -> None:
     (x, y), (width, height), side = corner, size, CELL - 0.1
     axes = figure.add_axes((x / width, y / height, side / width, side / height))
-    axes.imshow(cell.picture, cmap="gray", vmin=0, vmax=1)
+    axes.imshow(cell.image, cmap="gray", vmin=0, vmax=1)
     color = BLUE if cell.right else VERMILLION
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():

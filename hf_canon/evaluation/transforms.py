@@ -22,12 +22,12 @@ OWN = "own transforms"
 STEPS = 9
 """How many elements of a continuous group are tried: an odd number, so that a line has the identity in its middle."""
 
-Step = tuple[Planar, int | float]
-"""What happens to places in a picture: a planar group, and its element."""
+Step = tuple[Group, int | float]
+"""What happens to places in an image: a group, and its element."""
 
 
 @dataclass(frozen=True)
-class Shift:
+class Rotation:
     """Mirror if `mirrored`, then turn counter-clockwise by `angle` degrees, in [0, 360)."""
 
     angle: float
@@ -45,10 +45,10 @@ class Shift:
         return self.angle == 0 and not self.mirrored
 
     def __call__(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Move every picture of `(batch, channels, height, width)`: quarter turns by permutation, the rest bicubic.
+        """Move every image of `(batch, channels, height, width)`: quarter turns by permutation, the rest bicubic.
 
         The model undoes what happened with bilinear interpolation. Were the shift made with the same one, an
-        evaluation would flatter the model with an inverse that no real picture has.
+        evaluation would flatter the model with an inverse that no real image has.
         """
         if self.identity:
             return x
@@ -57,10 +57,10 @@ class Shift:
         if rest == 0:
             return permute_pixels(x, torch.full_like(mirror, int(quarters), dtype=torch.long), mirror)
         turned = turn_pixels(x, torch.full((len(x),), math.radians(rest), device=x.device), mirror, "bicubic")
-        return Shift(90 * quarters)(turned) if quarters else turned
+        return Rotation(90 * quarters)(turned) if quarters else turned
 
-    def lengths(self, lengths: Tensor | None, moved: Tensor) -> Tensor | None:
-        """Pictures have none."""
+    def lengths(self, lengths: Tensor | None, transformed: Tensor) -> Tensor | None:
+        """Images have none."""
         return lengths
 
     def element(self, group: Group) -> int | float | None:
@@ -97,7 +97,7 @@ class Shift:
 
     @property
     def steps(self) -> list[Step]:
-        """What happens to places in the picture, one after the other."""
+        """What happens to places in the image, one after the other."""
         mirror: list[Step] = [(_MIRROR, 1)] if self.mirrored else []
         return [*mirror, (_TURN, math.radians(self.angle))] if self.angle else mirror
 
@@ -106,12 +106,12 @@ class Shift:
             get_group("so2").check_shape(shape)
 
 
-UPRIGHT = Shift(0.0)
+UPRIGHT = Rotation(0.0)
 
 
 @dataclass(frozen=True)
-class Moved:
-    """An element of a group that is no rotation of the picture: colours, pitch, time.
+class GroupTransform:
+    """An element of a group that is no rotation of the image: colours, pitch, time.
 
     Args:
         group: acting on inputs of the kind that the model reads.
@@ -140,11 +140,11 @@ class Moved:
     def __call__(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         return self.group.act(x, self._element(len(x)).to(x.device), lengths)
 
-    def lengths(self, lengths: Tensor | None, moved: Tensor) -> Tensor | None:
-        """How long the moved sounds are, `(batch,)`."""
+    def lengths(self, lengths: Tensor | None, transformed: Tensor) -> Tensor | None:
+        """How long the transformed clips are, `(batch,)`."""
         if lengths is None:
             return None
-        return self.group.moved_lengths(lengths, self._element(len(lengths)).to(lengths.device), moved)
+        return self.group.transformed_lengths(lengths, self._element(len(lengths)).to(lengths.device), transformed)
 
     def element(self, group: Group) -> int | float | None:
         """The same element of the model's group, or of hues the nearest; None if that does not undo such things."""
@@ -171,11 +171,11 @@ class Moved:
     def check_shape(self, shape: torch.Size) -> None:
         self.group.check_shape(shape)
 
-    def _parts(self) -> "list[Shift | Moved]":
+    def _parts(self) -> "list[Rotation | GroupTransform]":
         """What each factor of a product does."""
         assert isinstance(self.group, Product)
         values = (int(part) for part in self.group.split(torch.tensor(int(self.value))))
-        return [moved_by(factor, value) for factor, value in zip(self.group.factors, values, strict=True)]
+        return [transformed_by(factor, value) for factor, value in zip(self.group.factors, values, strict=True)]
 
     def _element(self, batch: int) -> Tensor:
         return torch.full((batch,), self.value)
@@ -187,13 +187,13 @@ class Transform:
 
     Args:
         name: its row in tables.
-        function: from one input to the same input, moved. It is given what the data set holds: a PIL picture, a
+        function: from one input to the same input, transformed. It is given what the data set holds: a PIL image, a
             waveform `(samples,)`, or one of its `pixel_values`; the checkpoint's processor comes afterwards.
         element: of the model's group, that this is; None if it has none, or nobody knows.
 
     Example:
         >>> from hf_canon.evaluation import Transform
-        >>> turned = Transform("turned by PIL", lambda picture: picture.rotate(90, expand=True), element=1)
+        >>> turned = Transform("turned by PIL", lambda image: image.rotate(90, expand=True), element=1)
     """
 
     name: str
@@ -202,7 +202,7 @@ class Transform:
 
 
 @dataclass(frozen=True)
-class Own:
+class CustomTransform:
     """A user's transform, among the shifts."""
 
     transform: Transform
@@ -235,12 +235,12 @@ class Own:
         """Whoever wrote it knows."""
 
 
-AnyShift = Shift | Moved | Own
+AnyTransform = Rotation | GroupTransform | CustomTransform
 Entry = str | Group | float | Transform
 Transforms = Entry | Sequence[Entry] | Mapping[str, Sequence[float | Transform]]
 
 
-def parse_transforms(transforms: Transforms, group: Group | None = None) -> dict[str, list[AnyShift]]:
+def parse_transforms(transforms: Transforms, group: Group | None = None) -> dict[str, list[AnyTransform]]:
     """The sets of shifts that are reported apart: one for each group, and one for all angles in degrees.
 
     Args:
@@ -255,18 +255,19 @@ def parse_transforms(transforms: Transforms, group: Group | None = None) -> dict
         {'c8': 8, 'angles': 3}
     """
     group = _PLANE if group is None else group
-    sets: dict[str, list[AnyShift]] = {}
+    sets: dict[str, list[AnyTransform]] = {}
     if isinstance(transforms, Mapping):
         for title, values in transforms.items():
             sets[title] = [
-                Own(value, group) if isinstance(value, Transform) else chosen(title, value, group) for value in values
+                CustomTransform(value, group) if isinstance(value, Transform) else chosen(title, value, group)
+                for value in values
             ]
     else:
         single = isinstance(transforms, str | Group | int | float | Transform)
         entries: list[Any] = [transforms] if single else list(transforms)  # type: ignore[arg-type]
         for entry in entries:
             if isinstance(entry, Transform):
-                sets.setdefault(OWN, []).append(Own(entry, group))
+                sets.setdefault(OWN, []).append(CustomTransform(entry, group))
             elif isinstance(entry, int | float):
                 sets.setdefault(ANGLES, []).append(turn(entry))
             else:
@@ -279,10 +280,10 @@ def parse_transforms(transforms: Transforms, group: Group | None = None) -> dict
     return sets
 
 
-def turn(degrees: float) -> Shift:
+def turn(degrees: float) -> Rotation:
     if not math.isfinite(degrees):
         raise ValueError(f"An angle of {degrees!r} degrees is no rotation; give finite numbers of degrees.")
-    return Shift(float(degrees) % 360)
+    return Rotation(float(degrees) % 360)
 
 
 def bound(name: str | Group, like: Group) -> Group:
@@ -290,22 +291,22 @@ def bound(name: str | Group, like: Group) -> Group:
     return (name if isinstance(name, Group) else get_group(name)).on(like.kind)
 
 
-def members(group: Group) -> list[AnyShift]:
+def members(group: Group) -> list[AnyTransform]:
     """Every element of a finite group; of a line or a circle, some that are spread evenly."""
     if isinstance(group, SO2):
         raise ValueError(
             f"The elements of {group.name} cannot be listed; evaluate on angles in degrees, "
             "such as transforms=[10, 55, 200], or on a finite group such as 'c8'."
         )
-    return [moved_by(group, element) for element in tried(group).tolist()]
+    return [transformed_by(group, element) for element in tried(group).tolist()]
 
 
 def tried(group: Group) -> Tensor:
     """The elements over which a group is measured."""
-    return group.parameters(STEPS) if isinstance(group, OneParameter) else group.elements
+    return group.grid(STEPS)
 
 
-def chosen(name: str, value: float, like: Group) -> AnyShift:
+def chosen(name: str, value: float, like: Group) -> AnyTransform:
     """One element of a group, as a user gives it: its number in a finite group; else in the unit of the group, which
     is degrees for circles."""
     if name == ANGLES:
@@ -319,59 +320,50 @@ def chosen(name: str, value: float, like: Group) -> AnyShift:
                 f"{value!r} is no element of {name}, which has {group.order}; give numbers from 0 to "
                 f"{group.order - 1}."
             )
-        return moved_by(group, int(value))
+        return transformed_by(group, int(value))
     if not math.isfinite(value):
         raise ValueError(f"{value!r} is no element of {name}; give finite numbers.")
     assert isinstance(group, OneParameter)
-    return Moved(group, math.radians(value) if _is_circle(group) else float(value))
+    return GroupTransform(group, math.radians(value) if group.is_circle else float(value))
 
 
-def moved_by(group: Group, element: int | float) -> Shift | Moved:
+def transformed_by(group: Group, element: int | float) -> Rotation | GroupTransform:
     """One element of a group."""
-    if isinstance(group, FinitePlanar):
-        return Shift(360 * (int(element) % group.n) / group.n, element >= group.n)
-    return Moved(group, element)
+    if isinstance(group, Planar):  # whose rotations are made by another interpolation than the one that undoes them
+        return Rotation(*group.degrees(element))
+    return GroupTransform(group, element)
 
 
 def shown(group: Group, element: int | float) -> float | None:
     """An element of a continuous group in the unit in which users give it; None for a finite one."""
-    if not isinstance(group, OneParameter):
-        return None
-    return math.degrees(element) if _is_circle(group) else float(element)
+    return group.shown(element)
 
 
 def is_element(found: Tensor, group: Group, element: int | float | None) -> Tensor | None:
     """Whether each predicted element `(batch,)` is that one, or for a continuous group near it; None for none."""
     if element is None:
         return None
-    if isinstance(group, OneParameter):
-        return group.wrap(found.cpu().double() - element).abs() <= group.tolerance
-    return found.cpu() == element
+    return group.distance(found.cpu(), torch.tensor(element, dtype=torch.double)) <= group.tolerance
 
 
-def joined(shift: Shift | Moved, group: Group) -> int | None:
+def joined(transform: Rotation | GroupTransform, group: Group) -> int | None:
     """What a shift is in a product: its element in the factors that have it; None if none has."""
     if not isinstance(group, Product):
         return None
-    parts = [shift.element(factor) for factor in group.factors]
+    parts = [transform.element(factor) for factor in group.factors]
     if all(part is None for part in parts):
         return None
     return int(group.join([torch.tensor(0 if part is None else part) for part in parts]))
 
 
 def steps_of(group: Group, element: int | float) -> list[Step]:
-    part = group.planar_part(torch.tensor([element]))
-    return [] if part is None else [(part[0], part[1].item())]
+    return [] if group.planar is None else [(group, element)]
 
 
-def check_shape(shifts: Sequence[AnyShift], shape: torch.Size) -> None:
+def check_shape(shifts: Sequence[AnyTransform], shape: torch.Size) -> None:
     """Raise ValueError if the shifts of a set cannot be made on inputs of this shape."""
-    for shift in shifts:
-        shift.check_shape(shape)
-
-
-def _is_circle(group: OneParameter) -> bool:
-    return group.period is not None and math.isclose(group.period, 2 * math.pi)
+    for transform in shifts:
+        transform.check_shape(shape)
 
 
 def _same_line(a: Group, b: Group) -> bool:

@@ -1,4 +1,5 @@
-"""Laws that a group leaves as they are, learned from |G| times fewer samples (arXiv 2305.13517, 2202.01129)."""
+"""Distributions that a group leaves as they are, learned from |G| times fewer samples (arXiv 2305.13517,
+2202.01129)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

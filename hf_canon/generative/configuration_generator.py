@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig
 
-from ..groups import Kind, Pictures, Waveforms, get_group
+from ..groups import Images, Kind, Waveforms, get_group
 from ..groups.kinds import describe_kind, kind_from
 
 
@@ -13,14 +13,14 @@ class GeneratorConfig(PreTrainedConfig):
     """Of an `InvariantGenerator`.
 
     Args:
-        group: name of the group that leaves the law as it is.
+        group: name of the group that leaves the distribution as it is.
         symmetry: "output", "features" or "none": where the group element acts.
-        shape: of one sample: (channels, height, width) of pictures, (samples,) of waveforms, (frames, bins) of
+        shape: of one sample: (channels, height, width) of images, (samples,) of waveforms, (frames, bins) of
             spectrograms.
         latent_size: numbers of noise.
         width: channels of the layer at full size.
         training: what a training knows of itself, for the card.
-        kind: what the numbers of a sample mean, as `hf_canon.groups.kinds.describe_kind` has it; by default pictures
+        kind: what the numbers of a sample mean, as `hf_canon.groups.kinds.describe_kind` has it; by default images
             from 0 for black to 1 for white, or waveforms of 16 kHz.
 
     Raises:
@@ -55,12 +55,12 @@ class GeneratorConfig(PreTrainedConfig):
     def _check_group(self) -> None:
         acting, kind = get_group(self.group).on(self.sample_kind), self.sample_kind
         acting.check_shape((1, *self.shape))
-        if isinstance(kind, Pictures) and kind != usual_kind(self.shape):
-            raise ValueError(f"Generated pictures are from 0 (black) to 1 (white), and not {kind}. Leave out kind.")
-        moved = acting.act(torch.zeros(1, *self.shape), acting.sample(1, torch.Generator().manual_seed(0)))
-        if moved.shape[1:] != torch.Size(self.shape):
+        if isinstance(kind, Images) and kind != usual_kind(self.shape):
+            raise ValueError(f"Generated images are from 0 (black) to 1 (white), and not {kind}. Leave out kind.")
+        transformed = acting.act(torch.zeros(1, *self.shape), acting.sample(1, torch.Generator().manual_seed(0)))
+        if transformed.shape[1:] != torch.Size(self.shape):
             raise ValueError(
-                f"{self.group} changes how long a sound is, and a generator's samples are all of one length. Take a "
+                f"{self.group} changes how long a clip is, and a generator's samples are all of one length. Take a "
                 "group that does not, such as pitch12 or time_shift4."
             )
 
@@ -75,10 +75,10 @@ def usual_kind(shape: list[int]) -> Kind:
         ValueError: nobody knows what such numbers mean.
     """
     if len(shape) == 3:
-        return Pictures((1.0,) * shape[0], (0.0,) * shape[0])
+        return Images((1.0,) * shape[0], (0.0,) * shape[0])
     if len(shape) == 1:
         return Waveforms()
     raise ValueError(
         f"What the numbers of a sample of shape {tuple(shape)} mean is not known. Give "
-        "kind=describe_kind(model.group.kind) for spectrograms, or the shape of a picture, (channels, height, width)."
+        "kind=describe_kind(model.group.kind) for spectrograms, or the shape of an image, (channels, height, width)."
     )

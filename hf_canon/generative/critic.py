@@ -1,9 +1,8 @@
 """Critics that cannot tell the members of an orbit apart: three ways to the same class of functions.
 
-By E_{S^G P}[f] = E_P[S_G f] (arXiv 2305.13517, Lemma 1), an invariant critic between two laws is a plain one between
-their symmetrizations. It learns from |G| times fewer samples, and is blind to poses: the generator has to be
-symmetrized as well.
-"""
+By E_{S^G P}[f] = E_P[S_G f] (arXiv 2305.13517, Lemma 1), an invariant critic between two distributions is a plain one
+between their symmetrizations. It learns from |G| times fewer samples, and is blind to poses: the generator has to be
+symmetrized as well."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Samples to learn from: pictures and sounds of any data set, at the size that a generator makes."""
+"""Samples to learn from: images and clips of any data set, at the size that a generator makes."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Sampler
 
 from ..data.audio import samples
 from ..data.images import MODES, image_column
-from ..groups import Kind, Pictures, Waveforms
+from ..groups import Images, Kind, Waveforms
 from ..predictors.inputs import INPUT_NAMES
 
 PRIME = 1_000_003
@@ -44,7 +44,7 @@ class Samples(Dataset[Tensor]):
                 f"{type(dataset).__name__}. Pass a datasets.Dataset, a list of dicts, or a tensor."
             )
         if len(dataset) < 2:
-            raise ValueError(f"A law cannot be learned from {len(dataset)} samples. Give some tens, or more.")
+            raise ValueError(f"A distribution cannot be learned from {len(dataset)} samples. Give some tens, or more.")
         self[0]
 
     def __len__(self) -> int:
@@ -60,27 +60,27 @@ class Samples(Dataset[Tensor]):
             )
         values = values.float()
         if not values.isfinite().all():
-            raise ValueError(f"Sample {index} holds numbers that are not finite. Remove it, or mend it.")
+            raise ValueError(f"Sample {index} holds numbers that are not finite. Remove it, or fix it.")
         self._check_range(index, values)
         return values
 
     def _remedy(self, shape: tuple[int, ...]) -> str:
         """For samples of another shape."""
         if len(self.shape) == 3 and len(shape) == 2:
-            return "Pictures are (channels, height, width): give them a channel, with x.unsqueeze(1)."
+            return "Images are (channels, height, width): give them a channel, with x.unsqueeze(1)."
         if len(self.shape) == 3 and len(shape) == 3 and shape[0] not in MODES and shape[2] in MODES:
-            return "Pictures are (channels, height, width): bring channels to the front, with x.permute(0, 3, 1, 2)."
+            return "Images are (channels, height, width): bring channels to the front, with x.permute(0, 3, 1, 2)."
         return f"Give GeneratorConfig(shape={shape}), or other data."
 
     def _check_range(self, index: int, values: Tensor) -> None:
-        if not isinstance(self.kind, Pictures | Waveforms):
+        if not isinstance(self.kind, Images | Waveforms):
             return
-        lowest, highest = (0.0, 1.0) if isinstance(self.kind, Pictures) else (-1.0, 1.0)
+        lowest, highest = (0.0, 1.0) if isinstance(self.kind, Images) else (-1.0, 1.0)
         low, high = float(values.min()), float(values.max())
         if low < lowest - 1e-3 or high > highest + 1e-3:
             raise ValueError(
                 f"Sample {index} has values from {low:g} to {high:g}, and {self.kind.noun} are learned from "
-                f"{lowest:g} to {highest:g}. Give the images or sounds themselves, or undo their normalization."
+                f"{lowest:g} to {highest:g}. Give the images or clips themselves, or undo their normalization."
             )
 
     def _read(self, item: Any) -> Tensor:
@@ -94,26 +94,26 @@ class Samples(Dataset[Tensor]):
             return torch.as_tensor(item[ready])
         if isinstance(self.kind, Waveforms):
             if "audio" not in item:
-                raise ValueError(f"None of the columns {', '.join(item)} is called 'audio'. Rename that with sound.")
-            return self._sound(item["audio"], self.kind.sampling_rate)
-        return self._picture(item[image_column(item)])
+                raise ValueError(f"None of the columns {', '.join(item)} is called 'audio'. Rename that with audio.")
+            return self._audio(item["audio"], self.kind.sampling_rate)
+        return self._image(item[image_column(item)])
 
-    def _picture(self, image: Any) -> Tensor:
+    def _image(self, image: Any) -> Tensor:
         if isinstance(image, np.ndarray | Tensor):
             return torch.as_tensor(image)
         channels, height, width = self.shape
         if not isinstance(image, Image.Image) or image.mode not in EIGHT_BITS or channels not in MODES:
-            what = f"a picture of mode {image.mode!r}" if isinstance(image, Image.Image) else f"{type(image).__name__}"
+            what = f"an image of mode {image.mode!r}" if isinstance(image, Image.Image) else f"{type(image).__name__}"
             raise ValueError(
-                f"An image of the data set is {what}, and pictures of 1, 3 or 4 channels are made from those of 8 "
+                f"An image of the data set is {what}, and images of 1, 3 or 4 channels are made from those of 8 "
                 "bits. Convert it first."
             )
         fitted = ImageOps.fit(ImageOps.exif_transpose(image).convert(MODES[channels]), (width, height))
         values = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
         return values.view(height, width, channels).permute(2, 0, 1) / 255
 
-    def _sound(self, audio: Any, rate: int) -> Tensor:
-        """The first samples of a sound; silence follows one that is too short."""
+    def _audio(self, audio: Any, rate: int) -> Tensor:
+        """The first samples of an audio clip; silence follows one that is too short."""
         values, length = torch.from_numpy(samples(audio, rate)), math.prod(self.shape)
         return F.pad(values[:length], (0, max(length - len(values), 0)))
 

@@ -1,4 +1,4 @@
-"""What a generator and a critic play for: a distance of two laws, as a supremum over critics.
+"""What a generator and a critic play for: a distance of two distributions, as a supremum over critics.
 
 Each has `critic_loss` and `generator_loss`, of scores of real samples and of generated ones, `(batch,)` each, and the
 `gradient_penalty` keeps the critics Lipschitz: one-sided, as in arXiv 2305.13517, section 5.
@@ -36,8 +36,8 @@ class LipschitzAlpha:
 
         f*(y) = (a-1)^{a/(a-1)} y_+^{a/(a-1)} / a + 1/(a(a-1))
 
-    (arXiv 2202.01129, section 2). It stays finite for laws with heavy tails or disjoint supports, as W1 does, and
-    weighs what is unlikely like an alpha-divergence.
+    (arXiv 2202.01129, section 2). It stays finite for distributions with heavy tails or disjoint supports, as W1 does,
+    and weighs what is unlikely like an alpha-divergence.
 
     Args:
         alpha: above 1.

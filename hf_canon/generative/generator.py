@@ -1,8 +1,8 @@
-"""Generators of laws that a group leaves as they are (arXiv 2305.13517; 2202.01129, section 3).
+"""Generators of distributions that a group leaves as they are (arXiv 2305.13517; 2202.01129, section 3).
 
-S^G[P] is the law of g X, with X drawn from P and g uniformly from the group. An invariant critic cannot see poses, and
-beside it a plain generator collapses onto part of the orbit; a generator whose law is S^G of something cannot.
-"""
+S^G[P] is the distribution of g X, with X drawn from P and g uniformly from the group. An invariant critic cannot see
+poses, and beside it a plain generator collapses onto part of the orbit; a generator whose distribution is S^G of
+something cannot."""
 
 from typing import Any
 
@@ -14,7 +14,8 @@ from .networks import Decoder, on_features, require_exact
 
 
 class SymmetrizedGenerator(nn.Module):
-    """A uniform group element on what any generator has made. The law is that of the generator's symmetrization.
+    """A uniform group element on what any generator has made. The distribution is that of the generator's
+    symmetrization.
 
     Args:
         network: maps noise `(batch, latent_size)` to samples.
@@ -45,7 +46,7 @@ class SymmetrizedGenerator(nn.Module):
 
 class EquivariantGenerator(nn.Module):
     """A uniform group element on the first feature map, and group convolutions after it, which carry it to the sample:
-    the equivariant form. All poses share the convolutions, and nothing is moved at full size.
+    the equivariant form. All poses share the convolutions, and nothing is transformed at full size.
 
     Args:
         decoder: a network over the group.
@@ -91,7 +92,7 @@ def generator_of(symmetry: str, group: Group, latent_size: int, shape: Any, widt
 
 
 class PlainGenerator(nn.Module):
-    """A generator that poses mean nothing to, for laws that are not invariant."""
+    """A generator that poses mean nothing to, for distributions that are not invariant."""
 
     def __init__(self, network: nn.Module, latent_size: int):
         super().__init__()

@@ -7,19 +7,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..groups import Group, OneParameter, Pictures
+from ..groups import Group, Images
 
 ROWS, COLUMNS, GAP = 6, 8, 3
 
 
 @torch.no_grad()
 def draw_samples(generator: Any, path: Path, seed: int = 0) -> None:
-    """Draw a grid into a file: rows of random samples and, for an invariant generator, a last row of one noise moved
+    """Draw a grid into a file: rows of random samples and, for an invariant generator, a last row of one noise
+    transformed
     by elements of the group.
 
     Args:
         generator: an `InvariantGenerator`.
-        path: of the picture.
+        path: of the image.
         seed: of noise and elements, so that grids of one training can be compared.
     """
     group, drawn = generator.group, torch.Generator().manual_seed(seed)
@@ -29,7 +30,7 @@ def draw_samples(generator: Any, path: Path, seed: int = 0) -> None:
         noise = torch.randn(1, generator.latent_size, generator=drawn).expand(len(elements), -1)
         rows.append(generator(noise.to(generator.device, generator.dtype), elements).samples)
     rows = [row.float().cpu() for row in rows]
-    if isinstance(group.kind, Pictures):
+    if isinstance(group.kind, Images):
         tiled(rows).save(path)
     else:
         plotted(rows).savefig(path, dpi=80)
@@ -37,14 +38,14 @@ def draw_samples(generator: Any, path: Path, seed: int = 0) -> None:
 
 def some_elements(group: Group) -> Tensor:
     """As many as fit in a row, evenly spread."""
-    if isinstance(group, OneParameter):
-        return group.parameters(COLUMNS)
+    if not group.finite:
+        return group.grid(COLUMNS)
     elements = group.elements
     return elements[torch.linspace(0, len(elements) - 1, min(len(elements), COLUMNS)).round().long()]
 
 
 def tiled(rows: list[Tensor]) -> Image.Image:
-    """Pictures beside and below each other, at twice their size or more; a gap before the last row."""
+    """Images beside and below each other, at twice their size or more; a gap before the last row."""
     channels, height, width = rows[0].shape[1:]
     scale = max(1, round(64 / max(height, width)))
     grid = Image.new("RGB", (COLUMNS * (width * scale + GAP), len(rows) * (height * scale + GAP) + 3 * GAP), "white")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..groups import Group, OneParameter
+from ..groups import Group
 
 TEMPLATES = 4
 """Of noise."""
@@ -17,19 +17,19 @@ PATIENCE = 5
 """In how many looks, one after the other, something has to be wrong."""
 WARM_UP = 0.1
 """Share of the training in which nothing is expected of it."""
-# A sound training has a steepness of 1 at most, a distance and a spread near 1, and a diversity near its target; these
-# are far from that, and are not reached by the trainings of the benchmark that do not collapse.
+# A sound training has a steepness of 1 at most, a distance and a spread near 1, and a diversity near its target;
+# these are far from that, and are not reached by the trainings of the benchmark that do not collapse.
 STEEP, FAR, NARROW, ONE_SIDED = 3.0, 10.0, 0.15, 0.6
 
 
 def orbit_uniformity(samples: Tensor, group: Group) -> float:
     """The p-value of a test that the orbits of these samples are uniform: a chi-squared test of their poses.
 
-    The pose of x under a template w is the element g for which g^-1 x is most like w, and it moves with x: pose(h x) =
-    h pose(x). So the poses of a law that the group leaves as it is are uniform, under every template. One is the mean
-    of half of the samples, under which the other half has its poses; the others are noise. The least p-value is
-    multiplied by how many they are (Bonferroni). Of a group that resamples, the elements that do not are told apart:
-    what a turn by 45 degrees does to sharpness would give poses away.
+    The pose of x under a template w is the element g for which g^-1 x is most like w, and it transforms with x: pose(h
+    x) = h pose(x). So the poses of a distribution that the group leaves as it is are uniform, under every template.
+    One is the mean of half of the samples, under which the other half has its poses; the others are noise. The least
+    p-value is multiplied by how many they are (Bonferroni). Of a group that resamples, the elements that do not are
+    told apart: what a turn by 45 degrees does to sharpness would give poses away.
 
     Args:
         samples: `(n, ...)`, of the group's kind, independent of each other.
@@ -88,25 +88,26 @@ def counted(samples: Tensor, templates: Tensor, group: Group, generator: torch.G
 
 
 def orbit_diversity(samples: Tensor, group: Group) -> Tensor:
-    """How many of the exact elements there effectively are among the poses, as a share of what a uniform law shows in
-    as many samples: 1 for an invariant law, 1 / |G| for a single pose. The exponential of the entropy of poses, under
-    the template that sees it least. Always 1 where no element but the identity is exact."""
+    """How many of the exact elements there effectively are among the poses, as a share of what a uniform distribution
+    shows in
+    as many samples: 1 for an invariant distribution, 1 / |G| for a single pose. The exponential of the entropy of
+    poses, under the template that sees it least. Always 1 where no element but the identity is exact."""
     counts = pose_counts(samples, group).float()
     n = counts.sum(1, keepdim=True).clamp(min=1)
     entropy = torch.special.entr(counts / n).sum(1)
-    # In so few samples the entropy of a uniform law is lower, by (|G| - 1) / 2n (Miller, 1955).
+    # In so few samples the entropy of a uniform distribution is lower, by (|G| - 1) / 2n (Miller, 1955).
     missing = (counts.shape[1] - 1) / (2 * n.squeeze(1))
     return ((entropy + missing).exp() / counts.shape[1]).clamp(max=1).min()
 
 
 def orbit_distance(a: Tensor, b: Tensor, group: Group) -> Tensor:
     """The mean distance of samples to the nearest images of others; of a batch and itself, of different ones."""
-    elements = group.parameters(PARAMETERS) if isinstance(group, OneParameter) else group.elements
+    elements = group.grid(PARAMETERS)
     elements = elements[:: -(-len(elements) // IMAGES)]
     nearest = torch.full((len(a), len(b)), torch.inf, device=a.device)
     for one in elements.to(a.device):
-        moved = group.act(b, one.expand(len(b)))
-        nearest = torch.minimum(nearest, torch.cdist(a.flatten(1).float(), moved.flatten(1).float()))
+        transformed = group.act(b, one.expand(len(b)))
+        nearest = torch.minimum(nearest, torch.cdist(a.flatten(1).float(), transformed.flatten(1).float()))
     if a is b:
         return nearest.fill_diagonal_(0).sum() / (len(a) * (len(a) - 1))
     return nearest.mean()
@@ -131,12 +132,12 @@ def vital_signs(real: Tensor, fake: Tensor, gap: Tensor, group: Group) -> Tensor
 class Health:
     """Looks at the signs of a training, and says in one sentence what is wrong with it.
 
-    A critic whose slopes are 1 at most cannot tell two laws apart by more than the mean distance of their samples, for
-    that bounds W1: `steepness`, the gap between its scores of real and generated samples over that distance, is at
-    most 1, and a training that stays far above has diverged. So has one whose samples leave: `distance`, from the
-    data, over that between data. `spread`, the mean distance between samples over that between data, falls to 0 as
-    they become one. Both are taken modulo the group, for poses would hide it. `diversity` is `orbit_diversity`, to be
-    compared with 1 where the critic cannot see poses, and with that of the data where it can.
+    A critic whose slopes are 1 at most cannot tell two distributions apart by more than the mean distance of their
+    samples, for that bounds W1: `steepness`, the gap between its scores of real and generated samples over that
+    distance, is at most 1, and a training that stays far above has diverged. So has one whose samples leave:
+    `distance`, from the data, over that between data. `spread`, the mean distance between samples over that between
+    data, falls to 0 as they become one. Both are taken modulo the group, for poses would hide it. `diversity` is
+    `orbit_diversity`, to be compared with 1 where the critic cannot see poses, and with that of the data where it can.
 
     Args:
         steps: of the whole training.

@@ -31,7 +31,7 @@ class GeneratorOutput(ModelOutput):
 
 
 class InvariantGenerator(PreTrainedModel):
-    """Draws from a law that a group leaves as it is, learned from few samples.
+    """Draws from a distribution that a group leaves as it is, learned from few samples.
 
     Example:
         >>> from hf_canon.generative import GeneratorConfig, InvariantGenerator
@@ -80,7 +80,7 @@ class InvariantGenerator(PreTrainedModel):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None, batch_size: int = 64) -> Tensor:
-        """Draw `n` samples, `(n, *shape)`: pictures from 0 for black to 1 for white, waveforms from -1 to 1.
+        """Draw `n` samples, `(n, *shape)`: images from 0 for black to 1 for white, waveforms from -1 to 1.
 
         Args:
             n: how many.

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..canonicalizers.equivariant import GroupConv2d
-from ..groups import FinitePlanar, Group, Kind, Pictures, Spectrograms, Waveforms
+from ..groups import FinitePlanar, Group, Images, Kind, Spectrograms, Waveforms
 
 SQUASH: dict[type[Kind], Callable[[Tensor], Tensor]] = {
-    Pictures: torch.sigmoid,
+    Images: torch.sigmoid,
     Waveforms: torch.tanh,
     Spectrograms: lambda x: x,
 }
@@ -26,13 +26,13 @@ SMALLEST = 7
 
 class Decoder(nn.Module):
     """Noise to samples. With a group, the features are functions on plane and group, and what follows the first of
-    them is equivariant: move the first, and the sample is moved.
+    them is equivariant: move the first, and the sample is transformed.
 
     Args:
         latent_size: numbers of noise.
         shape: of one sample: (channels, height, width), (frames, bins) or (samples,).
         width: channels at full size; each half size has twice as many, up to four times.
-        kind: what the numbers of a sample mean: pictures are from 0 to 1, and waveforms from -1 to 1.
+        kind: what the numbers of a sample mean: images are from 0 to 1, and waveforms from -1 to 1.
         group: a finite planar group that permutes pixels, or None.
     """
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..data.images import MODES
-from ..groups import Kind, Pictures, Waveforms
+from ..groups import Images, Kind, Waveforms
 from ..hub.folder import CARD_FILE, SAMPLER, may_renew, require_reference, staged_folder, write_card
 from ..hub.push import read_config
 from ..predictors.hub_files import PROCESSOR_FILES, UNREADABLE, because, processor_files, where_of
@@ -62,7 +62,7 @@ def add_reference_sampler(adapter: str | os.PathLike[str], generator: InvariantG
 
 
 def require_size(shape: list[int], config: CanonicalizedConfig, processor: dict[str, bytes]) -> None:
-    """Raise ValueError if an adapter's processor leaves pictures at their size, and its checkpoint reads another.
+    """Raise ValueError if an adapter's processor leaves images at their size, and its checkpoint reads another.
 
     Args:
         shape: of a sample.
@@ -73,7 +73,7 @@ def require_size(shape: list[int], config: CanonicalizedConfig, processor: dict[
     side = getattr(config.base_config, "image_size", None)
     if len(shape) == 3 and settings.get("do_resize") is False and side is not None and shape[1:] != [side, side]:
         raise ValueError(
-            f"This generator draws pictures of {shape[1]} x {shape[2]} pixels, the checkpoint reads {side} x {side}, "
+            f"This generator draws images of {shape[1]} x {shape[2]} pixels, the checkpoint reads {side} x {side}, "
             f"and its processor does not resize. Train one with shape=({shape[0]}, {side}, {side})."
         )
 
@@ -122,7 +122,7 @@ def as_example(sample: Tensor, kind: Kind) -> dict[str, Any]:
     sample = sample.float().cpu()
     if isinstance(kind, Waveforms):
         return {"audio": {"array": sample.numpy(), "sampling_rate": kind.sampling_rate}}
-    if not isinstance(kind, Pictures):
+    if not isinstance(kind, Images):
         return {"input_features": sample}
     values = (255 * sample.clamp(0, 1)).round().byte().movedim(0, -1).squeeze(-1).numpy()
     return {"image": Image.fromarray(values, MODES[len(sample)])}

@@ -7,7 +7,7 @@ from huggingface_hub import HfApi, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from transformers.utils import SAFE_WEIGHTS_NAME, logging
 
-from ..groups import Pictures, Waveforms, get_group
+from ..groups import Images, Waveforms, get_group
 from ..hub.card import sign
 from ..hub.folder import CARD_FILE, may_renew
 from ..hub.push import may_renew_remote, opened
@@ -18,7 +18,7 @@ logger = logging.get_logger(__name__)
 
 SAMPLES_FILE = "samples.png"
 FILES = ("config.json", SAFE_WEIGHTS_NAME, SAMPLES_FILE, CARD_FILE)
-NOUNS = {Pictures: "pictures", Waveforms: "sounds"}
+NOUNS = {Images: "images", Waveforms: "clips"}
 
 
 def add_card(generator: Any, folder: Path, name: str) -> None:
@@ -50,7 +50,7 @@ def render_card(config: GeneratorConfig, parameters: int, name: str) -> str:
         training=None if training is None else {"data": {}, "trouble": None, **training},
     )
     data = (config.training or {}).get("data", {})
-    task = "unconditional-image-generation" if isinstance(config.sample_kind, Pictures) else None
+    task = "unconditional-image-generation" if isinstance(config.sample_kind, Images) else None
     tags = ["hf_canon", "gan", "equivariance", config.group]
     head = ModelCardData(library_name="hf_canon", pipeline_tag=task, datasets=data.get("id"), tags=tags)
     return sign(f"---\n{head.to_yaml()}\n---\n{body}")

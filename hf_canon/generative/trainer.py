@@ -71,7 +71,7 @@ class GANTrainer:
     Args:
         generator: an `InvariantGenerator`; or a module with a `latent_size` that maps noise to samples.
         critic: maps samples to scores `(batch,)`; see `critic_of`.
-        group: that leaves the law as it is; by default that of the generator.
+        group: that leaves the distribution as it is; by default that of the generator.
         dataset: as `Samples` takes it.
         args: what is set.
 
@@ -280,10 +280,10 @@ class GANTrainer:
         x = self._looked_at[: LOOKED_AT // 8].to(self.accelerator.device)
         with torch.random.fork_rng([]):
             torch.manual_seed(self.args.seed)
-            moved = self.group.act(x, elements[torch.randint(len(elements), (len(x),))].to(x.device))
+            transformed = self.group.act(x, elements[torch.randint(len(elements), (len(x),))].to(x.device))
             noise = x + x.std() * torch.randn(x.shape).to(x)
-        scores, of_moved, of_others = (self.critic(one).float() for one in (x, moved, noise))
-        return bool((scores - of_moved).abs().mean() < BLIND * (scores - of_others).abs().mean())
+        scores, of_transformed, of_others = (self.critic(one).float() for one in (x, transformed, noise))
+        return bool((scores - of_transformed).abs().mean() < BLIND * (scores - of_others).abs().mean())
 
     def _log(self, step: int, signs: Tensor, result: TrainingResult) -> None:
         names = ("steepness", "distance", "spread", "diversity", "diversity_of_data")

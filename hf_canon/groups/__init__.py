@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+import torch
+
 from .audio import Gain, Pitch, Polarity, Reverse, Speed, Temporal, TimeShift
 from .base import Group, OneParameter
 from .color import Channels, Color, FiniteHue, Gamma, Hue, HueCircle, Negative, WhiteBalance
-from .kinds import Kind, Pictures, Spectrograms, Waveforms
+from .kinds import Images, Kind, Spectrograms, Waveforms
 from .planar import SO2, FinitePlanar, Planar
 from .product import Product
 
@@ -21,10 +23,10 @@ KNOWN = {
     "hue": "every turn of the hue",
     "white_balance": "warmer and colder light",
     "gamma": "darker and brighter middle tones",
-    "reverse": "sound played backwards",
+    "reverse": "audio played backwards",
     "polarity": "the sign of a waveform",
-    "time_shift<n>": "sound shifted around by multiples of 1/n of its length (time_shift4, ...)",
-    "gain": "louder and fainter sound",
+    "time_shift<n>": "audio shifted around by multiples of 1/n of its length (time_shift4, ...)",
+    "gain": "louder and fainter audio",
     "speed<n>": "playback up to n semitones slower or faster (speed12, ...)",
     "pitch<n>": "pitch up to n semitones lower or higher (pitch12, ...)",
     "<group>*<group>": "finite groups at once (d4*channels, c4*hue12, ...)",
@@ -61,10 +63,10 @@ __all__ = [
     "Group",
     "Hue",
     "HueCircle",
+    "Images",
     "Kind",
     "Negative",
     "OneParameter",
-    "Pictures",
     "Pitch",
     "Planar",
     "Polarity",
@@ -105,7 +107,10 @@ def get_group(name: str) -> Group:
             place = "" if part == name else f" in {name!r}"
             raise ValueError(f"There is no group {part!r}{place}. Known groups: {known}.")
         factors.append(factor)
-    return factors[0] if len(factors) == 1 else Product(factors)
+    if len(factors) == 1:
+        return factors[0]
+    with torch.device("cpu"):  # and not where a model is being built, which may be no device at all
+        return Product(factors)
 
 
 def single_group(name: str) -> Group | None:

@@ -1,6 +1,6 @@
-"""What happens to sound: `reverse`, `polarity`, `time_shift<n>`, `gain`, `speed<n>` and `pitch<n>`.
+"""What happens to audio: `reverse`, `polarity`, `time_shift<n>`, `gain`, `speed<n>` and `pitch<n>`.
 
-Positive means louder, later, faster, higher. With `lengths`, an action takes place inside each sound, as if it were
+Positive means louder, later, faster, higher. With `lengths`, an action takes place inside each clip, as if it were
 alone in its batch, and padding stays behind it.
 """
 
@@ -18,8 +18,8 @@ from .resampling import interpolate, resample, shift_pitch
 WIDEST = 48
 
 
-class Sound(Group):
-    """A group that acts on sound."""
+class Audio(Group):
+    """A group that acts on audio."""
 
     acts_on: tuple[type[Kind], ...] = (Waveforms, Spectrograms)
     kind: Waveforms | Spectrograms = Waveforms()
@@ -29,7 +29,7 @@ class Sound(Group):
             if len(shape) != 2:
                 raise ValueError(
                     f"{self.name} acts on waveforms (batch, samples), and this input is {tuple(shape)}. Give a single "
-                    "sound a batch dimension of one, and mix channels into one."
+                    "audio a batch dimension of one, and mix channels into one."
                 )
             return
         axis, bins = self.kind.frequency_axis, len(self.kind.frequencies)
@@ -75,25 +75,12 @@ class Cyclic(Group):
         return -element % self.order
 
 
-class Temporal(Sound):
-    """A group that moves the moments of a sound."""
+class Temporal(Audio):
+    """A group that transforms the moments of an audio clip."""
 
-    @abstractmethod
-    def act_frames(
-        self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: Tensor | int | None = None
-    ) -> Tensor:
-        """Move what was found for each moment with the sound.
-
-        Args:
-            frames: `(batch, frames, ...)`, evenly spaced over the sound.
-            element: `(batch,)`, on any device.
-            lengths: `(batch,)`, how many frames of each are sound.
-            count: frames of the result, where an element changes how many there are; it keeps all that are sound
-                unless said.
-        """
-
-    def temporal_part(self, element: Tensor) -> "tuple[Temporal, Tensor]":
-        return self, element
+    @property
+    def temporal(self) -> "Temporal":
+        return self
 
 
 class Permutation(Temporal, Cyclic):
@@ -101,10 +88,10 @@ class Permutation(Temporal, Cyclic):
 
     @abstractmethod
     def source(self, moment: Tensor, length: Tensor, element: Tensor) -> Tensor:
-        """Where each moment inside a sound comes from. Shapes broadcast."""
+        """Where each moment inside an audio clip comes from. Shapes broadcast."""
 
     def check_length(self, size: int, lengths: Tensor | None, what: str) -> None:
-        """Raise ValueError where sounds of such lengths cannot be permuted."""
+        """Raise ValueError where clips of such lengths cannot be permuted."""
         return
 
     def act(self, x: Tensor, element: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -128,7 +115,7 @@ class Permutation(Temporal, Cyclic):
 
 
 class Reverse(Permutation):
-    """`reverse`: the sound backwards.
+    """`reverse`: the audio backwards.
 
     Example:
         >>> from hf_canon import get_group
@@ -138,7 +125,7 @@ class Reverse(Permutation):
     """
 
     name = "reverse"
-    meaning = "sound played backwards"
+    meaning = "audio played backwards"
     order = 2
 
     def source(self, moment: Tensor, length: Tensor, element: Tensor) -> Tensor:
@@ -161,7 +148,7 @@ class TimeShift(Permutation):
     def __init__(self, n: int):
         self.order = n
         self.name = f"time_shift{n}"
-        self.meaning = f"sound shifted around by multiples of 1/{n} of its length"
+        self.meaning = f"audio shifted around by multiples of 1/{n} of its length"
 
     def check_length(self, size: int, lengths: Tensor | None, what: str) -> None:
         if lengths is not None and torch.compiler.is_compiling():
@@ -170,7 +157,7 @@ class TimeShift(Permutation):
             if length % self.order:
                 shorter = length - length % self.order
                 raise ValueError(
-                    f"{self.name} shifts by 1/{self.order} of a sound, and this one has {length} {what}, which "
+                    f"{self.name} shifts by 1/{self.order} of an audio clip, and this one has {length} {what}, which "
                     f"{self.order} does not divide. Pad it to {shorter + self.order}"
                     + (f" or crop it to {shorter}." if shorter else ".")
                 )
@@ -182,7 +169,7 @@ class TimeShift(Permutation):
         return f"{element}/{self.order} later"
 
 
-class Polarity(Sound, Cyclic):
+class Polarity(Audio, Cyclic):
     """`polarity`: the sign of a waveform. A power spectrogram is the same for both, so it acts on waveforms only."""
 
     name = "polarity"
@@ -198,15 +185,15 @@ class Polarity(Sound, Cyclic):
         return "negated" if element else "as it is"
 
     def moment(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Skewness about zero, `(batch,)`: its sign changes with that of the sound; 0 for silence."""
+        """Skewness about zero, `(batch,)`: its sign changes with that of the audio; 0 for silence."""
         x = x.float() if x.dtype != torch.double else x
         inside = self.inside(x, lengths)
         power = self.power(x, lengths).clamp(min=torch.finfo(x.dtype).tiny)
-        # Divided first: the cube of a faint sound would vanish.
+        # Divided first: the cube of a faint audio would vanish.
         return (x * inside / power.sqrt().unsqueeze(1)).pow(3).sum(1) / inside.sum(1)
 
 
-class Gain(Sound, OneParameter):
+class Gain(Audio, OneParameter):
     """`gain`: loudness; an element is in decibels.
 
     Example:
@@ -227,8 +214,8 @@ class Gain(Sound, OneParameter):
         work = torch.promote_types(x.dtype, torch.float32)
         if isinstance(self.kind, Waveforms):
             return (x.to(work) * (10 ** (louder / 20)).to(work)).to(x.dtype)
-        moved = (x.to(work) + (louder * self.kind.decibel).to(work)).to(x.dtype)
-        return torch.where(self.inside(x, lengths), moved, x)
+        transformed = (x.to(work) + (louder * self.kind.decibel).to(work)).to(x.dtype)
+        return torch.where(self.inside(x, lengths), transformed, x)
 
     def describe(self, element: int | float) -> str:
         return f"{element:+.2f} dB"
@@ -245,7 +232,7 @@ class Gain(Sound, OneParameter):
         return x.where(inside, 0).flatten(1).sum(1) / inside.flatten(1).sum(1) / self.kind.decibel
 
 
-class Transposition(Sound, OneParameter):
+class Transposition(Audio, OneParameter):
     """What `speed<n>` and `pitch<n>` share: an element is in semitones, of which twelve double every frequency."""
 
     n: int
@@ -256,7 +243,7 @@ class Transposition(Sound, OneParameter):
         if n > WIDEST:
             raise ValueError(
                 f"{type(self).__name__.lower()}{n} reaches {n} semitones, a factor of 2 ** {n / 12:.3g}, at which "
-                f"nothing of a sound is left. Use {WIDEST} or fewer."
+                f"nothing of an audio clip is left. Use {WIDEST} or fewer."
             )
         self.n = n
         self.reach = float(n)
@@ -273,29 +260,29 @@ class Transposition(Sound, OneParameter):
         work = x.to(torch.promote_types(x.dtype, torch.float32))
         if isinstance(self.kind, Waveforms):
             lengths = torch.full_like(element, x.shape[1]) if lengths is None else lengths.to(x.device)
-            moved = self.act_waveforms(work * self.inside(x, lengths), element, lengths)
-            return unmoved_kept(moved.to(x.dtype), x, element, 1)
+            transformed = self.act_waveforms(work * self.inside(x, lengths), element, lengths)
+            return unmoved_kept(transformed.to(x.dtype), x, element, 1)
         with torch.autocast(x.device.type, enabled=False):
-            moved = self.act_spectrograms(work, element, lengths, self.kind)
-        return unmoved_kept(moved.to(x.dtype), x, element, self.time_axis)
+            transformed = self.act_spectrograms(work, element, lengths, self.kind)
+        return unmoved_kept(transformed.to(x.dtype), x, element, self.time_axis)
 
     @abstractmethod
     def act_waveforms(self, x: Tensor, element: Tensor, lengths: Tensor) -> Tensor:
         """`act`, on waveforms `(batch, samples)` that are zero beyond their lengths."""
 
     def act_spectrograms(self, x: Tensor, element: Tensor, lengths: Tensor | None, kind: Spectrograms) -> Tensor:
-        """`act`, on spectrograms: what was found at f is moved to `ratio * f`. Where nothing was known about a
-        frequency, the result fades to the sound's least value."""
+        """`act`, on spectrograms: what was found at f is transformed to `ratio * f`. Where nothing was known about a
+        frequency, the result fades to the audio's least value."""
         inside = self.inside(x, lengths)
         floor = x.masked_fill(~inside, math.inf).flatten(1).amin(1).view(-1, 1, *[1] * (x.ndim - 2))
-        moved = x.movedim(kind.frequency_axis, 1)
+        transformed = x.movedim(kind.frequency_axis, 1)
         low, *_, high = kind.frequencies
         known = torch.tensor(kind.frequencies, dtype=torch.double, device=x.device)
         wanted = known / self.ratio(element).unsqueeze(1)
         after = torch.searchsorted(known, wanted).clamp(1, len(known) - 1)
         position = after - 1 + (wanted - known[after - 1]) / (known[after] - known[after - 1])
-        moved = interpolate_above(moved, position, floor).movedim(1, kind.frequency_axis)
-        return torch.where(inside, moved, x)
+        transformed = interpolate_above(transformed, position, floor).movedim(1, kind.frequency_axis)
+        return torch.where(inside, transformed, x)
 
     def describe(self, element: int | float) -> str:
         return f"{element:+.2f} semitones"
@@ -304,9 +291,9 @@ class Transposition(Sound, OneParameter):
 class Speed(Transposition, Temporal):
     """`speed<n>`: playback at `2 ** (t / 12)` times the rate, as of a tape or at a wrong sampling rate.
 
-    Pitch and tempo change together, and a waveform its length (`moved_lengths`). A spectrogram is warped along both
-    axes and keeps its number of frames: what no longer fits is cropped, and where the sound has ended is its least
-    value.
+    Pitch and tempo change together, and a waveform its length (`transformed_lengths`). A spectrogram is warped along
+    both axes and keeps its number of frames: what no longer fits is cropped, and where the audio has ended is its
+    least value.
 
     Example:
         >>> from hf_canon import get_group
@@ -319,14 +306,14 @@ class Speed(Transposition, Temporal):
         self.name = f"speed{n}"
         self.meaning = f"playback up to {n} semitones slower or faster"
 
-    def moved_lengths(self, lengths: Tensor, element: Tensor, moved: Tensor | None = None) -> Tensor:
+    def transformed_lengths(self, lengths: Tensor, element: Tensor, transformed: Tensor | None = None) -> Tensor:
         stretched = (lengths.double() / self.ratio(element.to(lengths.device))).round().long().clamp(min=1)
-        return stretched if moved is None else stretched.clamp(max=moved.shape[self.time_axis])
+        return stretched if transformed is None else stretched.clamp(max=transformed.shape[self.time_axis])
 
     def act_waveforms(self, x: Tensor, element: Tensor, lengths: Tensor) -> Tensor:
-        moved_lengths = self.moved_lengths(lengths, element)
-        moved = resample(x, self.ratio(element), int(moved_lengths.max()))
-        return moved * self.inside(moved, moved_lengths)
+        transformed_lengths = self.transformed_lengths(lengths, element)
+        transformed = resample(x, self.ratio(element), int(transformed_lengths.max()))
+        return transformed * self.inside(transformed, transformed_lengths)
 
     def act_spectrograms(self, x: Tensor, element: Tensor, lengths: Tensor | None, kind: Spectrograms) -> Tensor:
         inside = self.inside(x, lengths)
@@ -334,20 +321,20 @@ class Speed(Transposition, Temporal):
         warped = super().act_spectrograms(x, element, lengths, kind)
         frames = x.shape[self.time_axis]
         ends = torch.full_like(element, frames) if lengths is None else lengths.to(x.device)
-        moved_ends = self.moved_lengths(ends, element)
+        transformed_ends = self.transformed_lengths(ends, element)
         position = self._moments(frames, element)
-        moved = interpolate_above(torch.where(inside, warped, floor).movedim(self.time_axis, 1), position, floor)
-        moved = moved.movedim(1, self.time_axis)
-        moved = torch.where(self.inside(x, moved_ends), moved, floor)
-        return torch.where(self.inside(x, torch.maximum(ends, moved_ends)), moved, x)
+        transformed = interpolate_above(torch.where(inside, warped, floor).movedim(self.time_axis, 1), position, floor)
+        transformed = transformed.movedim(1, self.time_axis)
+        transformed = torch.where(self.inside(x, transformed_ends), transformed, floor)
+        return torch.where(self.inside(x, torch.maximum(ends, transformed_ends)), transformed, x)
 
     def act_frames(
         self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: Tensor | int | None = None
     ) -> Tensor:
         element = element.to(frames.device)
         lengths = torch.full_like(element, frames.shape[1]) if lengths is None else lengths.to(frames.device)
-        size = int(self.moved_lengths(lengths, element).max() if count is None else count)
-        # Each sound alone: what comes after it repeats its last frame.
+        size = int(self.transformed_lengths(lengths, element).max() if count is None else count)
+        # Each clip alone: what comes after it repeats its last frame.
         position = torch.minimum(self._moments(size, element), (lengths.double() - 1).clamp(min=0).unsqueeze(1))
         work = frames.to(torch.promote_types(frames.dtype, torch.float32)) if frames.is_floating_point() else frames
         return unmoved_kept(interpolate(work, position).to(frames.dtype), frames, element, 1)
@@ -361,7 +348,7 @@ class Speed(Transposition, Temporal):
 class Pitch(Transposition):
     """`pitch<n>`: every frequency times `2 ** (t / 12)`, at the same tempo and length.
 
-    A waveform is stretched by a phase vocoder and then read at another speed, which is approximate where a sound
+    A waveform is stretched by a phase vocoder and then read at another speed, which is approximate where an audio clip
     changes quickly. A spectrogram is warped along its frequencies, as in vocal tract length normalization.
     """
 
@@ -373,8 +360,8 @@ class Pitch(Transposition):
     def act_waveforms(self, x: Tensor, element: Tensor, lengths: Tensor) -> Tensor:
         assert isinstance(self.kind, Waveforms)
         window = 1 << round(math.log2(0.064 * self.kind.sampling_rate))
-        moved = shift_pitch(x, self.ratio(element), window)
-        return moved * self.inside(x, lengths)
+        transformed = shift_pitch(x, self.ratio(element), window)
+        return transformed * self.inside(x, lengths)
 
 
 def interpolate_above(x: Tensor, position: Tensor, floor: Tensor) -> Tensor:
@@ -383,10 +370,10 @@ def interpolate_above(x: Tensor, position: Tensor, floor: Tensor) -> Tensor:
     return interpolate(torch.cat([floor, x, floor], 1), position + 1)
 
 
-def unmoved_kept(moved: Tensor, x: Tensor, element: Tensor, axis: int) -> Tensor:
+def unmoved_kept(transformed: Tensor, x: Tensor, element: Tensor, axis: int) -> Tensor:
     """The batch with its unmoved members (element 0) as they were, to the bit, padded or cropped to the new size."""
-    missing = moved.shape[axis] - x.shape[axis]
+    missing = transformed.shape[axis] - x.shape[axis]
     if missing > 0:
         x = F.pad(x.movedim(axis, -1), (0, missing)).movedim(-1, axis)
     still = (element == 0).view(-1, *[1] * (x.ndim - 1))
-    return torch.where(still, x.narrow(axis, 0, moved.shape[axis]), moved)
+    return torch.where(still, x.narrow(axis, 0, transformed.shape[axis]), transformed)

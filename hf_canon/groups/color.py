@@ -1,7 +1,7 @@
-"""What happens to the colours of a picture: `channels`, `negative`, `hue<n>`, `hue`, `white_balance` and `gamma`.
+"""What happens to the colours of an image: `channels`, `negative`, `hue<n>`, `hue`, `white_balance` and `gamma`.
 
-They act on v, which is 0 for black and 1 for white, whatever normalisation the numbers of a picture carry
-(`Pictures.scale` and `shift`; whole numbers are taken to be bytes, 0 to 255). Nothing is clipped to [0, 1]: an action
+They act on v, which is 0 for black and 1 for white, whatever normalisation the numbers of an image carry
+(`Images.scale` and `offset`; whole numbers are taken to be bytes, 0 to 255). Nothing is clipped to [0, 1]: an action
 that clips could not be undone. The identity leaves every value as it is, to the bit.
 """
 
@@ -13,35 +13,35 @@ from torch import Tensor
 
 from .base import Group, OneParameter
 from .constants import constant
-from .kinds import Kind, Pictures
+from .kinds import Images, Kind
 
 
 class Color(Group):
     """What the groups of colours share. Pixels stay where they are."""
 
-    acts_on = (Pictures,)
-    kind: Pictures = Pictures((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    acts_on = (Images,)
+    kind: Images = Images((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     grey = False
-    """Whether it acts on pictures of one channel too."""
+    """Whether it acts on images of one channel too."""
 
     def on(self, kind: Kind) -> "Color":
-        """The same group, acting on pictures that are normalised in that way.
+        """The same group, acting on images that are normalised in that way.
 
         Raises:
-            ValueError: these are no pictures, their normalisation is not known, or they have other channels.
+            ValueError: these are no images, their normalisation is not known, or they have other channels.
         """
-        if isinstance(kind, Pictures):
-            if kind.scale is None or kind.shift is None:
+        if isinstance(kind, Images):
+            if kind.scale is None or kind.offset is None:
                 raise ValueError(
                     f"{self.name} ({self.meaning}) has to know which numbers are black and white, and nothing says "
-                    "how these pictures are normalised, or something else happens to their colours too "
+                    "how these images are normalised, or something else happens to their colours too "
                     "(do_flip_channel_order): wrap a folder or Hub id that has its preprocessor_config.json beside "
                     "it, or give `processor=` with a live model."
                 )
             if len(kind.scale) != 3 and not (self.grey and len(kind.scale) == 1):
-                wanted = "pictures in grey or in red, green and blue" if self.grey else "red, green and blue"
+                wanted = "images in grey or in red, green and blue" if self.grey else "red, green and blue"
                 raise ValueError(
-                    f"{self.name} acts on {wanted}, and the channels of these pictures are {len(kind.scale)}. "
+                    f"{self.name} acts on {wanted}, and the channels of these images are {len(kind.scale)}. "
                     f"{'Take another group' if self.grey else 'Grey ones have negative and gamma'}."
                 )
         return super().on(kind)
@@ -51,33 +51,33 @@ class Color(Group):
         channels = len(self.kind.scale)
         if len(shape) != 4 or shape[1] != channels:
             raise ValueError(
-                f"{self.name} acts on pictures in {'grey' if channels == 1 else 'red, green and blue'} "
+                f"{self.name} acts on images in {'grey' if channels == 1 else 'red, green and blue'} "
                 f"(batch, {channels}, height, width), and this input is {tuple(shape)}; convert it to "
                 f"{'grey' if channels == 1 else 'RGB'}."
             )
 
     def normalization(self, x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Scale and shift of each channel."""
+        """Scale and offset of each channel."""
         if not x.is_floating_point():
             return (255.0,) * x.shape[1], (0.0,) * x.shape[1]
-        assert self.kind.scale is not None and self.kind.shift is not None  # `on` has seen to it
-        return self.kind.scale, self.kind.shift
+        assert self.kind.scale is not None and self.kind.offset is not None  # `on` has seen to it
+        return self.kind.scale, self.kind.offset
 
     def unnormalized(self, x: Tensor) -> Tensor:
         """v of each value, in single precision at least."""
-        scale, shift = (per_channel(one, x.device)[:, None, None] for one in self.normalization(x))
-        return (widened(x) - shift) / scale
+        scale, offset = (per_channel(one, x.device)[:, None, None] for one in self.normalization(x))
+        return (widened(x) - offset) / scale
 
     def mean_color(self, x: Tensor) -> Tensor:
         """Mean v of each channel, `(batch, channels)`."""
-        scale, shift = (per_channel(one, x.device) for one in self.normalization(x))
-        return (widened(x).mean((2, 3)) - shift) / scale
+        scale, offset = (per_channel(one, x.device) for one in self.normalization(x))
+        return (widened(x).mean((2, 3)) - offset) / scale
 
 
 class Channels(Color):
     """`channels`: the six orders of red, green and blue; BGR read as RGB is one of them.
 
-    Where the channels share one normalisation, values are moved and never computed with. Otherwise each is
+    Where the channels share one normalisation, values are transformed and never computed with. Otherwise each is
     renormalised, and right up to rounding.
 
     Example:
@@ -183,13 +183,13 @@ class Hue(Color):
             return torch.where(exact.view(-1, 1, 1, 1), permuted, mix_channels(x, angle, *normalization))
         if bool(exact.all()):
             return permute_channels(x, source, *normalization)
-        moved = mix_channels(x, angle, *normalization)
+        transformed = mix_channels(x, angle, *normalization)
         if bool(exact.any()):
-            moved[exact] = permute_channels(x[exact], source[exact], *normalization)
-        return moved
+            transformed[exact] = permute_channels(x[exact], source[exact], *normalization)
+        return transformed
 
     def moment(self, x: Tensor) -> Tensor:
-        """The mean chroma of each picture, a vector that turns by the angle of the element, `(batch, 2)`.
+        """The mean chroma of each image, a vector that turns by the angle of the element, `(batch, 2)`.
 
         Red is (1, 0), green and blue follow at 120 and 240 degrees, and grey is (0, 0).
 
@@ -246,14 +246,14 @@ class FiniteHue(Hue):
     def random_act(
         self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each picture moved by a random element and, unless the group is exact, turned a little further."""
+        """Each image transformed by a random element and, unless the group is exact, turned a little further."""
         if self.is_exact:
             return super().random_act(x, generator)
         self.check_shape(x.shape)
         element = self.sample(len(x), generator).to(x.device)
         offset = (torch.rand(len(x), generator=generator) - 0.5).to(x.device)
-        moved = mix_channels(x, self.angle(element) + offset * self.cell, *self.normalization(x))
-        return moved, element, offset
+        transformed = mix_channels(x, self.angle(element) + offset * self.cell, *self.normalization(x))
+        return transformed, element, offset
 
 
 class HueCircle(Hue, OneParameter):
@@ -315,7 +315,7 @@ class WhiteBalance(Color, OneParameter):
         return affine(x, gain, per_channel(self.normalization(x)[1], x.device) * (1 - gain))
 
     def moment(self, x: Tensor) -> Tensor:
-        """How warm each picture is on average, in stops, `(batch,)`: an element adds itself. It is 0 in a grey world.
+        """How warm each image is on average, in stops, `(batch,)`: an element adds itself. It is 0 in a grey world.
 
         A channel that is black on average, or darker, counts as a millionth.
 
@@ -356,14 +356,14 @@ class Gamma(Color, OneParameter):
     def act(self, x: Tensor, element: Tensor, lengths: Tensor | None = None) -> Tensor:
         self.check_shape(x.shape)
         element = element.to(x.device).view(-1, 1, 1, 1)
-        scale, shift = (per_channel(one, x.device)[:, None, None] for one in self.normalization(x))
+        scale, offset = (per_channel(one, x.device)[:, None, None] for one in self.normalization(x))
         v = self.unnormalized(x)
         power = v.clamp(min=self.FLOOR) ** element.exp2()
-        moved = narrowed(torch.addcmul(shift.to(v.dtype), power.to(v.dtype), scale.to(v.dtype)), x.dtype)
-        return torch.where(v > torch.where(element == 0, math.inf, self.FLOOR), moved, x)
+        transformed = narrowed(torch.addcmul(offset.to(v.dtype), power.to(v.dtype), scale.to(v.dtype)), x.dtype)
+        return torch.where(v > torch.where(element == 0, math.inf, self.FLOOR), transformed, x)
 
     def moment(self, x: Tensor) -> Tensor:
-        """How dark each picture's middle tones are, `(batch,)`: an element adds itself.
+        """How dark each image's middle tones are, `(batch,)`: an element adds itself.
 
         The mean of log2(-log2 v), over all values but black and white ones, which no element moves; 0 where there are
         no others.
@@ -415,34 +415,34 @@ def narrowed(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def affine(x: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
-    """`x * factor + offset`, these two for each channel of each picture, `(batch, channels)`."""
+    """`x * factor + offset`, these two for each channel of each image, `(batch, channels)`."""
     wide = widened(x)
     offset = torch.where(offset == 0, -0.0, offset)  # which, unlike 0.0, can be added to -0.0 and leave it
     factor, offset = (one.to(wide.dtype)[..., None, None] for one in (factor, offset))
     return narrowed(torch.addcmul(offset, wide, factor), x.dtype)
 
 
-def permute_channels(x: Tensor, source: Tensor, scale: tuple[float, ...], shift: tuple[float, ...]) -> Tensor:
+def permute_channels(x: Tensor, source: Tensor, scale: tuple[float, ...], offset: tuple[float, ...]) -> Tensor:
     """Each channel replaced by the one at `source`, `(batch, 3)`, and normalised as what it now is."""
     rows = source + 3 * torch.arange(len(x), device=x.device)[:, None]
-    moved = x.flatten(0, 1).index_select(0, rows.flatten()).view(x.shape)
-    if len(set(scale)) == len(set(shift)) == 1:
-        return moved
-    scales, shifts = per_channel(scale, x.device), per_channel(shift, x.device)
+    transformed = x.flatten(0, 1).index_select(0, rows.flatten()).view(x.shape)
+    if len(set(scale)) == len(set(offset)) == 1:
+        return transformed
+    scales, offsets = per_channel(scale, x.device), per_channel(offset, x.device)
     factor = scales / scales[source]
-    return affine(moved, factor, shifts - shifts[source] * factor)
+    return affine(transformed, factor, offsets - offsets[source] * factor)
 
 
-def mix_channels(x: Tensor, angle: Tensor, scale: tuple[float, ...], shift: tuple[float, ...]) -> Tensor:
+def mix_channels(x: Tensor, angle: Tensor, scale: tuple[float, ...], offset: tuple[float, ...]) -> Tensor:
     """RGB turned about its grey axis by `angle` (radians, `(batch,)`), in one product of matrices."""
     wide = widened(x)
     channel = torch.arange(3, device=x.device)
     before = (channel[:, None] - channel) % 3  # how many thirds of a turn one channel lies before another
     angle = angle.to(wide.dtype).view(-1, 1, 1)
     weight = (1 + 2 * torch.cos(angle - before * (2 * math.pi / 3))) / 3
-    scales, shifts = per_channel(scale, x.device).to(wide.dtype), per_channel(shift, x.device).to(wide.dtype)
+    scales, offsets = per_channel(scale, x.device).to(wide.dtype), per_channel(offset, x.device).to(wide.dtype)
     matrix = weight * scales[:, None] / scales
-    offset = shifts - (matrix * shifts).sum(-1)
+    constant = offsets - (matrix * offsets).sum(-1)
     with torch.autocast(x.device.type, enabled=False):  # half precision would show
-        mixed = torch.baddbmm(offset.unsqueeze(-1), matrix, wide.flatten(2)).view(x.shape)
+        mixed = torch.baddbmm(constant.unsqueeze(-1), matrix, wide.flatten(2)).view(x.shape)
     return narrowed(mixed, x.dtype)

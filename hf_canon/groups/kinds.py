@@ -5,19 +5,25 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """`(batch, channels, height, width)`.
 
     Args:
-        scale: for each channel, and `shift`: a value is `scale * v + shift`, where v is 0 for black and 1 for white.
+        scale: for each channel, and `offset`: a value is `scale * v + offset`, where v is 0 for black and 1 for white.
             None where that is not known, which matters to colours alone.
-        shift: for each channel.
+        offset: for each channel.
     """
 
     scale: tuple[float, ...] | None = None
-    shift: tuple[float, ...] | None = None
+    offset: tuple[float, ...] | None = None
 
-    noun = "pictures"
+    noun = "images"
+    unit = "images"
+    """What several of them are called, in reports."""
+    item_ndim = 3
+    """Dimensions of a single one."""
+    usual_group = "c4"
+    """What happens to such inputs most often."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,10 @@ class Waveforms:
 
     sampling_rate: int = 16_000
 
-    noun = "sound, as a waveform"
+    noun = "audio, as a waveform"
+    unit = "clips"
+    item_ndim = 1
+    usual_group = "speed12"
     time_axis = -1
 
 
@@ -42,7 +51,7 @@ class Spectrograms:
         frequencies: Hz, of the middle of each bin, rising.
         frequency_axis: -1, or -2; the other one is time.
         frame_rate: frames a second.
-        decibel: how much a value rises when the sound becomes louder by a decibel.
+        decibel: how much a value rises when the audio becomes louder by a decibel.
     """
 
     frequencies: tuple[float, ...]
@@ -50,17 +59,20 @@ class Spectrograms:
     frame_rate: float
     decibel: float
 
-    noun = "sound, as a spectrogram"
+    noun = "audio, as a spectrogram"
+    unit = "clips"
+    item_ndim = 2
+    usual_group = "speed12"
 
     @property
     def time_axis(self) -> int:
         return -3 - self.frequency_axis
 
 
-Kind = Pictures | Waveforms | Spectrograms
+Kind = Images | Waveforms | Spectrograms
 
 KINDS: dict[str, type[Kind]] = {
-    "pictures": Pictures,
+    "images": Images,
     "waveforms": Waveforms,
     "spectrograms": Spectrograms,
 }
@@ -77,9 +89,22 @@ def describe_kind(kind: Kind) -> dict[str, Any]:
     return {"kind": name, **asdict(kind)}
 
 
+RENAMED = {"pictures": "images", "shift": "offset"}
+"""What versions up to 0.1 called kinds and their settings."""
+
+
 def kind_from(described: dict[str, Any] | None) -> Kind:
-    """What `describe_kind` described; pictures of unknown values where nothing was."""
+    """What `describe_kind` described; images of unknown values where nothing was.
+
+    Example:
+        >>> kind_from({"kind": "pictures", "scale": [2.0], "shift": [-1.0]})
+        Images(scale=(2.0,), offset=(-1.0,))
+    """
     if described is None:
-        return Pictures()
-    settings: Any = {key: tuple(v) if isinstance(v, list) else v for key, v in described.items() if key != "kind"}
-    return KINDS[described["kind"]](**settings)
+        return Images()
+    settings: Any = {
+        RENAMED.get(key, key): tuple(value) if isinstance(value, list) else value
+        for key, value in described.items()
+        if key != "kind"
+    }
+    return KINDS[RENAMED.get(described["kind"], described["kind"])](**settings)

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base import Group, OneParameter
+from .base import Group, OneParameter, centre
 from .constants import constant
-from .kinds import Pictures
+from .kinds import Images
 
 
 class Planar(Group):
@@ -23,8 +23,8 @@ class Planar(Group):
     `grid_sample` about the true centre `((W - 1) / 2, (H - 1) / 2)`, with the border pixels repeated outwards.
     """
 
-    acts_on = (Pictures,)
-    kind = Pictures()
+    acts_on = (Images,)
+    kind = Images()
 
     n: int | None = None
     """How many rotations there are; None for all of them."""
@@ -33,6 +33,10 @@ class Planar(Group):
 
     def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
         """The angle in radians and the mirror (bool) of each element."""
+        raise NotImplementedError
+
+    def degrees(self, element: int | float) -> tuple[float, bool]:
+        """The angle of an element in [0, 360), without rounding, and whether it is a mirror image."""
         raise NotImplementedError
 
     def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +75,7 @@ class Planar(Group):
         interpolation: str = "bilinear",
         crop: int | tuple[int, int] | None = None,
     ) -> Tensor:
-        """Move each picture of the batch by its own element.
+        """Move each image of the batch by its own element.
 
         Args:
             x: `(batch, channels, height, width)`.
@@ -79,7 +83,7 @@ class Planar(Group):
             lengths: None.
             interpolation: "bilinear", "bicubic" or "nearest", for angles that are not quarter turns.
             crop: height and width (or the side) of the centre that is returned; the margin around it fills the
-                corners of pictures that are turned by other angles. The whole picture by default.
+                corners of images that are turned by other angles. The whole image by default.
 
         Raises:
             ValueError: the group does not fit the shape of `x`; the sentence says which group would.
@@ -92,7 +96,7 @@ class Planar(Group):
         turns, exact = self.quarters(element)
         if self.is_exact:
             return permute_pixels(inner, turns, mirror)
-        if torch.compiler.is_compiling():  # no branch on values, at the price of resampling every picture
+        if torch.compiler.is_compiling():  # no branch on values, at the price of resampling every image
             permuted = permute_pixels(inner, turns, mirror)
             return torch.where(exact.view(-1, 1, 1, 1), permuted, turn_pixels(x, angle, mirror, interpolation, size))
         # Only what needs resampling is resampled, and once, from the untouched pixels.
@@ -105,29 +109,26 @@ class Planar(Group):
         order = torch.cat([exact.nonzero(), (~exact).nonzero()]).squeeze(1).argsort()
         return torch.cat([permuted, resampled])[order]
 
-    def planar_part(self, element: Tensor) -> tuple["Planar", Tensor]:
-        return self, element
+    @property
+    def planar(self) -> "Planar":
+        return self
+
+    def act_cropped(self, x: Tensor, element: Tensor, crop: int | tuple[int, int]) -> Tensor:
+        return self.act(x, element, crop=crop)
+
+    def act_maps(self, maps: Tensor, element: Tensor, interpolation: str = "bilinear") -> Tensor:
+        flat = maps.unsqueeze(1) if maps.ndim == 3 else maps.flatten(1, -3)
+        return self.act(flat, element, interpolation=interpolation).view(maps.shape)
 
     def act_points(self, points: Tensor, element: Tensor) -> Tensor:
-        """Move points with the picture that they are in.
-
-        Args:
-            points: `(batch, ..., 2)`, x to the right and y downwards, as shares of width and height.
-            element: `(batch,)`.
-        """
         cos, sin, sign = self._directions(element.to(points.device), points)
         x, y = (points - 0.5).unbind(-1)
         x = sign * x
         return torch.stack([cos * x + sin * y, cos * y - sin * x], -1) + 0.5
 
     def act_boxes(self, boxes: Tensor, element: Tensor) -> Tensor:
-        """Move boxes with the picture that they are in; at other angles than quarter turns, to the upright box around
-        the turned one, which is the smallest that holds its four corners.
-
-        Args:
-            boxes: `(batch, ..., 4)`, centre and size (x, y, width, height), as shares of width and height.
-            element: `(batch,)`.
-        """
+        """As `Group.act_boxes`; at other angles than quarter turns, to the upright box around the turned one, which is
+        the smallest that holds its four corners."""
         cos, sin, _ = self._directions(element.to(boxes.device), boxes)
         centre, size = boxes.split(2, -1)
         width, height = size.unbind(-1)
@@ -148,7 +149,7 @@ class Planar(Group):
     def random_act(
         self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each picture moved by a random element and, unless the group is exact, turned a little further.
+        """Each image transformed by a random element and, unless the group is exact, turned a little further.
 
         Quarter turns keep pixels as they are and other angles blur them, which gives the element away: so every one
         is resampled, by bilinear or bicubic interpolation, at an angle of which the element is the nearest one.
@@ -161,8 +162,8 @@ class Planar(Group):
         offset = torch.rand(len(x), generator=generator) - 0.5
         bicubic = bool(torch.rand((), generator=generator) < 0.5)
         angle = (angle + offset * self.cell).to(x.device)
-        moved = turn_pixels(x, angle, mirror.to(x.device), "bicubic" if bicubic else "bilinear")
-        return moved, element.to(x.device), offset.to(x.device)
+        transformed = turn_pixels(x, angle, mirror.to(x.device), "bicubic" if bicubic else "bilinear")
+        return transformed, element.to(x.device), offset.to(x.device)
 
 
 class FinitePlanar(Planar):
@@ -214,6 +215,9 @@ class FinitePlanar(Planar):
         mirror = element >= self.n if self.reflections else torch.zeros_like(element, dtype=torch.bool)
         return (element % self.n) * (2 * math.pi / self.n), mirror
 
+    def degrees(self, element: int | float) -> tuple[float, bool]:
+        return 360 * (int(element) % self.n) / self.n, element >= self.n
+
     def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
         quarters_times_n = 4 * (element % self.n)
         return quarters_times_n // self.n, quarters_times_n % self.n == 0
@@ -246,6 +250,9 @@ class SO2(Planar, OneParameter):
     def angle_and_mirror(self, element: Tensor) -> tuple[Tensor, Tensor]:
         return element, torch.zeros_like(element, dtype=torch.bool)
 
+    def degrees(self, element: int | float) -> tuple[float, bool]:
+        return math.degrees(element) % 360, False
+
     def quarters(self, element: Tensor) -> tuple[Tensor, Tensor]:
         turns = element / (math.pi / 2)
         nearest = turns.round()
@@ -270,29 +277,12 @@ def permutations(height: int, width: int, device: torch.device) -> Tensor:
     """Where every pixel comes from: row `k + 4 f` mirrors if f, and turns by k quarters. `(8, height * width)`."""
     grid = torch.arange(height * width, device=device).view(height, width)
     rows = [
-        # An oblong picture has no odd quarters; check_shape has refused them, and their rows are never read.
+        # An oblong image has no odd quarters; check_shape has refused them, and their rows are never read.
         (torch.rot90(start, k, (0, 1)) if height == width or k % 2 == 0 else start).flatten()
         for start in (grid, grid.flip(1))
         for k in range(4)
     ]
     return torch.stack(rows)
-
-
-def centre(x: Tensor, crop: int | tuple[int, int]) -> Tensor:
-    """The centre of pictures, as high and as wide as `crop`, or as a side says.
-
-    Raises:
-        ValueError: it is larger than the pictures, or its middle is not theirs.
-    """
-    height, width = x.shape[-2:]
-    rows, columns = (crop, crop) if isinstance(crop, int) else crop
-    above, left = (height - rows) // 2, (width - columns) // 2
-    if min(above, left) < 0 or (rows + 2 * above, columns + 2 * left) != (height, width):
-        raise ValueError(
-            f"These pictures are {height} x {width}, and {rows} x {columns} of them was asked for: a margin has as "
-            "many pixels on either side. Make pictures that are larger by an even number of pixels."
-        )
-    return x[..., above : above + rows, left : left + columns]
 
 
 def turn_pixels(
@@ -313,8 +303,8 @@ def turn_pixels(
     cos, sin = angle.cos(), angle.sin()
     sign = torch.where(mirror, -1.0, 1.0)
     # grid_sample's y axis points down, so a counter-clockwise turn by a is [[cos, -sin], [sin, cos]] for the source.
-    # Its axes are scaled to [-1, 1] between the centres of the outer pixels, of the result and of the picture: hence
-    # the ratios for oblong pictures and for margins.
+    # Its axes are scaled to [-1, 1] between the centres of the outer pixels, of the result and of the image: hence
+    # the ratios for oblong images and for margins.
     down, across = max(height - 1, 1), max(width - 1, 1)
     below, beside = max(rows - 1, 1), max(columns - 1, 1)
     zero = torch.zeros_like(cos)

@@ -3,14 +3,12 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from .base import Group
-from .kinds import Kind, Pictures
-from .planar import Planar
+from .kinds import Images, Kind
 
 
 class Product(Group):
@@ -52,8 +50,8 @@ class Product(Group):
         self.order = math.prod(self.orders)
         common = (kind for kind in factors[0].acts_on if all(kind in factor.acts_on for factor in factors[1:]))
         self.acts_on = tuple(common)
-        # Pictures of unknown values do for places, but not for colours.
-        kinds = [factor.kind for factor in sorted(factors, key=lambda one: one.kind == Pictures())]
+        # Images of unknown values do for places, but not for colours.
+        kinds = [factor.kind for factor in sorted(factors, key=lambda one: one.kind == Images())]
         kind = next((kind for kind in kinds if isinstance(kind, self.acts_on)), None)
         if kind is None:
             nouns = (f"{one.name} acts on {' or '.join(kind.noun for kind in one.acts_on)}" for one in factors)
@@ -74,14 +72,13 @@ class Product(Group):
     def _check_pair(self, a: Group, b: Group) -> None:
         if a.name == b.name:
             raise ValueError(f"{self.name!r} is no group: {a.name} is in it twice; name it once.")
-        still = torch.zeros(1, dtype=torch.long)
-        if a.planar_part(still) and b.planar_part(still):
-            raise ValueError(f"{self.name!r} is no group: {a.name} and {b.name} both turn the picture; take one.")
-        if a.temporal_part(still) and b.temporal_part(still):
-            raise ValueError(f"{self.name!r} is no group: {a.name} and {b.name} both move sound in time; take one.")
+        if a.planar and b.planar:
+            raise ValueError(f"{self.name!r} is no group: {a.name} and {b.name} both turn the image; take one.")
+        if a.temporal and b.temporal:
+            raise ValueError(f"{self.name!r} is no group: {a.name} and {b.name} both move audio in time; take one.")
         # The rest shows on noise, with some elements of each: a few of a large group have all that matters in common.
         generator = torch.Generator().manual_seed(0)
-        shape = (3, 8, 8) if isinstance(self.kind, Pictures) else (8 * self.order,)
+        shape = (3, 8, 8) if isinstance(self.kind, Images) else (8 * self.order,)
         x = torch.rand(shape, generator=generator)
         some_a, some_b = (one.elements[torch.randperm(len(one.elements), generator=generator)[:32]] for one in (a, b))
         first, second = (grid.flatten() for grid in torch.meshgrid(some_a, some_b, indexing="ij"))
@@ -123,18 +120,40 @@ class Product(Group):
     def _shares(self, element: Tensor) -> Iterator[tuple[Group, Tensor]]:
         return zip(self.factors, self.split(element), strict=True)
 
-    def act(
-        self,
-        x: Tensor,
-        element: Tensor,
-        lengths: Tensor | None = None,
-        *,
-        crop: int | tuple[int, int] | None = None,
-    ) -> Tensor:
-        """As `Group.act`; `crop` is for the factor that turns the picture, as in `Planar.act`."""
+    def act(self, x: Tensor, element: Tensor, lengths: Tensor | None = None) -> Tensor:
         for factor, part in self._shares(element):
-            x = factor.act(x, part, crop=crop) if isinstance(factor, Planar) else factor.act(x, part, lengths)
+            x = factor.act(x, part, lengths)
         return x
+
+    def act_cropped(self, x: Tensor, element: Tensor, crop: int | tuple[int, int]) -> Tensor:
+        """The factor that turns the image uses the margin up; without one, nothing needs it."""
+        if self.planar is None:
+            return super().act_cropped(x, element, crop)
+        for factor, part in self._shares(element):
+            x = factor.act(x, part) if factor.planar is None else factor.act_cropped(x, part, crop)
+        return x
+
+    def act_maps(self, maps: Tensor, element: Tensor, interpolation: str = "bilinear") -> Tensor:
+        for factor, part in self._shares(element):
+            maps = factor.act_maps(maps, part, interpolation)
+        return maps
+
+    def act_points(self, points: Tensor, element: Tensor) -> Tensor:
+        for factor, part in self._shares(element):
+            points = factor.act_points(points, part)
+        return points
+
+    def act_boxes(self, boxes: Tensor, element: Tensor) -> Tensor:
+        for factor, part in self._shares(element):
+            boxes = factor.act_boxes(boxes, part)
+        return boxes
+
+    def act_frames(
+        self, frames: Tensor, element: Tensor, lengths: Tensor | None = None, count: Tensor | int | None = None
+    ) -> Tensor:
+        for factor, part in self._shares(element):
+            frames = factor.act_frames(frames, part, lengths, count)
+        return frames
 
     def check_shape(self, shape: torch.Size | tuple[int, ...]) -> None:
         for factor in self.factors:
@@ -147,7 +166,8 @@ class Product(Group):
     def random_act(
         self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each input moved by every factor's own `random_act`. How much further is that of the first factor which is
+        """Each input transformed by every factor's own `random_act`. How much further is that of the first factor
+        which is
         not exact."""
         parts, further = [], torch.zeros(len(x), device=x.device)
         known = False
@@ -158,10 +178,10 @@ class Product(Group):
                 further, known = offset, True
         return x, self.join(parts), further
 
-    def planar_part(self, element: Tensor) -> tuple[Any, Tensor] | None:
-        parts = (factor.planar_part(share) for factor, share in self._shares(element))
-        return next((part for part in parts if part is not None), None)
+    @property
+    def planar(self) -> Group | None:
+        return next((factor.planar for factor in self.factors if factor.planar is not None), None)
 
-    def temporal_part(self, element: Tensor) -> tuple[Any, Tensor] | None:
-        parts = (factor.temporal_part(share) for factor, share in self._shares(element))
-        return next((part for part in parts if part is not None), None)
+    @property
+    def temporal(self) -> Group | None:
+        return next((factor.temporal for factor in self.factors if factor.temporal is not None), None)

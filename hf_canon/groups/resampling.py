@@ -1,4 +1,4 @@
-"""Sound read at other moments: band-limited resampling, and a shift of pitch that keeps the tempo."""
+"""Audio read at other moments: band-limited resampling, and a shift of pitch that keeps the tempo."""
 
 import math
 
@@ -11,7 +11,7 @@ from .constants import constant
 TAPS = 6
 SHARPNESS = 2.3 * TAPS
 ROLLOFF = 0.94
-# Samples of silence beyond a sound, for each unit of ratio, into which the response of the low pass runs out.
+# Samples of silence beyond an audio clip, for each unit of ratio, into which the response of the low pass runs out.
 MARGIN = 256
 # Samples worked on at a time, which bounds memory and stays in a processor's cache.
 BLOCK = 1 << 16
@@ -20,7 +20,7 @@ PEAK = 5
 
 
 def resample(x: Tensor, ratio: Tensor, size: int) -> Tensor:
-    """Read each sound at `j * ratio`, for j from 0 to `size - 1`, as if it were continuous; silence surrounds it.
+    """Read each clip at `j * ratio`, for j from 0 to `size - 1`, as if it were continuous; silence surrounds it.
 
     Each row has its own ratio, which need not be rational. A spectrum padded to twice the rate, divided by that of a
     short kernel, is interpolated by that kernel (a non-uniform Fourier transform; Barnett, Magland and af Klinteberg
@@ -29,11 +29,11 @@ def resample(x: Tensor, ratio: Tensor, size: int) -> Tensor:
 
     Args:
         x: `(batch, samples)`, float32 or float64.
-        ratio: `(batch,)`, input samples per output sample; above 1 the sound becomes faster and higher.
+        ratio: `(batch,)`, input samples per output sample; above 1 the audio becomes faster and higher.
         size: samples of the result.
 
     Returns:
-        `(batch, size)`. Beyond a sound's own end, `samples / ratio`, it is not defined.
+        `(batch, size)`. Beyond an audio clip's own end, `samples / ratio`, it is not defined.
     """
     ratio = ratio.double().unsqueeze(1)
     widest = max(1.0, float(ratio.detach().max()))
@@ -46,7 +46,7 @@ def resample(x: Tensor, ratio: Tensor, size: int) -> Tensor:
     fine = torch.cat([fine[:, -TAPS // 2 + 1 :], fine, fine[:, :TAPS]], 1)
     blocks = []
     for moments in torch.arange(size, device=x.device).split(max(1, BLOCK // len(x))):
-        position = 2 * ratio * moments  # float64: single precision could not hold a moment late in a sound
+        position = 2 * ratio * moments  # float64: single precision could not hold a moment late in an audio clip
         before = position.floor()
         share = (position - before).to(x.dtype)
         first = before.long().clamp(max=2 * n)
@@ -82,16 +82,16 @@ def fast_size(n: int) -> int:
 
 def shift_pitch(x: Tensor, ratio: Tensor, window: int) -> Tensor:
     """Multiply every frequency by `ratio` and keep the tempo: `stretch`, which has these arguments, and `resample`."""
-    # On a processor what belongs to one sound fits a cache; elsewhere one large step is quicker than many small ones.
+    # On a processor what belongs to one clip fits a cache; elsewhere one large step is quicker than many small ones.
     rows = 1 if x.device.type == "cpu" else len(x)
     some = zip(x.split(rows), ratio.split(rows), strict=True)
     return torch.cat([resample(stretch(one, by, window), by, x.shape[1]) for one, by in some])
 
 
 def stretch(x: Tensor, ratio: Tensor, window: int) -> Tensor:
-    """Make each sound `ratio` times as long at the same pitch, by a phase vocoder.
+    """Make each clip `ratio` times as long at the same pitch, by a phase vocoder.
 
-    Each row has its own ratio. A frame of the result lies between two frames of the sound, `window / 4` samples apart,
+    Each row has its own ratio. A frame of the result lies between two frames of the audio, `window / 4` samples apart,
     and takes from them its magnitudes and how far phases turn from one to the next. Neighbouring frequencies turn
     together, weighted by their magnitude (Puckette 1995, "Phase-locked vocoder"). Gradients hold phases fixed, which
     keeps them bounded where a frequency is silent.
@@ -106,7 +106,7 @@ def stretch(x: Tensor, ratio: Tensor, window: int) -> Tensor:
     """
     hop = window // 4
     hann = torch.hann_window(window, device=x.device, dtype=x.dtype)
-    # Every frame that reaches into the sound is there, whether or not padding follows; two of silence come after them.
+    # Every frame that reaches into the audio is there, whether or not padding follows; two of silence come after them.
     x = F.pad(x, (0, window))
     size = math.ceil(x.shape[1] * float(ratio.detach().max()))
     frames = torch.stft(x, window, hop, window=hann, pad_mode="constant", return_complex=True).transpose(1, 2)

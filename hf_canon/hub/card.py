@@ -36,7 +36,7 @@ class AdapterFacts:
         parameters: how many numbers the saved weights hold.
         size: bytes of the saved weights.
         includes_predictor: whether those hold the checkpoint too.
-        sound: whether the checkpoint listens, and does not look at pictures.
+        audio: whether the checkpoint listens, and does not read images.
         second_order: how many of its numbers are of second order: what quadratic neurons and a quadratic lift have in
             addition to linear ones.
         peft: the kinds of PEFT adapter that the predictor carries.
@@ -63,7 +63,7 @@ class AdapterFacts:
     parameters: int
     size: int
     includes_predictor: bool = False
-    sound: bool = False
+    audio: bool = False
     second_order: int = 0
     peft: tuple[str, ...] = ()
     attachments: dict[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def render_card(facts: AdapterFacts) -> str:
 
 
 def table(report: RobustnessReport | None) -> list[list[str]]:
-    """What the report found, a row for the upright pictures and one for each set of transforms, in %."""
+    """What the report found, a row for the upright images and one for each set of transforms, in %."""
     if report is None:
         return []
     titles = {"before": "untouched", "after": "canonicalized", **BASELINES}

@@ -17,7 +17,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from ..adaptation import ATTACHMENTS
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..data.images import MODES
-from ..groups import Pictures, Spectrograms, Waveforms, get_group
+from ..groups import Images, Spectrograms, Waveforms, get_group
 from ..groups.kinds import kind_from
 from ..predictors.additions import LIFT
 from ..predictors.hub_files import because
@@ -37,13 +37,12 @@ from .card import (
 )
 
 CARD_FILE = "README.md"
-CODE_FILE = "canonicalized_remote_code.py"
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
 SAMPLER = "reference_sampler"
 SAMPLER_CONFIG = f"{SAMPLER}/config.json"
 SAMPLER_FILES = (SAMPLER_CONFIG, f"{SAMPLER}/{SAFE_WEIGHTS_NAME}", SAMPLES_PLOT)
 """A generator of upright samples in a subfolder of an adapter, which `hf_canon.generative` puts there."""
-OWN = (*WEIGHTS, REPORT_FILE, PLOT_FILE, RESULTS_FILE, CODE_FILE, *SAMPLER_FILES)
+OWN = (*WEIGHTS, REPORT_FILE, PLOT_FILE, RESULTS_FILE, *SAMPLER_FILES)
 """What belongs to one state of an adapter: of an earlier state, nothing may stay beside a later one."""
 
 
@@ -103,7 +102,6 @@ def complete_folder(
     target: str | os.PathLike[str],
     processor: dict[str, bytes],
     report: RobustnessReport | None = None,
-    export_code: bool = False,
     overwrite_card: bool = False,
 ) -> None:
     """Add to a configuration and weights what a reader wants: the processor, the report, the card.
@@ -114,7 +112,6 @@ def complete_folder(
             a report on the same weights and decision rule, and a reference sampler of the same kind of input.
         processor: the files, by name, that describe the checkpoint's processor.
         report: replaces a report that is there.
-        export_code: add the file for `trust_remote_code`.
         overwrite_card: replace a card that somebody has edited.
     """
     folder, target = Path(folder), Path(target)
@@ -126,8 +123,6 @@ def complete_folder(
     for name, content in processor.items():
         if not (same_base and (target / name).exists()):
             (folder / name).write_bytes(content)
-    if export_code:
-        add_code(folder, config)
     if report is not None:
         if (report.group, report.canonicalizer) != (config.group, config.canonicalizer):
             raise ValueError(
@@ -163,15 +158,15 @@ def require_reference(generator: dict[str, Any], config: CanonicalizedConfig) ->
         )
     # What is drawn goes through the checkpoint's processor, as other data do; a spectrogram is what that makes.
     heard = isinstance(drawn, Waveforms) and isinstance(read, Spectrograms)
-    if not (isinstance(read, Pictures) if isinstance(drawn, Pictures) else drawn == read or heard):
+    if not (isinstance(read, Images) if isinstance(drawn, Images) else drawn == read or heard):
         alike = ", of another kind" if type(drawn) is type(read) else ""
         raise ValueError(
             f"This generator draws {drawn.noun}, and the adapter's checkpoint reads {read.noun}{alike}. Train one on "
             "what it reads."
         )
-    if isinstance(drawn, Pictures) and generator["shape"][0] not in MODES:
+    if isinstance(drawn, Images) and generator["shape"][0] not in MODES:
         raise ValueError(
-            f"This generator draws pictures of {generator['shape'][0]} channels, and processors read pictures of 1, 3 "
+            f"This generator draws images of {generator['shape'][0]} channels, and processors read images of 1, 3 "
             "or 4. Train one on such."
         )
 
@@ -244,7 +239,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
     parameters, size, second_order = count_weights(folder)
     report = None
     if (folder / REPORT_FILE).exists():
-        with suppress(ValueError, KeyError, TypeError):  # a file of somebody else's that has this name
+        with suppress(ValueError):  # a file of somebody else's that has this name
             report = RobustnessReport.load(folder / REPORT_FILE)
     base = config.base_name_or_path
     peft = (config.predictor_peft or {}).get("configs", {}).values()
@@ -263,7 +258,7 @@ def read_facts(folder: str | os.PathLike[str], name: str) -> AdapterFacts:
         size=size,
         second_order=second_order,
         includes_predictor=config.includes_predictor,
-        sound=not isinstance(group.kind, Pictures),
+        audio=not isinstance(group.kind, Images),
         peft=tuple(str(one["peft_type"]) for one in peft),
         attachments={
             ATTACHMENTS[kind].noun: ATTACHMENTS[kind].describe(settings)
@@ -328,20 +323,3 @@ def is_second_order(name: str) -> bool:
 def is_repository(name: str) -> bool:
     """Whether a name is the id of a Hub repository, and not the path of a folder."""
     return re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) is not None and not Path(name).is_dir()
-
-
-def add_code(folder: Path, config: CanonicalizedConfig) -> None:
-    """The remote-code form: a file that brings our classes to somebody who has not imported hf_canon."""
-    model_class = next(iter(config.architectures or []))
-    auto_class = f"AutoModel{model_class.removeprefix('Canonicalized')}"
-    (folder / CODE_FILE).write_text(
-        '"""Brings the classes of hf_canon (pip install hf_canon) to transformers, with trust_remote_code=True."""\n\n'
-        "from hf_canon.configuration_canonicalized import CanonicalizedConfig\n"
-        f"from hf_canon.tasks import {model_class}\n\n"
-        f'__all__ = ["CanonicalizedConfig", "{model_class}"]\n',
-        encoding="utf-8",
-    )
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    module = CODE_FILE.removesuffix(".py")
-    settings["auto_map"] = {"AutoConfig": f"{module}.CanonicalizedConfig", auto_class: f"{module}.{model_class}"}
-    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

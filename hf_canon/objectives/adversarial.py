@@ -1,9 +1,8 @@
 """An adversarial prior: what is canonicalized should look like reference data, which no pairs connect it with.
 
 The canonicalizer plays against a critic as a generator does (Wasserstein GANs, arXiv 1701.07875): its choice among the
-members of an orbit takes the place of the noise. An invariant critic compares laws in which all poses are equally
-likely (arXiv 2305.13517, Lemma 1), and would teach nothing: this one is not invariant.
-"""
+members of an orbit takes the place of the noise. An invariant critic compares distributions in which all poses are
+equally likely (arXiv 2305.13517, Lemma 1), and would teach nothing: this one is not invariant."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,10 +11,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..canonicalizers.thumbnails import cell_means, inscribed_disc, sound_thumbnail
+from ..canonicalizers.thumbnails import audio_thumbnail, cell_means, inscribed_disc
 from ..generative.divergences import Wasserstein, gradient_penalty
 from ..generative.networks import Encoder
-from ..groups import Pictures
+from ..groups import Images
 from ..modeling_canonicalized import CanonicalizedModel
 from .base import Objective, random_pose
 
@@ -34,11 +33,11 @@ class AdversarialPrior(Objective):
     accumulation on every part of a batch, and without gradients (evaluation) not at all. In several processes its
     gradients are averaged, so that all have the same critic; it begins with the same weights in all of them.
 
-    Both sides are moved at random first, and the reference is set upright again: where a group resamples, both are
-    resampled alike, and the critic cannot go by that.
+    Both sides are transformed at random first, and the reference is set upright again: where a group resamples, both
+    are resampled alike, and the critic cannot go by that.
 
-    Requirements: a finite group; inputs in any poses, and others of the same law that are as they should be. No
-    labels, and no pairs.
+    Requirements: a finite group; inputs in any poses, and others of the same distribution that are as they should be.
+    No labels, and no pairs.
 
     Relations: where there are upright examples, prefer `PriorRegularization` on them alone. Plain cross-entropy has a
     right answer for each input, takes seconds and no critic, and finds more poses on average, from as few as 200
@@ -49,7 +48,7 @@ class AdversarialPrior(Objective):
     Args:
         model: whose group, and whose canonicalizer's resolution.
         reference: inputs as the predictor reads them, `(n, ...)`; or batches of them, each with the lengths of its
-            sounds or None. They are read once, and their thumbnails kept.
+            clips or None. They are read once, and their thumbnails kept.
         width: channels of the critic at full size.
         critic_steps: in each call.
         penalty: weight of the critic's one-sided gradient penalty.
@@ -103,9 +102,9 @@ class AdversarialPrior(Objective):
         labels: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        moved, _, _, lengths = random_pose(model, x, lengths)
-        posterior = model.canonicalizer(moved, lengths).float().softmax(-1)
-        looks = undone(model, moved, lengths)
+        transformed, _, _, lengths = random_pose(model, x, lengths)
+        posterior = model.canonicalizer(transformed, lengths).float().softmax(-1)
+        looks = undone(model, transformed, lengths)
         self.real = self.real.to(x.device)
         self.critic.to(x.device)
         with torch.autocast(x.device.type, enabled=False):
@@ -145,24 +144,24 @@ def undone(model: CanonicalizedModel, x: Tensor, lengths: Tensor | None = None) 
     """Thumbnails of inputs with each element undone, `(batch, |G|, channels, resolution, resolution)`."""
     group, side = model.group, getattr(model.canonicalizer, "resolution", 0) or RESOLUTION
     undo = group.inverse(group.elements)
-    if isinstance(group.kind, Pictures):
+    if isinstance(group.kind, Images):
         looks = group.orbit(cell_means(x, side), undo)
-        turned = group.planar_part(group.elements) is not None
+        turned = group.planar is not None
         return looks * inscribed_disc(side, x.device) if turned else looks
     poses = group.orbit(x, undo, lengths).flatten(0, 1)
     again = None if lengths is None else lengths.to(x.device).repeat_interleave(len(undo))  # none is stretched
-    return sound_thumbnail(poses, group.kind, again, side).unflatten(0, (len(x), -1))
+    return audio_thumbnail(poses, group.kind, again, side).unflatten(0, (len(x), -1))
 
 
 @torch.no_grad()
 def upright(
     model: CanonicalizedModel, reference: Tensor | Iterable[tuple[Tensor, Tensor | None]], generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """Thumbnails of reference data that were moved at random and set upright again, batch by batch."""
+    """Thumbnails of reference data that were transformed at random and set upright again, batch by batch."""
     batches = ((part, None) for part in reference.split(64)) if isinstance(reference, Tensor) else reference
     for x, lengths in batches:
-        moved, element, _, lengths = random_pose(model, x, lengths, generator)
-        looks = undone(model, moved, lengths)
+        transformed, element, _, lengths = random_pose(model, x, lengths, generator)
+        looks = undone(model, transformed, lengths)
         yield looks[torch.arange(len(x), device=x.device), element]
 
 

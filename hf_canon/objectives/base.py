@@ -31,14 +31,14 @@ class Objective(ABC):
             model: behind whose group and canonicalizer it is.
             x: what the predictor reads, `(batch, ...)`.
             labels: of the task, where the objective needs them.
-            lengths: `(batch,)`, how much of each is sound, where sounds are padded to one length.
+            lengths: `(batch,)`, how much of each is audio, where clips are padded to one length.
         """
 
 
 def random_pose(
     model: CanonicalizedModel, x: Tensor, lengths: Tensor | None, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Inputs moved at random, as `Group.random_act` moves them, and how long they are then."""
-    moved, element, offset = model.group.random_act(x, generator, lengths)
-    lengths = None if lengths is None else model.group.moved_lengths(lengths, element, moved)
-    return moved, element, offset, lengths
+    """Inputs transformed at random, as `Group.random_act` transforms them, and how long they are then."""
+    transformed, element, offset = model.group.random_act(x, generator, lengths)
+    lengths = None if lengths is None else model.group.transformed_lengths(lengths, element, transformed)
+    return transformed, element, offset, lengths

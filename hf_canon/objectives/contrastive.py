@@ -13,7 +13,7 @@ class ContrastiveUniqueness(Objective):
 
     The embeddings are unit vectors, so the loss cannot be met by shrinking them, and no row is dropped.
 
-    Requirements: the `orbit` canonicalizer; no labels, and no assumption about the poses of the training pictures.
+    Requirements: the `orbit` canonicalizer; no labels, and no assumption about the poses of the training images.
 
     Relations: it says that one member must stand out, not which; add it to `PriorRegularization` or `Distillation`.
     """

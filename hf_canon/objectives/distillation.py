@@ -7,7 +7,7 @@ from torch import Tensor
 from ..canonicalizers import PredictorCanonicalizer
 from ..modeling_canonicalized import CanonicalizedModel
 from .base import Objective, random_pose
-from .prior import moved_prior
+from .prior import transformed_prior
 
 
 class Distillation(Objective):
@@ -15,20 +15,18 @@ class Distillation(Objective):
 
     It is prior regularization with the predictor as the prior, p(g | x) = softmax over g of score(g^-1 x) /
     temperature: it aligns the canonical form with what the predictor answers well, and does not assume that the
-    pictures come upright.
+    images come upright.
 
-    Requirements: a finite group; no labels; |G| passes of the predictor for every training picture.
+    Requirements: a finite group; no labels; |G| passes of the predictor for every training image.
 
-    Relations: prefer `PriorRegularization` for pictures that come upright: it is exact there, and much cheaper; and
+    Relations: prefer `PriorRegularization` for images that come upright: it is exact there, and much cheaper; and
     `training.Realignment` for a data set that is not a stream: it asks the predictor once, and then what was learned.
 
     Args:
-        score: "confidence", "energy" or "margin", as in the `predictor` canonicalizer.
         temperature: of the predictor's scores; lower is nearer to its first choice.
     """
 
-    def __init__(self, score: str = "confidence", temperature: float = 0.1):
-        self.score = score
+    def __init__(self, temperature: float = 0.1):
         self.temperature = temperature
 
     def __call__(
@@ -38,21 +36,19 @@ class Distillation(Objective):
         labels: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        target = (predictor_scores(model, x, lengths, self.score) / self.temperature).softmax(-1)
-        # The teacher looks at the input as it came; what it said is then moved with it.
-        moved, element, _, lengths = random_pose(model, x, lengths)
-        return F.cross_entropy(model.canonicalizer(moved, lengths), moved_prior(model, target, element))
+        target = (predictor_scores(model, x, lengths) / self.temperature).softmax(-1)
+        # The teacher looks at the input as it came; what it said is then transformed with it.
+        transformed, element, _, lengths = random_pose(model, x, lengths)
+        return F.cross_entropy(model.canonicalizer(transformed, lengths), transformed_prior(model, target, element))
 
 
-def predictor_scores(
-    model: CanonicalizedModel, x: Tensor, lengths: Tensor | None = None, score: str = "confidence"
-) -> Tensor:
-    """How much the predictor likes each input with each element undone, `(batch, |G|)`; it is asked |G| times.
+def predictor_scores(model: CanonicalizedModel, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """How sure the predictor is of each input with each element undone, `(batch, |G|)`; it is asked |G| times.
 
     Raises:
         ValueError: the group is continuous, or the predictor names no classes.
     """
-    teacher = PredictorCanonicalizer(model.group, score=score)
+    teacher = PredictorCanonicalizer(model.group)
     teacher.attach(model.predictor, model.arguments)
     with torch.no_grad():
         return teacher(x, lengths)

@@ -9,8 +9,8 @@ from .base import Objective, random_pose
 class KnownPose(Objective):
     """`-log p(g | x)` for inputs to which `g` has happened: each has a delta at its own element as prior (2310.01647).
 
-    Each input is moved by a random element h, and the canonicalizer has to predict "g, and then h". That is what it
-    would learn from the input with g undone, without the resampling of undoing it.
+    Each input is transformed by a random element h, and the canonicalizer has to predict "g, and then h". That is what
+    it would learn from the input with g undone, without the resampling of undoing it.
 
     Requirements: one element for each input of the batch; no labels.
 
@@ -40,6 +40,6 @@ class KnownPose(Objective):
                 f"This batch has {len(x)} inputs and {len(self.pose)} poses: a pose belongs to one example of the "
                 "data set. Give a data_collator that makes one input of each example, in their order."
             )
-        moved, element, offset, lengths = random_pose(model, x, lengths)
+        transformed, element, offset, lengths = random_pose(model, x, lengths)
         both = model.group.compose(element, self.pose.to(x.device))
-        return model.canonicalizer.pose_loss(moved, both, offset, lengths)
+        return model.canonicalizer.pose_loss(transformed, both, offset, lengths)

@@ -11,20 +11,20 @@ from .base import Objective, random_pose
 
 
 class PriorRegularization(Objective):
-    """KL(prior || posterior); for pictures that come upright it is `-log p(identity | x)`.
+    """KL(prior || posterior); for images that come upright it is `-log p(identity | x)`.
 
-    Each picture is first turned by a random element, and the prior with it: the canonicalizer has to predict that
+    Each image is first turned by a random element, and the prior with it: the canonicalizer has to predict that
     element. Where the group is exact this changes nothing, for the canonicalizer is equivariant by construction.
-    Where it is not (45 degrees), the identity prior on upright pictures alone teaches a network to recognise
+    Where it is not (45 degrees), the identity prior on upright images alone teaches a network to recognise
     pixels that were never resampled, and it fails on everything else.
 
-    Requirements: no labels; pictures whose poses follow the prior.
+    Requirements: no labels; images whose poses follow the prior.
 
-    Relations: prefer `Distillation` when the poses of the training pictures are unknown, and `KnownPose` when each has
+    Relations: prefer `Distillation` when the poses of the training images are unknown, and `KnownPose` when each has
     its own and somebody knows it.
 
     Args:
-        prior: "identity" for upright pictures, or the probability of every element, `group.order` numbers.
+        prior: "identity" for upright images, or the probability of every element, `group.order` numbers.
 
     Raises:
         ValueError: the prior is neither, or has another length than the group.
@@ -49,15 +49,15 @@ class PriorRegularization(Objective):
         labels: Tensor | None = None,
         lengths: Tensor | None = None,
     ) -> Tensor:
-        moved, element, offset, lengths = random_pose(model, x, lengths)
+        transformed, element, offset, lengths = random_pose(model, x, lengths)
         if self.histogram is None:
-            return model.canonicalizer.pose_loss(moved, element, offset, lengths)
-        target = moved_prior(model, self.histogram.to(moved.device), element)
-        return F.cross_entropy(model.canonicalizer(moved, lengths), target)
+            return model.canonicalizer.pose_loss(transformed, element, offset, lengths)
+        target = transformed_prior(model, self.histogram.to(transformed.device), element)
+        return F.cross_entropy(model.canonicalizer(transformed, lengths), target)
 
 
-def moved_prior(model: CanonicalizedModel, prior: Tensor, element: Tensor) -> Tensor:
-    """The prior of inputs that were moved by `element`: `q(g^-1 h)` for every h, `(batch, |G|)`.
+def transformed_prior(model: CanonicalizedModel, prior: Tensor, element: Tensor) -> Tensor:
+    """The prior of inputs that were transformed by `element`: `q(g^-1 h)` for every h, `(batch, |G|)`.
 
     Args:
         prior: `(|G|,)`, or `(batch, |G|)` when every input has its own.

@@ -1,4 +1,4 @@
-"""The task loss, through a straight-through choice over the transformed pictures (2310.01647)."""
+"""The task loss, through a straight-through choice over the transformed images (2310.01647)."""
 
 from inspect import signature
 from typing import Any
@@ -13,9 +13,9 @@ UNLABELLED = ("keypoint-detection", "zero-shot-image-classification")
 
 
 class TaskLoss(Objective):
-    """The predictor's own loss on the canonical picture, its gradient reaching the canonicalizer.
+    """The predictor's own loss on the canonical image, its gradient reaching the canonicalizer.
 
-    Requirements: labels; memory for the whole orbit of the batch. Maps and boxes turn with the picture, which takes an
+    Requirements: labels; memory for the whole orbit of the batch. Maps and boxes turn with the image, which takes an
     exact group.
 
     Relations: alone it leaves the canonical pose free and drifts from what the predictor knows; add it to
@@ -37,25 +37,25 @@ class TaskLoss(Objective):
             )
         if model.task in UNLABELLED or "labels" not in signature(model.predictor.forward).parameters:
             raise ValueError(
-                f"{type(model.predictor).__name__} learns from no labels that could move with its input. Leave "
+                f"{type(model.predictor).__name__} learns from no labels that could transform with its input. Leave "
                 "task_weight=0: the canonicalizer learns without labels."
             )
-        moved, element, _, lengths = random_pose(model, x, lengths)
-        labels = self.moved_labels(model, labels, element)
-        loss: Tensor = model(**model.arguments(moved, lengths), labels=labels).loss
+        transformed, element, _, lengths = random_pose(model, x, lengths)
+        labels = self.transformed_labels(model, labels, element)
+        loss: Tensor = model(**model.arguments(transformed, lengths), labels=labels).loss
         return loss
 
-    def moved_labels(self, model: CanonicalizedModel, labels: Any, element: Tensor) -> Any:
+    def transformed_labels(self, model: CanonicalizedModel, labels: Any, element: Tensor) -> Any:
         """The labels of inputs to which an element has happened; those of classes stay.
 
         Raises:
-            ValueError: they have places in the picture, which was turned by more than the element.
+            ValueError: they have places in the image, which was turned by more than the element.
         """
         here = model.canonical_labels(labels, element)
-        turned = model.group.planar_part(element)
-        if here is not labels and turned is not None and not turned[0].is_exact:
+        planar = model.group.planar
+        if model.labels is not None and planar is not None and not planar.is_exact:
             raise ValueError(
-                f"{turned[0].name} turns training pictures by angles between its elements too, where labels of places "
+                f"{planar.name} turns training images by angles between its elements too, where labels of places "
                 "cannot follow. Use 'c4' or 'd4', or leave task_weight=0: the canonicalizer learns without labels."
             )
         return here

@@ -1,4 +1,4 @@
-"""How the answers of predictors that listen to sound move: a row for each field of transformers' outputs."""
+"""How the answers of predictors that read audio to audio move: a row for each field of transformers' outputs."""
 
 from torch import Tensor
 
@@ -6,15 +6,11 @@ from .rules import Move, Rows, invariant, left_out
 
 
 def frames(move: Move, value: Tensor) -> Tensor:
-    """Values for each frame, `(batch, frames, ...)`: they move as the moments of the sound do."""
-    moved = move.group.temporal_part(move.element)
-    if moved is None:
-        return value
-    group, element = moved
+    """Values for each frame, `(batch, frames, ...)`: they move as the moments of the audio do."""
     if move.frames is None:
-        return group.act_frames(value, element)
+        return move.group.act_frames(value, move.element)
     lengths, count = move.frames
-    return group.act_frames(value, element, lengths.clamp(max=value.shape[1]), count)
+    return move.group.act_frames(value, move.element, lengths.clamp(max=value.shape[1]), count)
 
 
 def frames_of_tokens(move: Move, value: Tensor) -> Tensor | None:
@@ -23,16 +19,16 @@ def frames_of_tokens(move: Move, value: Tensor) -> Tensor | None:
 
 
 def mask_of_frames(move: Move, value: Tensor) -> Tensor:
-    """Which frames are sound, `(batch, frames)`."""
-    moved = frames(move, value.float())
-    return (moved > 0.5).to(value.dtype)
+    """Which frames are audio, `(batch, frames)`."""
+    transformed = frames(move, value.float())
+    return (transformed > 0.5).to(value.dtype)
 
 
 INSIDE: Rows = dict.fromkeys(["hidden_states", "attentions"], left_out)
 
 AUDIO_CLASSIFICATION: Rows = {"loss": invariant, "logits": invariant, **INSIDE}
 # Words are read in their own order: played backwards, a sentence is still that sentence, and a decoder is to see the
-# letters as they follow each other in the canonical sound.
+# letters as they follow each other in the canonical audio.
 CTC: Rows = {"loss": invariant, "logits": invariant, **INSIDE}
 AUDIO_FRAMES: Rows = {"loss": invariant, "logits": frames, "speaker_cache": left_out, **INSIDE}
 XVECTOR: Rows = {"loss": invariant, "logits": invariant, "embeddings": invariant, **INSIDE}
@@ -53,7 +49,7 @@ AUDIO_FEATURES: Rows = {
     **INSIDE,
 }
 
-STACKED = "its input_features hold two moments in one frame, and are no spectrogram that can be moved."
+STACKED = "its input_features hold two moments in one frame, and are no spectrogram that can be transformed."
 CANNOT: dict[str, str] = {
     "GraniteSpeech5ForCTC": STACKED,
     "Wav2Vec2BertForAudioFrameClassification": STACKED,

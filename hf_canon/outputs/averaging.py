@@ -7,6 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..groups import Group
+from ..selection import rank
+from .transport import Canonicalization
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -51,6 +55,18 @@ class Members:
     first: Tensor
     item: Tensor
     weight: Tensor
+
+
+def further_members(found: Canonicalization, group: Group) -> tuple[Tensor, Members]:
+    """The elements of a decision besides the first of each input, `(n,)`, and how much all of them weigh."""
+    assert found.probabilities is not None and found.passes is not None
+    ranking = rank(found.probabilities, group, found.element)
+    asked = torch.arange(ranking.element.shape[1], device=found.element.device) < found.passes.unsqueeze(1)
+    weight = ranking.probability * asked
+    weight = weight / weight.sum(1, keepdim=True)
+    item, place = asked[:, 1:].nonzero(as_tuple=True)
+    place = place + 1
+    return ranking.element[item, place], Members(weight[:, 0], item, weight[item, place])
 
 
 def averaged(first: Tensor, further: Tensor, members: Members, scale: Scale) -> Tensor:

@@ -1,4 +1,4 @@
-"""How the answers of predictors that look at pictures move: a row for each field of transformers' outputs."""
+"""How the answers of predictors that read images move: a row for each field of transformers' outputs."""
 
 from .rules import Rows, boxes, by_shape, invariant, left_out, pixels, plane
 from .tokens import attention, features
@@ -121,15 +121,15 @@ ZERO_SHOT: Rows = {
     "vision_model_output": left_out,
 }
 
-FILMS = "it reads films (pixel_values_videos), and no pictures."
-FRAMES = "its pixel_values are films, and no pictures."
+VIDEOS = "it reads videos (pixel_values_videos), and no images."
+FRAMES = "its pixel_values are videos, and no images."
 QUERIES = (
     "it answers with queries, whose features hold places that cannot be turned. Wrap the detector that it is part of, "
     "such as {}."
 )
-PATCHES = "its pixel_values are a sequence of patches, and no picture that can be turned."
+PATCHES = "its pixel_values are a sequence of patches, and no image that can be turned."
 CANNOT: dict[str, str] = {
-    "Cohere2VisionModel": "it continues a text that has pictures in it, and its features are those of the words.",
+    "Cohere2VisionModel": "it continues a text that has images in it, and its features are those of the words.",
     "HieraBackbone": (
         "its maps are scrambled: it leaves out the step that puts the patches in the order which its encoder and the "
         "maps count on. Wrap HieraModel, whose reshaped_hidden_states are those maps in order."
@@ -137,15 +137,15 @@ CANNOT: dict[str, str] = {
     "ImageGPTModel": "it reads a sequence of colours (input_ids), and no pixel_values.",
     "ImageGPTForImageClassification": "it reads a sequence of colours (input_ids), and no pixel_values.",
     "Llama4VisionModel": "it is a part of Llama4ForConditionalGeneration, and no auto class loads it by itself.",
-    "MllamaVisionModel": "its pixel_values are tiles of pictures, and no picture that can be turned.",
+    "MllamaVisionModel": "its pixel_values are tiles of images, and no image that can be turned.",
     "Siglip2ForImageClassification": PATCHES,
     "Siglip2Model": PATCHES,
     "Siglip2VisionModel": PATCHES,
     "TimesformerModel": FRAMES,
     "VideoMAEModel": FRAMES,
-    "VideomtForUniversalSegmentation": FILMS,
-    "VideoPrismClipModel": FILMS,
-    "VideoPrismVisionModel": FILMS,
+    "VideomtForUniversalSegmentation": VIDEOS,
+    "VideoPrismClipModel": VIDEOS,
+    "VideoPrismVisionModel": VIDEOS,
     "ViTMAEModel": "it looks at patches drawn at random, and says nothing about the others.",
     "VivitModel": FRAMES,
     **{

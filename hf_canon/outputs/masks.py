@@ -7,8 +7,8 @@ from .rules import Move, Rows, invariant, left_out, plane
 
 def channels_last(move: Move, value: Tensor) -> Tensor | None:
     """A map `(batch, height, width, features)`. A sequence `(batch, tokens, features)` is inner workings."""
-    moved = plane(move, value.movedim(-1, 1)) if value.ndim == 4 else None
-    return None if moved is None else moved.movedim(1, -1)
+    transformed = plane(move, value.movedim(-1, 1)) if value.ndim == 4 else None
+    return None if transformed is None else transformed.movedim(1, -1)
 
 
 MASK_GENERATION: Rows = {

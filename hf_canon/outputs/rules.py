@@ -1,4 +1,4 @@
-"""How an answer moves with the group: one function for each way."""
+"""How an answer transforms with the group: one function for each way."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from ..groups import Group
 
 @dataclass(frozen=True)
 class Move:
-    """What happens to the answers for a batch of pictures or sounds.
+    """What happens to the answers for a batch of images or clips.
 
     Args:
         group: it acts on them.
         element: `(batch,)`, what happened to each.
-        size: height and width of the pictures.
+        size: height and width of the images.
         config: of the predictor.
-        frames: of sounds: how many frames of each answer are no padding, `(batch,)`; and how many frames answers have
-            once they are moved, `()`.
+        frames: of clips: how many frames of each answer are no padding, `(batch,)`; and how many frames answers have
+            once they are transformed, `()`.
     """
 
     group: Group
@@ -33,41 +33,30 @@ Transport = Callable[[Move, Tensor], Tensor | None]
 
 
 def invariant(move: Move, value: Tensor) -> Tensor:
-    """The same for every pose: what is in a picture, not where."""
+    """The same for every pose: what is in an image, not where."""
     return value
 
 
 def plane(move: Move, value: Tensor) -> Tensor:
-    """Values in the picture, `(batch, ..., height, width)`: they move as its pixels do."""
-    turned = move.group.planar_part(move.element)
-    if turned is None:
-        return value
-    group, element = turned
-    flat = value.unsqueeze(1) if value.ndim == 3 else value.flatten(1, -3)
-    return group.act(flat, element).view(value.shape)
+    """Values in the image, `(batch, ..., height, width)`: they move as its pixels do."""
+    return move.group.act_maps(value, move.element)
 
 
 def boxes(move: Move, value: Tensor) -> Tensor:
-    """`(batch, ..., 4)`: centre and size, as shares of the picture. Or `(batch, ..., 10)`: centre, and the four
+    """`(batch, ..., 4)`: centre and size, as shares of the image. Or `(batch, ..., 10)`: centre, and the four
     corners of a quadrilateral as offsets from it, with 0.5 for none; the first corner stays the first of the thing."""
-    turned = move.group.planar_part(move.element)
-    if turned is None:
-        return value
-    group, element = turned
     if value.shape[-1] == 10:
-        # Offsets turn about 0.5 as places do about the middle of the picture.
-        return group.act_points(value.unflatten(-1, (5, 2)), element).flatten(-2)
-    return group.act_boxes(value, element)
+        # Offsets turn about 0.5 as places do about the middle of the image.
+        return move.group.act_points(value.unflatten(-1, (5, 2)), move.element).flatten(-2)
+    return move.group.act_boxes(value, move.element)
 
 
 def pixels(move: Move, value: Tensor) -> Tensor:
-    """`(batch, ..., 2)`: x and y of a pixel, counted from 0, as shares of the picture."""
-    turned = move.group.planar_part(move.element)
-    if turned is None:
+    """`(batch, ..., 2)`: x and y of a pixel, counted from 0, as shares of the image."""
+    if move.group.planar is None:  # not even rounded
         return value
-    group, element = turned
     half = 0.5 / value.new_tensor([move.size[1], move.size[0]])  # from the corner of a pixel to its middle
-    return group.act_points(value + half, element) - half
+    return move.group.act_points(value + half, move.element) - half
 
 
 def left_out(move: Move, value: Tensor) -> None:

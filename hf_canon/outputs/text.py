@@ -1,4 +1,5 @@
-"""How the answers of models that write move: what is said about a picture or a sound is the same in every pose."""
+"""How the answers of models that write move: what is said about an image or an audio clip is the same in every
+pose."""
 
 from .rules import Rows, invariant, left_out
 
@@ -45,10 +46,10 @@ TEXT: Rows = {
         left_out,
     ),
 }
-"""Of a forward pass, and of `generate`. What is left out has a place in the picture for each of its tokens."""
+"""Of a forward pass, and of `generate`. What is left out has a place in the image for each of its tokens."""
 
-GRID = "its pixel_values are patches of pictures of any shape, one after another, and no picture that can be turned."
-TILES = "its pixel_values are tiles that its processor cuts out of a picture, each of which would turn by itself."
+GRID = "its pixel_values are patches of images of any shape, one after another, and no image that can be turned."
+TILES = "its pixel_values are tiles that its processor cuts out of an image, each of which would turn by itself."
 CANNOT: dict[str, str] = {
     **dict.fromkeys(
         [
@@ -102,14 +103,14 @@ CANNOT: dict[str, str] = {
     ),
     **dict.fromkeys(
         ["SeamlessM4TForSpeechToText", "SeamlessM4Tv2ForSpeechToText"],
-        "its input_features hold two moments in one frame, and are no spectrogram that can be moved.",
+        "its input_features hold two moments in one frame, and are no spectrogram that can be transformed.",
     ),
     "DiaForConditionalGeneration": "it reads text (input_ids) and speaks.",
-    "EvollaForProteinText2Text": "it reads proteins, and no pictures.",
-    "InstructBlipVideoForConditionalGeneration": "its pixel_values are films, and no pictures.",
-    "KyutaiSpeechToTextForConditionalGeneration": "it reads codes of sound (input_ids), and no sound.",
-    "Mistral4ForCausalLM": "it reads text alone, and no pictures.",
-    "Pop2PianoForConditionalGeneration": "its notes change with the sound, and are not moved.",
+    "EvollaForProteinText2Text": "it reads proteins, and no images.",
+    "InstructBlipVideoForConditionalGeneration": "its pixel_values are videos, and no images.",
+    "KyutaiSpeechToTextForConditionalGeneration": "it reads codes of audio (input_ids), and no audio.",
+    "Mistral4ForCausalLM": "it reads text alone, and no images.",
+    "Pop2PianoForConditionalGeneration": "its notes change with the audio, and are not transformed.",
     "VibeVoiceForConditionalGeneration": "it reads text (input_ids) and speaks.",
 }
 """Architectures that cannot be wrapped, and why."""

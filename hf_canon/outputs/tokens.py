@@ -1,8 +1,8 @@
-"""Tokens that stand for places: how the hidden states and attentions of image encoders move with the picture.
+"""Tokens that stand for places: how the hidden states and attentions of image encoders transform with the image.
 
-An encoder answers with maps, or with a sequence of tokens: a grid over the picture, row by row, before and behind it
+An encoder answers with maps, or with a sequence of tokens: a grid over the image, row by row, before and behind it
 tokens that stand for no place (class, register and distillation tokens, queries). How many those are is looked up by
-the type of the model, and the grid follows from how many tokens there are: it has the proportions of the picture.
+the type of the model, and the grid follows from how many tokens there are: it has the proportions of the image.
 """
 
 from collections.abc import Callable
@@ -123,7 +123,7 @@ def layout_of(config: Any) -> Layout | None:
 
 
 def features(move: Move, value: Tensor) -> Tensor:
-    """What an encoder says about a picture: maps `(batch, channels, height, width)`, tokens `(batch, tokens,
+    """What an encoder says about an image: maps `(batch, channels, height, width)`, tokens `(batch, tokens,
     features)`, or about the whole of it `(batch, features)`."""
     if value.ndim == 2:
         return invariant(move, value)
@@ -148,27 +148,25 @@ def attention(move: Move, value: Tensor) -> Tensor:
 
 
 def along(move: Move, value: Tensor, axis: int) -> Tensor:
-    """Tokens `(batch, ...)` along an axis, moved as the picture is; those without a place stay.
+    """Tokens `(batch, ...)` along an axis, transformed as the image is; those without a place stay.
 
     Raises:
         ValueError: it is not known which token stands for which place.
     """
-    turned = move.group.planar_part(move.element)
-    if turned is None:
+    if move.group.planar is None:
         return value
     if len(value) != len(move.element):
         raise ValueError(
-            f"It has the shape {tuple(value.shape)} for {len(move.element)} pictures: each window or layer is apart, "
-            "and a turned picture has other windows. Leave out what asks for it (output_hidden_states, "
+            f"It has the shape {tuple(value.shape)} for {len(move.element)} images: each window or layer is apart, "
+            "and a turned image has other windows. Leave out what asks for it (output_hidden_states, "
             "output_attentions), or pass canonicalize=False."
         )
-    group, element = turned
     layout = layout_of(move.config)
     found = None if layout is None else grid_of(layout, value.shape[axis], move.size)
     if layout is None or found is None:
         raise ValueError(
             f"It is not known which of the {value.shape[axis]} tokens of a {move.config.model_type} model stands for "
-            f"which place in a picture of {move.size[0]} x {move.size[1]}. Leave out what asks for them "
+            f"which place in an image of {move.size[0]} x {move.size[1]}. Leave out what asks for them "
             "(output_hidden_states, output_attentions), or pass canonicalize=False."
         )
     first, (height, width), last = found
@@ -176,10 +174,10 @@ def along(move: Move, value: Tensor, axis: int) -> Tensor:
     if layout.window is not None:
         order = window_order(height, width, layout.window, value.device)
         grid = grid[..., order.argsort()]
-    moved = group.act(grid.flatten(1, -2).unflatten(-1, (height, width)), element).view(grid.shape)
+    transformed = move.group.act_maps(grid.unflatten(-1, (height, width)), move.element).view(grid.shape)
     if layout.window is not None:
-        moved = moved[..., order]
-    return torch.cat([head, moved, tail], -1).movedim(-1, axis)
+        transformed = transformed[..., order]
+    return torch.cat([head, transformed, tail], -1).movedim(-1, axis)
 
 
 @lru_cache

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from transformers.utils import ModelOutput
 
-from ..groups import Group
 from ..selection import Action
 from .rules import Move, Rows, Transport, invariant, left_out
 
@@ -56,30 +55,8 @@ class Canonicalization(ModelOutput):
         return [Action(one).words for one in self.action.tolist()]
 
 
-def carry_back(
-    output: ModelOutput,
-    rows: Rows,
-    group: Group,
-    canonicalization: Canonicalization,
-    config: Any = None,
-    frames: tuple[Tensor, Tensor] | None = None,
-) -> ModelOutput:
-    """The predictor's answer for the canonical input, as the answer for the input that was given.
-
-    Returns:
-        The predictor's own output class with one field more, `canonicalization`.
-
-    Raises:
-        ValueError: the output has a field whose behaviour under the group is not known.
-    """
-    assert canonicalization.canonical is not None
-    height, width = canonicalization.canonical.shape[-2:]
-    move = Move(group, canonicalization.element, (height, width), config, frames)
-    return canonicalized_class(type(output))(**moved(output, rows, move), canonicalization=canonicalization)
-
-
-def moved(output: Mapping[str, Any], rows: Rows, move: Move) -> dict[str, Any]:
-    """Every field of an output, moved as its row says.
+def carry_back(output: Mapping[str, Any], rows: Rows, move: Move) -> dict[str, Any]:
+    """The fields of an answer for the canonical input, as those of an answer for the input as it came.
 
     Raises:
         ValueError: there is no row for a field, or it has a shape that its row does not know.
@@ -98,6 +75,11 @@ def moved(output: Mapping[str, Any], rows: Rows, move: Move) -> dict[str, Any]:
         except ValueError as error:
             raise ValueError(f"The field {name} cannot be carried back to the pose of the input. {error}") from error
     return found
+
+
+def with_canonicalization(answer: ModelOutput, found: Canonicalization) -> ModelOutput:
+    """An answer, of the predictor's own output class with one field more, `canonicalization`."""
+    return canonicalized_class(type(answer))(**answer, canonicalization=found)
 
 
 def each(row: Transport, move: Move, value: Any) -> Any:

@@ -22,7 +22,7 @@ class Batch:
     Args:
         start: position of the first in the data set.
         rows: what is kept of each, with its `index` and `error`.
-        pixel_values: of the rows without error, in order, `(pictures, channels, height, width)`: all together if they
+        pixel_values: of the rows without error, in order, `(images, channels, height, width)`: all together if they
             have one size, and else each alone.
     """
 
@@ -36,22 +36,22 @@ class Preparation(Dataset):
 
     Args:
         read: from the key of a batch to its position and rows.
-        picture: the column of pictures.
+        image: the column of images.
         kept: the columns to keep.
         processor: makes `pixel_values`.
-        model: says what pictures it takes, and what group acts on them.
+        model: says what images it takes, and what group acts on them.
     """
 
     def __init__(
         self,
         read: Callable[[Any], tuple[int, list[Row]]],
-        picture: str,
+        image: str,
         kept: list[str],
         processor: Callable[..., Any],
         model: CanonicalizedModel,
     ):
         self.read = read
-        self.picture = picture
+        self.image = image
         self.kept = kept
         self.processor = processor
         self.model_config = model.predictor.config
@@ -59,31 +59,31 @@ class Preparation(Dataset):
 
     def __getitem__(self, key: Any) -> Batch:
         start, found = self.read(key)
-        rows, pictures = [], []
+        rows, images = [], []
         for index, row in enumerate(found, start):
-            pixel_values, error = self.prepare(row[self.picture])
-            kept = {name: file_name(row[name]) if name == self.picture else row[name] for name in self.kept}
+            pixel_values, error = self.prepare(row[self.image])
+            kept = {name: file_name(row[name]) if name == self.image else row[name] for name in self.kept}
             rows.append({"index": index, **kept, "error": error})
             if pixel_values is not None:
-                pictures.append(pixel_values)
-        together = len({picture.shape for picture in pictures}) == 1
-        return Batch(start, rows, [torch.cat(pictures)] if together else pictures)
+                images.append(pixel_values)
+        together = len({image.shape for image in images}) == 1
+        return Batch(start, rows, [torch.cat(images)] if together else images)
 
-    def prepare(self, picture: Any) -> tuple[Tensor | None, str | None]:
+    def prepare(self, image: Any) -> tuple[Tensor | None, str | None]:
         """`(1, channels, height, width)` and None, or None and why."""
         try:
-            pixel_values = process([decode(picture)], self.processor, self.model_config)
-        except Exception as error:  # decoders raise anything; that the processor works with pictures was tried before
-            return None, f"The picture cannot be read: {broken_because(error)}"
+            pixel_values = process([decode(image)], self.processor, self.model_config)
+        except Exception as error:  # decoders raise anything; that the processor works with images was tried before
+            return None, f"The image cannot be read: {broken_because(error)}"
         try:
             self.group.check_shape(pixel_values.shape)
-        except ValueError as misfit:  # what the processor makes of this picture
+        except ValueError as misfit:  # what the processor makes of this image
             return None, str(misfit)
         return pixel_values, None
 
 
 def decode(value: Any) -> Any:
-    """The picture in a row, which may be encoded, named, or decoded by its stream."""
+    """The image in a row, which may be encoded, named, or decoded by its stream."""
     if value is None:
         raise ValueError("there is none")
     if isinstance(value, bytes):
@@ -94,7 +94,7 @@ def decode(value: Any) -> Any:
 
 
 def file_name(value: Any) -> str | None:
-    """The name under which the picture in a row is known, if it has one."""
+    """The name under which the image in a row is known, if it has one."""
     if isinstance(value, dict):
         return value["path"]
     return value if isinstance(value, str) else getattr(value, "filename", None) or None

@@ -17,13 +17,13 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from transformers.utils import logging
 
-from ..data.images import picture_mode, process
+from ..data.images import image_mode, process
 from ..modeling_canonicalized import CanonicalizedModel
 from ..predictors.untouched import evaluating
 from .batches import Preparation, answer
-from .identity import model_identity, rows_identity
+from .fingerprints import model_identity, rows_identity
 from .parts import AnswerFolder
-from .rows import answer_features, encoded_pictures, source_of
+from .rows import answer_features, encoded_images, source_of
 
 PATIENCE = timedelta(days=7)
 """How long a process that is done waits for the others: a part may take hours, and waiting costs nothing."""
@@ -52,7 +52,7 @@ def predict_dataset(
     | `element_index`; `element_angle` for a continuous group | the same as a number; in radians |
     | `pose_probability` | how sure the canonicalizer is of the likeliest element |
     | `action` | what the decision rule did: canonicalized, averaged, left alone or abstained |
-    | `error` | null, or why the picture cannot be read. The answer's columns are then null |
+    | `error` | null, or why the image cannot be read. The answer's columns are then null |
 
     `datasets.load_dataset("parquet", data_files="output/*.parquet")` reads them all, in order.
 
@@ -62,28 +62,28 @@ def predict_dataset(
     what the parts belong to, and whether they are all there.
 
     The length of the data set costs no memory. Of a `Dataset` each process reads its own rows, and nothing of what is
-    answered already. An `IterableDataset` is read as a whole by every process, pictures undecoded; to go on, it is
+    answered already. An `IterableDataset` is read as a whole by every process, images undecoded; to go on, it is
     read from the beginning of the file in which the first missing part begins, but from its start if it is shuffled.
-    Its `map`, `filter` and `rename_column` decode pictures before any can be found broken, and one that is ends the
+    Its `map`, `filter` and `rename_column` decode images before any can be found broken, and one that is ends the
     run: call `cast_column("image", datasets.Image(decode=False))` before them.
 
     Args:
         model: moved to this process's accelerator, if there is one and the model is not on any.
-        dataset: with a column of pictures, declared as `datasets.Image` or called `image`.
+        dataset: with a column of images, declared as `datasets.Image` or called `image`.
         output: a new or empty folder, or that of an earlier call.
-        processor: makes `pixel_values` from pictures, as `AutoImageProcessor` does. Where it makes pictures of
+        processor: makes `pixel_values` from images, as `AutoImageProcessor` does. Where it makes images of
             several sizes, they are answered one by one.
-        batch_size: how many pictures a pass takes.
+        batch_size: how many images a pass takes.
         rows_per_part: also how many rows an interruption may cost each process.
-        columns: those to keep. The column of pictures stands for their file names, and is what is kept by default.
-        num_workers: processes that decode and prepare pictures, for each process that answers.
+        columns: those to keep. The column of images stands for their file names, and is what is kept by default.
+        num_workers: processes that decode and prepare images, for each process that answers.
 
     Returns:
         What was done, the same on every process.
 
     Raises:
-        ValueError: the data set is empty or is none, has no pictures, no such columns, or columns that cannot be
-            kept; the group does not fit what the processor makes even of a square picture; or the folder holds
+        ValueError: the data set is empty or is none, has no images, no such columns, or columns that cannot be
+            kept; the group does not fit what the processor makes even of a square image; or the folder holds
             something else.
 
     Example:
@@ -106,12 +106,12 @@ def predict_dataset(
             raise ValueError(f"{name}={value} leaves no rows to answer at a time; give 1 or more.")
     if model.task != "image-classification":
         raise ValueError(
-            f"Answers are written as a class for each picture, and this is a model for {model.task}. "
+            f"Answers are written as a class for each image, and this is a model for {model.task}. "
             "Ask it batch by batch: model(pixel_values=...)."
         )
     started = time.monotonic()
     state = processes()
-    rows, picture, kept = encoded_pictures(dataset, columns)
+    rows, image, kept = encoded_images(dataset, columns)
     source = source_of(rows, rows_per_part, batch_size)
     require_fit(model, processor)
     folder = AnswerFolder(Path(output), rows_per_part, source.total)
@@ -126,9 +126,9 @@ def predict_dataset(
         return Summary(before.rows, before.errors, answered=0, seconds=time.monotonic() - started)
     if model.device.type == "cpu":
         model.to(state.device)
-    preparation = Preparation(source.read, picture, list(kept), processor, model)
+    preparation = Preparation(source.read, image, list(kept), processor, model)
     parts = islice(source.missing(before.parts), state.process_index, None, state.num_processes)
-    # A key is what one batch is read by. Keys are made in this process, and read where pictures are prepared.
+    # A key is what one batch is read by. Keys are made in this process, and read where images are prepared.
     loader = DataLoader(
         preparation, batch_size=None, sampler=source.keys(parts, before), num_workers=num_workers, collate_fn=as_it_is
     )
@@ -161,7 +161,7 @@ class Summary:
 
     Args:
         rows: in the folder.
-        errors: those of them whose picture cannot be read.
+        errors: those of them whose image cannot be read.
         answered: rows that this run wrote, on all processes.
         seconds: how long it took.
     """
@@ -201,9 +201,9 @@ def on_main(state: PartialState, call: Callable[[], Any]) -> Any:
 
 
 def require_fit(model: CanonicalizedModel, processor: Callable[..., Any]) -> None:
-    """Raise ValueError, before any long work, if not even a square picture can be answered."""
+    """Raise ValueError, before any long work, if not even a square image can be answered."""
     config = model.predictor.config
-    square = Image.new(picture_mode(config), (64, 64))
+    square = Image.new(image_mode(config), (64, 64))
     model.group.check_shape(process([square], processor, config).shape)
 
 

@@ -1,4 +1,4 @@
-"""The rows of a data set in their order, pictures undecoded: a table by position, a stream from a place in it."""
+"""The rows of a data set in their order, images undecoded: a table by position, a stream from a place in it."""
 
 import math
 from collections import deque
@@ -32,11 +32,11 @@ ANSWER_COLUMNS = {
 }
 
 
-def encoded_pictures(dataset: Any, columns: list[str] | None) -> tuple[Any, str, dict[str, Any]]:
-    """The data set with the needed columns alone, pictures undecoded.
+def encoded_images(dataset: Any, columns: list[str] | None) -> tuple[Any, str, dict[str, Any]]:
+    """The data set with the needed columns alone, images undecoded.
 
     Returns:
-        It; the name of its column of pictures; and the columns to keep, with what they hold.
+        It; the name of its column of images; and the columns to keep, with what they hold.
 
     Raises:
         ValueError: it is empty or no data set, or has no such columns.
@@ -46,25 +46,25 @@ def encoded_pictures(dataset: Any, columns: list[str] | None) -> tuple[Any, str,
             f"This is a {type(dataset).__name__}, and has to be one datasets.Dataset or IterableDataset, such as "
             "load_dataset(..., split=...) or Dataset.from_list(rows) make."
         )
-    # A format of the user's would decode pictures, and one broken file would end it all.
+    # A format of the user's would decode images, and one broken file would end it all.
     dataset = dataset.with_format(None)
     features = dataset.features
     declared = [name for name, feature in (features or {}).items() if isinstance(feature, datasets.Image)]
     if declared:
-        picture = next((name for name in ("image", "img") if name in declared), declared[0])
+        image = next((name for name in ("image", "img") if name in declared), declared[0])
         names = list(features)
     else:
         first = next(iter(dataset), None)
         if first is None:
             raise ValueError("The data set is empty; there is nothing to answer.")
-        picture, names = image_column(first), list(first)
-    kept = {name: kept_feature(name, picture, names, features) for name in ([picture] if columns is None else columns)}
+        image, names = image_column(first), list(first)
+    kept = {name: kept_feature(name, image, names, features) for name in ([image] if columns is None else columns)}
     if features is not None:
-        dataset = dataset.cast_column(picture, datasets.Image(decode=False))
-    return dataset.select_columns(list(dict.fromkeys([picture, *kept]))), picture, kept
+        dataset = dataset.cast_column(image, datasets.Image(decode=False))
+    return dataset.select_columns(list(dict.fromkeys([image, *kept]))), image, kept
 
 
-def kept_feature(name: str, picture: str, names: list[str], features: Any) -> Any:
+def kept_feature(name: str, image: str, names: list[str], features: Any) -> Any:
     """What a kept column holds.
 
     Raises:
@@ -77,7 +77,7 @@ def kept_feature(name: str, picture: str, names: list[str], features: Any) -> An
             f"The answers have a column {name!r} of their own; rename that of the data set, with "
             f"rename_column({name!r}, 'given_{name}'), or leave it out and join by 'index'."
         )
-    if name == picture:
+    if name == image:
         return datasets.Value("string")
     if features is None:
         raise ValueError(
@@ -85,7 +85,7 @@ def kept_feature(name: str, picture: str, names: list[str], features: Any) -> An
             "that made it."
         )
     if require_decoding(features[name], ignore_decode_attribute=True):
-        raise ValueError(f"The column {name!r} holds pictures or the like, which answers do not keep; leave it out.")
+        raise ValueError(f"The column {name!r} holds images or the like, which answers do not keep; leave it out.")
     return features[name]
 
 
@@ -180,7 +180,7 @@ class Stream:
         return self.states.pop(part, None)
 
     def __getstate__(self) -> None:
-        """The processes that prepare pictures are handed rows, and need no stream."""
+        """The processes that prepare images are handed rows, and need no stream."""
 
 
 Source: TypeAlias = Table | Stream

@@ -25,7 +25,7 @@ def fingerprint(predictor: nn.Module, with_added: bool = False) -> str | None:
             continue
         if type(value) not in (Tensor, nn.Parameter) or value.device.type == "meta":
             return None
-        # PEFT has moved the checkpoint's own weights aside.
+        # PEFT has transformed the checkpoint's own weights aside.
         plain = name.replace(".base_layer.", ".").replace(".original_module.", ".")
         flat = value.detach().flatten()
         sample = flat[:: max(1, flat.numel() // SAMPLES)].cpu().contiguous()

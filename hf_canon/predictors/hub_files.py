@@ -167,7 +167,8 @@ def saved_files(processor: Any) -> dict[str, bytes]:
 
 
 def feature_extractor(files: dict[str, bytes], model_type: str, bins: int | None) -> Any:
-    """What makes a sound ready for a predictor; the usual one for its model type where there are no files of its own.
+    """What makes an audio clip ready for a predictor; the usual one for its model type where there are no files of its
+    own.
 
     Args:
         files: of the predictor's processor.
@@ -191,11 +192,11 @@ def feature_extractor(files: dict[str, bytes], model_type: str, bins: int | None
 
 
 Normalization = tuple[tuple[float, ...], tuple[float, ...]]
-"""For each channel: what the values of a picture, 0 to 255, are multiplied with, and what is added then."""
+"""For each channel: what the values of an image, 0 to 255, are multiplied with, and what is added then."""
 
 
 def normalization(files: dict[str, bytes], channels: int) -> Normalization | None:
-    """What a processor does to the values of a picture; None where that is not known, or is more than that."""
+    """What a processor does to the values of an image; None where that is not known, or is more than that."""
     if not files:
         return None
     with TemporaryDirectory() as folder:

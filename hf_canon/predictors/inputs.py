@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..groups.kinds import Kind, Pictures, Spectrograms, Waveforms
+from ..groups.kinds import Images, Kind, Spectrograms, Waveforms
 
 INPUT_NAMES = ("pixel_values", "input_values", "input_features")
-"""What transformers calls pictures, waveforms and spectrograms; older models also call spectrograms input_values."""
+"""What transformers calls images, waveforms and spectrograms; older models also call spectrograms input_values."""
 
 
 def input_name(predictor: Any) -> str:
@@ -26,7 +26,7 @@ def input_name(predictor: Any) -> str:
     if found is None:
         raise ValueError(
             f"{type(predictor).__name__} reads {predictor.main_input_name}, and hf_canon is for what looks at "
-            f"pictures or listens to sound ({', '.join(INPUT_NAMES)}). Give it such a checkpoint."
+            f"images or reads audio ({', '.join(INPUT_NAMES)}). Give it such a checkpoint."
         )
     return found
 
@@ -57,17 +57,17 @@ def kind_of(config: Any, name: str, processor: dict[str, bytes]) -> Kind:
     from .hub_files import normalization  # and transformers with it
 
     if name != "pixel_values":
-        return kind_of_sound(config, processor)
+        return kind_of_audio(config, processor)
     channels = input_channels(config)
     known = normalization(processor, channels)
     if known is None:
-        return Pictures()
+        return Images()
     scale, shift = known
-    return Pictures(tuple(255 * one for one in scale), shift)
+    return Images(tuple(255 * one for one in scale), shift)
 
 
 def input_channels(config: Any) -> int:
-    """Channels of the picture that a vision configuration describes; three unless it says otherwise."""
+    """Channels of the image that a vision configuration describes; three unless it says otherwise."""
     for holder in (config, getattr(config, "backbone_config", None)):
         channels = getattr(holder, "num_channels", None)
         if isinstance(channels, int):
@@ -75,8 +75,8 @@ def input_channels(config: Any) -> int:
     return 3
 
 
-def kind_of_sound(config: Any, processor: dict[str, bytes]) -> Waveforms | Spectrograms:
-    """What a predictor that listens is given by its feature extractor.
+def kind_of_audio(config: Any, processor: dict[str, bytes]) -> Waveforms | Spectrograms:
+    """What a predictor that reads audio is given by its feature extractor.
 
     Raises:
         ValueError: its spectrograms are not known, or have not as many bins as the predictor reads.
@@ -115,7 +115,7 @@ def mel_bins(config: Any) -> int | None:
 
 
 def expected_size(config: Any) -> tuple[int, ...]:
-    """What a predictor was made for, as far as it says: height and width of pictures, frames of a spectrogram."""
+    """What a predictor was made for, as far as it says: height and width of images, frames of a spectrogram."""
     if hasattr(config, "max_source_positions"):
         return (2 * config.max_source_positions,)  # Whisper, which hears two frames at a time
     if getattr(config, "model_type", None) == "audio-spectrogram-transformer":
@@ -158,7 +158,7 @@ def spectrograms(
         axis: of the frequencies.
         hop: samples from one frame to the next.
         rate: samples a second.
-        decibel: how much a value rises when the sound becomes louder by a decibel.
+        decibel: how much a value rises when the audio becomes louder by a decibel.
     """
     from numpy import linspace
     from transformers.audio_utils import hertz_to_mel, mel_to_hertz
@@ -191,7 +191,7 @@ def _nemotron(extractor: Any) -> Spectrograms:
 
 
 def _parakeet(extractor: Any) -> Spectrograms:
-    # Each frequency has the mean 0 and the variance 1 over the sound, however loud that was.
+    # Each frequency has the mean 0 and the variance 1 over the audio, however loud that was.
     hop, rate = extractor.hop_length, extractor.sampling_rate
     return spectrograms("slaney", 0, rate / 2, extractor.feature_size, -1, hop, rate, 0.0)
 
@@ -217,4 +217,4 @@ SPECTROGRAMS: dict[str, Callable[[Any], Spectrograms]] = {
     "Speech2TextFeatureExtractor": _speech_to_text,
     "WhisperFeatureExtractor": _whisper,
 }
-"""What each feature extractor of transformers makes of a sound."""
+"""What each feature extractor of transformers makes of an audio clip."""

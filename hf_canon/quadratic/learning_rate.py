@@ -40,8 +40,8 @@ def slow_second_order(optimizer: Optimizer, model: nn.Module, ratio: float = 0.1
         raise ValueError(f"A learning rate cannot be {ratio} times another. Give ratio=0.1, say, or 0 to freeze it.")
     slow = {id(parameter) for parameter in second_order_parameters(model)}
     for group in list(optimizer.param_groups):
-        moved = [parameter for parameter in group["params"] if id(parameter) in slow]
-        if not moved:
+        transformed = [parameter for parameter in group["params"] if id(parameter) in slow]
+        if not transformed:
             continue
         if group["lr"] is None:
             raise ValueError(
@@ -49,5 +49,5 @@ def slow_second_order(optimizer: Optimizer, model: nn.Module, ratio: float = 0.1
                 "another. Give it lr=1e-3, say."
             )
         group["params"] = [parameter for parameter in group["params"] if id(parameter) not in slow]
-        optimizer.add_param_group({**group, "params": moved, "lr": group["lr"] * ratio})
+        optimizer.add_param_group({**group, "params": transformed, "lr": group["lr"] * ratio})
     optimizer.param_groups[:] = [group for group in optimizer.param_groups if group["params"]]

@@ -1,20 +1,21 @@
 """What an audit found: a page, and a file."""
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from textwrap import wrap
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from .robustness import Cost, Interval, Score
+from .interval import Interval
+from .record import Record
+from .robustness import Cost, Score
+from .text import end, paragraph, row
 
 HARMLESS, HURTS, UNCLEAR, CHANGES, IDENTITY = "harmless", "hurts", "unclear", "changes the label", "as they came"
 """What is said of an element."""
 
-WIDTH = 100
 NAMES = 18
 """Columns before what is said of something."""
+TABLE = {"group": -NAMES, "mean": 6, "lost on average": 24, "": 3, "worst": -24, "told": 6, "surest": 8, "time": 9}
+"""Columns of the table, and their widths."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class AuditedElement:
     mirrored: bool
     score: Score
     loss: Interval
-    told: Score
+    oracle: Score
     verdict: str
     changes: tuple[LabelChange, ...] = ()
 
@@ -92,7 +93,7 @@ class AuditedGroup:
     elements: tuple[AuditedElement, ...]
     mean: Score
     loss: Interval
-    told: Score
+    oracle: Score
     surest: Score | None
     won: Interval
     poses: dict[str, float] | None
@@ -139,14 +140,14 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class AuditReport:
+class AuditReport(Record):
     """What `audit` found about an untouched checkpoint. Scores are fractions; differences are percentage points.
 
     `print(report)` shows a page, `report.groups["c4"]` has the figures of one group.
 
     Attributes:
         model: the checkpoint's name or path.
-        items: number of pictures, or sounds.
+        items: number of images, or clips.
         dataset: where they came from, as far as the data set knows.
         labelled: whether there were labels; without them, agreement with the checkpoint's own answers to the inputs
             as they came takes the place of accuracy.
@@ -156,7 +157,7 @@ class AuditReport:
         classes: how many classes have enough inputs to look for label changes; None where there are no classes.
         advice: the recommendation.
         measure: what the scores are: "accuracy", or "mean IoU" and the like.
-        unit: "pictures" or "sounds".
+        unit: "images" or "clips".
 
     Example:
         >>> import tempfile, torch
@@ -184,26 +185,7 @@ class AuditReport:
     classes: int | None
     advice: Advice
     measure: str = "accuracy"
-    unit: str = "pictures"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, in what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "AuditReport":
-        advice = {**data["advice"], "caveats": tuple(data["advice"]["caveats"])}
-        groups = {name: _group_from_dict(group) for name, group in data["groups"].items()}
-        return cls(**{**data, "score": Score(**data["score"]), "groups": groups, "advice": Advice(**advice)})
-
-    def save(self, path: str | Path) -> None:
-        """Write a JSON file that `load` reads."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> "AuditReport":
-        """Read a JSON file that `save` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    unit: str = "images"
 
     def __str__(self) -> str:
         """A page, at most 100 columns wide."""
@@ -213,30 +195,25 @@ class AuditReport:
         what = self.measure if self.labelled else "agreement with its own answers to them as they came"
         if not self.labelled and self.measure != "accuracy":
             what = f"{self.measure}, {what}"
-        model = self.model if len(self.model) <= 48 else f"...{self.model[-45:]}"
-        yield f"{model}, untouched: what it loses when inputs are moved"
+        yield f"{end(self.model, 48)}, untouched: what it loses when inputs are transformed"
         yield f"{self.items:,} {self.unit}, {what} in %; as they came {100 * self.score.value:.1f}"
         yield ""
-        header = (
-            f"{'group':<{NAMES}}{'mean':>6}{'lost on average':>24}   {'worst':<24}{'told':>6}{'surest':>8}{'time':>9}"
-        )
+        header = row(TABLE, TABLE.values())
         yield header
         yield "-" * len(header)
         for group in self.groups.values():
             loss = f"{group.loss.value:.1f} [{group.loss.low:.1f}, {group.loss.high:.1f}]"
             worst = f"{100 * group.worst.score.value:.1f} {group.worst.name}"
             surest = "" if group.surest is None else f"{100 * group.surest.value:.1f}"
-            time = f"{group.cost.latency_ratio:.2f} x"
-            yield (
-                f"{_cut(group.name, NAMES):<{NAMES}}{100 * group.mean.value:>6.1f}{loss:>24}   {_cut(worst, 24):<24}"
-                f"{100 * group.told.value:>6.1f}{surest:>8}{time:>9}"
-            )
+            oracle, time = f"{100 * group.oracle.value:.1f}", f"{group.cost.latency_ratio:.2f} x"
+            mean = f"{100 * group.mean.value:.1f}"
+            yield row([group.name, mean, loss, "", worst, oracle, surest, time], TABLE.values())
         yield "-" * len(header)
-        told = "mean: over all elements, the identity among them. told: if what happened were known and undone. "
+        oracle = "mean: over all elements, the identity among them. told: if what happened were known and undone. "
         surest = "surest: asked in every pose, the surest answer taken, with no training. "
         if all(group.surest is None for group in self.groups.values()):
             surest = ""
-        yield from wrap(f"{told}{surest}time: behind the default canonicalizer, against bare.", WIDTH)
+        yield from paragraph(f"{oracle}{surest}time: behind the default canonicalizer, against bare.")
 
     def _elements(self) -> Iterator[str]:
         """Each element once, by verdict, with the points that it costs."""
@@ -250,11 +227,11 @@ class AuditReport:
                 if alike:
                     entries.append(f"{group.name}: {_in_runs(group, alike)}")
         yield ""
-        yield from _paragraph(HARMLESS, "; ".join(said[HARMLESS]) or "nothing, for sure")
-        yield from _paragraph("hurts, points", "; ".join(said[HURTS]) or "nothing, for sure")
+        yield from paragraph("; ".join(said[HARMLESS]) or "nothing, for sure", HARMLESS, NAMES)
+        yield from paragraph("; ".join(said[HURTS]) or "nothing, for sure", "hurts, points", NAMES)
         if said[UNCLEAR]:
-            yield from _paragraph(UNCLEAR, f"{'; '.join(said[UNCLEAR])}; more {self.unit} would tell")
-        yield from _paragraph("changes labels", self._changes())
+            yield from paragraph(f"{'; '.join(said[UNCLEAR])}; more {self.unit} would tell", UNCLEAR, NAMES)
+        yield from paragraph(self._changes(), "changes labels", NAMES)
 
     def _changes(self) -> str:
         if self.classes is None:
@@ -281,10 +258,9 @@ class AuditReport:
             return
         way = "likeliest to say the label" if self.labelled else "surest of its answer"
         yield ""
-        yield from wrap(
+        yield from paragraph(
             f"The poses that the data come in, in the checkpoint's own opinion (where it is {way}); thin is less than "
-            "half of an even share:",
-            WIDTH,
+            "half of an even share:"
         )
         for group in shown:
             assert group.poses is not None
@@ -292,7 +268,7 @@ class AuditReport:
             shares = ", ".join(f"{_plain(name)} {100 * share:.0f} %" for name, share in thick.items())
             few = ", ".join(map(_plain, group.thin)) if len(group.thin) < 7 else f"the other {len(group.thin)}"
             thin = f"; thin: {few}" if group.thin else "; none is thin"
-            yield from _paragraph(group.name, f"{shares}{thin}", 2)
+            yield from paragraph(f"{shares}{thin}", f"  {group.name}", NAMES)
 
     def _left_out(self) -> Iterator[str]:
         alike: dict[str, list[str]] = {}
@@ -303,15 +279,15 @@ class AuditReport:
         if alike:
             yield ""
         for names in alike.values():
-            yield from _paragraph("left out", f"{', '.join(names)}: {self.left_out[names[0]]}")
+            yield from paragraph(f"{', '.join(names)}: {self.left_out[names[0]]}", "left out", NAMES)
 
     def _advice(self) -> Iterator[str]:
         yield ""
-        yield from _paragraph("RECOMMENDED", self.advice.reason)
+        yield from paragraph(self.advice.reason, "RECOMMENDED", NAMES)
         if self.advice.command is not None:
             yield f"{'next':<{NAMES}}{self.advice.command}"  # whole, to be copied
         for caveat in self.advice.caveats:
-            yield from _paragraph("note", caveat)
+            yield from paragraph(caveat, "note", NAMES)
 
 
 def _in_runs(group: AuditedGroup, elements: list[AuditedElement]) -> str:
@@ -345,39 +321,3 @@ def _plain(name: str) -> str:
 def _key(group: AuditedGroup, element: AuditedElement) -> Any:
     """Turns and mirror images are the same in every group; others are told apart by their group."""
     return (group.name, element.name) if element.angle is None else (element.angle, element.mirrored)
-
-
-def _paragraph(name: str, text: str, indent: int = 0) -> list[str]:
-    start = f"{' ' * indent}{name}"
-    lines = wrap(text, WIDTH - NAMES, break_long_words=False, break_on_hyphens=False)
-    return [f"{start if i == 0 else '':<{NAMES}}{line}" for i, line in enumerate(lines)]
-
-
-def _cut(text: str, width: int) -> str:
-    """With a space behind it."""
-    return text if len(text) < width else text[: width - 2] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _group_from_dict(data: Mapping[str, Any]) -> AuditedGroup:
-    return AuditedGroup(
-        **{
-            **data,
-            **{name: Interval(**data[name]) for name in ("loss", "won")},
-            **{name: Score(**data[name]) for name in ("mean", "told")},
-            "surest": None if data["surest"] is None else Score(**data["surest"]),
-            "elements": tuple(_element_from_dict(element) for element in data["elements"]),
-            "cost": Cost(**data["cost"]),
-        }
-    )
-
-
-def _element_from_dict(data: Mapping[str, Any]) -> AuditedElement:
-    return AuditedElement(
-        **{
-            **data,
-            "score": Score(**data["score"]),
-            "told": Score(**data["told"]),
-            "loss": Interval(**data["loss"]),
-            "changes": tuple(LabelChange(**change) for change in data["changes"]),
-        }
-    )

@@ -2,13 +2,17 @@
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from .distribution_shift import ShiftReport
-from .robustness import BASELINES, RobustnessReport, TransformResult, TransformSet
+from .robustness import BASELINES, RobustnessReport, TransformResult
+from .text import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
     from matplotlib.projections.polar import PolarAxes
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; lines differ in dash or weight as well.
@@ -23,54 +27,79 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 MARKERS = {"orbit_mean": "|", "most_confident": "x", "oracle": "d", "before": "s", "after": "o"}
 """Of methods whose scores are not joined by a line."""
+PERCENT = ([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+"""Ticks of an axis, and what is written there."""
 NAMES = {"after": "canonicalized", "before": "untouched", **BASELINES}
 
 
-def circles(report: RobustnessReport) -> dict[bool, list[TransformResult]]:
-    """The rotations of all sets, each once, sorted by angle: those without a mirror and those with one."""
-    found: dict[bool, dict[float, TransformResult]] = {}
+@dataclass(frozen=True)
+class Panel:
+    """Scores in one drawing.
+
+    Args:
+        shape: a "circle" for turns, a "line" for the elements of a continuous group, and "rows" for elements that have
+            no order.
+        title: of the set; of a circle, whether inputs are "upright" or "mirrored" before they are turned.
+        rows: the scores.
+        methods: whose scores, those behind first.
+    """
+
+    shape: Literal["circle", "line", "rows"]
+    title: str
+    rows: Sequence[TransformResult]
+    methods: Sequence[str]
+
+    def draw(self, figure: "FigureBase", place: tuple[float, float, float, float]) -> "Axes":
+        """Into that part of a figure: left, bottom, width and height in shares of its own."""
+        axes: Any = figure.add_axes(place, projection="polar" if self.shape == "circle" else None)
+        {"circle": draw_circle, "line": draw_line, "rows": draw_rows}[self.shape](axes, self)
+        found: Axes = axes
+        return found
+
+
+def panels(report: RobustnessReport) -> list[Panel]:
+    """The drawings of a report: the rotations of all sets, each once and sorted by angle, those without a mirror and
+    those with one; and each set that holds anything that is no rotation."""
+    turned: dict[bool, dict[float, TransformResult]] = {}
     for one in report.sets.values():
         for row in one.transforms:
             if row.angle is not None:
-                found.setdefault(row.mirrored, {})[row.angle] = row
-    if any(is_flat(one) for one in report.sets.values()):  # whose identity is none of the rotations
-        found = {mirrored: rows for mirrored, rows in found.items() if mirrored or set(rows) != {0.0}}
-    return {mirrored: [rows[angle] for angle in sorted(rows)] for mirrored, rows in sorted(found.items())}
+                turned.setdefault(row.mirrored, {})[row.angle] = row
+    flat = [one for one in report.sets.values() if any(row.angle is None for row in one.transforms)]
+    if flat:  # whose identity is none of the rotations
+        turned = {mirrored: rows for mirrored, rows in turned.items() if mirrored or set(rows) != {0.0}}
+    methods = [method for method in STYLES if method in report.upright.scores]
+    found = []
+    for mirrored, rows in sorted(turned.items()):
+        title = "mirrored" if mirrored else "upright"
+        found.append(Panel("circle", title, [rows[angle] for angle in sorted(rows)], methods))
+    for one in flat:
+        ordered = all(row.parameter is not None for row in one.transforms)
+        found.append(Panel("line" if ordered else "rows", one.title, one.transforms, methods))
+    return found
 
 
-def is_flat(one: TransformSet) -> bool:
-    """Whether a set holds anything that is no rotation."""
-    return any(row.angle is None for row in one.transforms)
-
-
-def is_line(one: TransformSet) -> bool:
-    return all(row.parameter is not None for row in one.transforms)
-
-
-def flat_sets(report: RobustnessReport) -> list[TransformSet]:
-    return [one for one in report.sets.values() if is_flat(one)]
-
-
-def draw_circle(axes: "PolarAxes", rows: list[TransformResult], methods: list[str], top: str) -> None:
-    """Scores around the circle; `top` names the direction of no turn."""
-    style_circle(axes, top)
-    around = [math.radians(row.angle or 0) for row in [*rows, rows[0]]]
-    for method in methods:
-        values = [100 * row.scores[method].value for row in [*rows, rows[0]]]
+def draw_circle(axes: "PolarAxes", panel: Panel) -> None:
+    """Scores around the circle."""
+    style_circle(axes, panel.title)
+    rows = [*panel.rows, panel.rows[0]]
+    around = [math.radians(row.angle or 0) for row in rows]
+    for method in panel.methods:
+        values = [100 * row.scores[method].value for row in rows]
         axes.plot(around, values, **STYLES[method])
         if method == "before":
             axes.fill(around, values, color=VERMILLION, alpha=0.10, linewidth=0)
 
 
-def draw_line(axes: "Axes", one: TransformSet, methods: list[str]) -> None:
+def draw_line(axes: "Axes", panel: Panel) -> None:
     """Scores over the elements of a continuous group."""
-    rows = sorted(one.transforms, key=lambda row: row.parameter or 0.0)
+    rows = sorted(panel.rows, key=lambda row: row.parameter or 0.0)
     along = [row.parameter or 0.0 for row in rows]
-    for method in methods:
+    for method in panel.methods:
         values = [100 * row.scores[method].value for row in rows]
         axes.plot(along, values, clip_on=False, **STYLES[method])
     axes.set_ylim(0, 100)
-    axes.set_yticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+    axes.set_yticks(*PERCENT)
     if len(rows) <= 9:
         axes.set_xticks(along, [f"{value:.4g}" for value in along])
     unit = re.search(r"[a-z][a-z ]*$", rows[-1].name)
@@ -81,12 +110,12 @@ def draw_line(axes: "Axes", one: TransformSet, methods: list[str]) -> None:
     style(axes)
 
 
-def draw_rows(axes: "Axes", one: TransformSet, methods: list[str]) -> None:
+def draw_rows(axes: "Axes", panel: Panel) -> None:
     """Scores beside the names of elements that have no order, from the top downwards."""
-    rows = one.transforms
+    rows = panel.rows
     places = range(len(rows))
     axes.hlines(places, 0, 100, color=GRID, linewidth=0.8, zorder=1)
-    for method in methods:
+    for method in panel.methods:
         values = [100 * row.scores[method].value for row in rows]
         points = {**STYLES[method], "linestyle": "none", "marker": MARKERS[method], "markersize": 6.5}
         axes.plot(values, places, clip_on=False, **points)
@@ -95,7 +124,7 @@ def draw_rows(axes: "Axes", one: TransformSet, methods: list[str]) -> None:
     names = [cut(row.name, 18) if place % every == 0 else "" for place, row in enumerate(rows)]
     axes.set_yticks(places, names)
     axes.set_xlim(0, 100)
-    axes.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+    axes.set_xticks(*PERCENT)
     style(axes)
 
 
@@ -142,7 +171,3 @@ def style(axes: "Axes") -> None:
     axes.set_axisbelow(True)
     for spine in axes.spines.values():
         spine.set_color(FRAME)
-
-
-def cut(name: str, width: int) -> str:
-    return name if len(name) <= width else name[: width - 1] + "\N{HORIZONTAL ELLIPSIS}"

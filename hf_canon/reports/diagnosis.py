@@ -3,13 +3,14 @@
 Dataclasses and the arithmetic that fills them, over numpy arrays; what is asked of a model is in `decision_log.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .interval import Interval
+from .record import Record
 
 BINS = 10
 """Of a reliability diagram: tenths of confidence."""
@@ -179,15 +180,15 @@ class ClassScores:
         name: of the class.
         items: how many inputs there are.
         upright_before: how right the answers to them are as they came, untouched, and `upright_after` canonicalized.
-        moved_before: the same over all poses that were tried, and `moved_after`.
+        transformed_before: the same over all poses that were tried, and `transformed_after`.
     """
 
     name: str
     items: int
     upright_before: float
     upright_after: float
-    moved_before: float
-    moved_after: float
+    transformed_before: float
+    transformed_after: float
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class Diversity:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Record):
     """All of it. What has no meaning for a model is None.
 
     Attributes:
@@ -236,39 +237,6 @@ class Diagnosis:
     confusion: Confusion | None
     set_sizes: SetSizes
     diversity: Diversity
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Diagnosis":
-        reliability, confusion = data["reliability"], data["confusion"]
-        decisions, diversity, classes = data["decisions"], data["diversity"], data["diversity"]["classes"]
-        return cls(
-            answers=data["answers"],
-            decisions=Decisions(
-                **{**decisions, "actions": {name: ActionTaken(**one) for name, one in decisions["actions"].items()}}
-            ),
-            reliability=None
-            if reliability is None
-            else Reliability(
-                answers=reliability["answers"],
-                bins=tuple(ReliabilityBin(**one) for one in reliability["bins"]),
-                error=reliability["error"],
-                gap=Interval(**reliability["gap"]),
-            ),
-            risk_coverage={
-                name: RiskCurve(tuple(one["coverage"]), tuple(one["risk"]), one["area"])
-                for name, one in data["risk_coverage"].items()
-            },
-            confusion=None
-            if confusion is None
-            else Confusion(tuple(confusion["elements"]), tuple(tuple(row) for row in confusion["counts"])),
-            set_sizes=SetSizes(**{**data["set_sizes"], "counts": tuple(data["set_sizes"]["counts"])}),
-            diversity=Diversity(
-                **{
-                    **diversity,
-                    "classes": None if classes is None else tuple(ClassScores(**one) for one in classes),
-                }
-            ),
-        )
 
 
 def reliability_bins(confidence: np.ndarray, right: np.ndarray) -> tuple[tuple[ReliabilityBin, ...], float]:

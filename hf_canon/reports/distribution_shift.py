@@ -1,17 +1,15 @@
 """What a comparison with reference data found: numbers, a table, a file."""
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from textwrap import wrap
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from .interval import Interval
+from .record import Record
+from .text import paragraph
 
 LEVEL = 0.05
 """From which p-value on a shift counts as seen: so it does in one of twenty cases where there is none."""
-WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class ShiftReport:
+class ShiftReport(Record):
     """What `distribution_shift` found. `print(report)` shows a table and what it means.
 
     Attributes:
@@ -63,7 +61,7 @@ class ShiftReport:
         group: modulo which the data were compared.
         reference: the data to which others were compared.
         incoming: the others.
-        unit: "pictures" or "sounds".
+        unit: "images" or "clips".
         features: what of the predictor they were compared by.
         members: how many members of each orbit stand for it; all of them, if the group has no more.
         permutations: how often items were dealt out at random.
@@ -77,7 +75,7 @@ class ShiftReport:
 
     Example:
         >>> import tempfile
-        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "pictures", "logits", 4, 999,
+        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "images", "logits", 4, 999,
         ...                      plain=Distance(0.25, 0.1, 0.001), canonicalized=None, modulo=Distance(0.01, 0.1, 0.4))
         >>> report.plain.distance
         0.5
@@ -140,7 +138,9 @@ class ShiftReport:
         left = "a shift can still be seen" if found.seen else "no shift can be seen any more"
         if not self.plain.seen:
             if found.seen:
-                return f"The adapter makes one that can be seen ({said(found)}): it moves what should stay as it is."
+                return (
+                    f"The adapter makes one that can be seen ({said(found)}): it transforms what should stay as it is."
+                )
             return "There is nothing that the adapter could remove."
         if self.removed is None:
             return f"How much of it the adapter removes cannot be said; behind it {left} ({said(found)})."
@@ -177,10 +177,10 @@ class ShiftReport:
         for name, row in self.rows.items():
             yield f"{name:<24}{row.distance:>10.3f}{row.chance:>12.3f}{row.p_value:>10.3f}"
         yield "-" * len(heading)
-        yield from wrap(self.legend, WIDTH)
+        yield from paragraph(self.legend)
         yield ""
         for sentence in self.verdict:
-            yield from wrap(sentence, WIDTH)
+            yield from paragraph(sentence)
 
     @property
     def legend(self) -> str:
@@ -196,28 +196,6 @@ class ShiftReport:
 
     def __str__(self) -> str:
         return self.table()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, in what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "ShiftReport":
-        read: Any = {
-            **{name: Side(**data[name]) for name in ("reference", "incoming")},
-            **{name: data[name] and Distance(**data[name]) for name in ("plain", "canonicalized", "modulo")},
-            "removed": data["removed"] and Interval(**data["removed"]),
-        }
-        return cls(**{**data, **read})
-
-    def save(self, path: str | Path) -> None:
-        """Write a JSON file that `load` reads."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> "ShiftReport":
-        """Read a JSON file that `save` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
 
 
 def said(one: Distance) -> str:

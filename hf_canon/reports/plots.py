@@ -6,33 +6,21 @@ matplotlib is imported when a figure is drawn, and never through pyplot: nothing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .axes import (
-    FAINT,
-    INK,
-    MARKERS,
-    NAMES,
-    STYLES,
-    circles,
-    cut,
-    draw_circle,
-    draw_line,
-    draw_rows,
-    draw_shift,
-    flat_sets,
-    is_line,
-)
+from .axes import FAINT, INK, MARKERS, NAMES, STYLES, draw_shift, panels
 from .distribution_shift import ShiftReport
 from .robustness import RobustnessReport
+from .text import cut
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
-    from matplotlib.projections.polar import PolarAxes
 
 DPI = 160
 
 # Inches. Figures are laid out so that their text is legible when a page shows them 900 pixels wide.
 CIRCLE = 4.3
 """The square that holds a circle and its labels."""
+MARGINS = {"circle": (0.5, 0.42, 0.5, 0.58), "line": (0.62, 0.6, 0.3, 0.65), "rows": (1.45, 0.6, 0.3, 0.65)}
+"""Around the drawing in it, from the left against the clock: the names of elements take room."""
 LINE = 0.23
 """From one line of the table below the circle to the next."""
 
@@ -41,7 +29,7 @@ def plot_robustness(report: RobustnessReport, path: str | Path) -> None:
     """Draw the scores around the circle, untouched and canonicalized, with the baselines faint behind them.
 
     The distance from the centre is the accuracy, or the agreement where there are no labels; the direction is the
-    angle by which pictures were turned. Mirrored pictures have a circle of their own. What is no rotation has a plot
+    angle by which images were turned. Mirrored images have a circle of their own. What is no rotation has a plot
     with a line for each element; elements of a continuous group, such as semitones, stand on an axis.
 
     Args:
@@ -49,7 +37,7 @@ def plot_robustness(report: RobustnessReport, path: str | Path) -> None:
         path: an image file; its suffix (png, svg, pdf) says which kind.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, torch
         >>> from transformers import ViTConfig, ViTForImageClassification
         >>> from hf_canon import CanonicalizedModel
         >>> tiny = ViTConfig(hidden_size=12, num_hidden_layers=1, intermediate_size=12, image_size=16)
@@ -77,7 +65,7 @@ def plot_shift(report: ShiftReport, path: str | Path) -> None:
     Example:
         >>> import tempfile
         >>> from hf_canon.evaluation import Distance, ShiftReport, Side
-        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "pictures", "logits", 4, 999,
+        >>> report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "images", "logits", 4, 999,
         ...                      plain=Distance(0.25, 0.1, 0.001), canonicalized=None, modulo=Distance(0.01, 0.1, 0.4))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     plot_shift(report, f"{folder}/shift.png")
@@ -105,37 +93,27 @@ def new_figure(width: float, height: float) -> "Figure":
 
 def scores_size(report: RobustnessReport) -> tuple[float, float]:
     """Inches."""
-    panels = len(circles(report)) + len(flat_sets(report))
-    return CIRCLE * panels, 0.3 + CIRCLE + LINE * (len(report.upright.scores) + 1) + 0.2
+    return CIRCLE * len(panels(report)), 0.3 + CIRCLE + LINE * (len(report.upright.scores) + 1) + 0.2
 
 
 def draw_scores(figure: "FigureBase", report: RobustnessReport, width: float, height: float) -> None:
     """In the middle of a figure of `width` by `height` inches."""
-    round_ones, flat = circles(report), flat_sets(report)
+    drawn = panels(report)
     top = (height + scores_size(report)[1]) / 2
     if report.graded:
         what = report.measure[0].upper() + report.measure[1:]
         what = what if report.labelled else f"{what} with the upright answer"
     else:
         what = "Accuracy" if report.labelled else "Agreement with the upright answer"
-    title = what if flat else f"{what} by rotation"
+    title = f"{what} by rotation" if all(panel.shape == "circle" for panel in drawn) else what
     figure.text(0.5, (top - 0.15) / height, title, ha="center", va="top", fontsize=13, color=INK)
-    methods = [method for method in STYLES if method in report.upright.scores]
-    diameter = CIRCLE - 1.0
     bottom = top - 0.3 - CIRCLE
-    for column, (mirrored, rows) in enumerate(round_ones.items()):
-        corner = ((CIRCLE * column + 0.5) / width, (bottom + 0.42) / height)
-        axes: PolarAxes = figure.add_axes(  # type: ignore[assignment]
-            (*corner, diameter / width, diameter / height), projection="polar"
-        )
-        draw_circle(axes, rows, methods, "mirrored" if mirrored else "upright")
-    for column, one in enumerate(flat, len(round_ones)):
-        along = is_line(one)
-        left = 0.62 if along else 1.45  # room for the names of elements
-        corner = ((CIRCLE * column + left) / width, (bottom + 0.6) / height)
-        plot = figure.add_axes((*corner, (CIRCLE - left - 0.3) / width, (CIRCLE - 1.25) / height))
-        (draw_line if along else draw_rows)(plot, one, methods)
-        plot.set_title(one.title, fontsize=10.5, color=INK)
+    for column, panel in enumerate(drawn):
+        left, below, right, above = MARGINS[panel.shape]
+        corner = ((CIRCLE * column + left) / width, (bottom + below) / height)
+        axes = panel.draw(figure, (*corner, (CIRCLE - left - right) / width, (CIRCLE - below - above) / height))
+        if panel.shape != "circle":
+            axes.set_title(panel.title, fontsize=10.5, color=INK)
     _draw_means(figure, report, (width, height), bottom)
 
 
@@ -158,15 +136,14 @@ def _draw_means(figure: "FigureBase", report: RobustnessReport, size: tuple[floa
     write(start + 0.5, y, "mean in %", color=FAINT)
     for right, title in zip(rights, columns, strict=True):
         write(right, y, title, ha="right", color=FAINT)
-    panels = len(circles(report)) + len(flat_sets(report))
-    rows = [one for one in flat_sets(report) if not is_line(one)]
+    rows = [panel.shape == "rows" for panel in panels(report)]
     for method in (method for method in NAMES if method in report.upright.scores):
         y -= LINE
         drawn = {key: value for key, value in STYLES[method].items() if key != "zorder"}
         ends = [start / width, (start + 0.38) / width]
-        if rows:
+        if any(rows):
             drawn |= {"marker": MARKERS[method], "markersize": 5.5}
-        if len(rows) == panels:
+        if all(rows):
             drawn |= {"linestyle": "none"}
             ends = [(start + 0.19) / width]
         figure.add_artist(Line2D(ends, [y / height] * len(ends), **drawn))

@@ -1,14 +1,13 @@
 """What an evaluation found: numbers, a table, a file."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from .diagnosis import Diagnosis
 from .distribution_shift import ShiftReport
 from .interval import Interval
+from .record import Record
+from .text import WIDTH, cut, end, row
 
 BASELINES = {"orbit_mean": "orbit mean", "most_confident": "most confident", "oracle": "oracle"}
 """Other ways to answer, measured on the same inputs, and how they are called in tables and plots."""
@@ -89,8 +88,8 @@ class TransformSet:
 class Cost:
     """What canonicalization costs on top of the bare model.
 
-    Wall-clock time is the median over passes taken in turns on one batch of transformed pictures, milliseconds a
-    picture. `parameter_ratio` compares the bytes of parameters and buffers; `peak_memory_ratio` those bytes and the
+    Wall-clock time is the median over passes taken in turns on one batch of transformed images, milliseconds a
+    image. `parameter_ratio` compares the bytes of parameters and buffers; `peak_memory_ratio` those bytes and the
     most that a pass holds besides: what a CUDA device has allocated, or on a CPU what tensors hold, without what an
     operation needs inside itself. None on other devices, and for compiled models.
     """
@@ -105,7 +104,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class RobustnessReport:
+class RobustnessReport(Record):
     """What `evaluate_robustness` found. Scores are fractions; differences are percentage points.
 
     `print(report)` shows the table, `report.sets["c8"]` has the figures of one set of transforms.
@@ -114,18 +113,18 @@ class RobustnessReport:
         model: the predictor's Hub id, its folder as seen from here, or the name of a folder elsewhere or of its class.
         group: the model's group.
         canonicalizer: the canonicalizer's name.
-        items: number of pictures, or sounds.
+        items: number of images, or clips.
         dataset: where they came from (`id`, `revision`, `split`), as far as the data set knows.
         labelled: whether there were labels. Without them every accuracy is None, and agreement with the untouched
             model's upright answer takes its place in differences and counts.
-        upright: the pictures as they came.
-        upright_tax: what canonicalization costs upright pictures: before minus after.
-        upright_right_to_wrong: upright pictures that canonicalization spoils; `upright_wrong_to_right` that it mends.
+        upright: the images as they came.
+        upright_tax: what canonicalization costs upright images: before minus after.
+        upright_right_to_wrong: upright images that canonicalization spoils; `upright_wrong_to_right` that it fixes.
             Where a score is not only right or wrong, those that lose or gain more than 10 points.
         sets: the sets of transforms by name: that of a group, and 'angles'.
         cost: time and memory in relation to the bare model.
         measure: what the scores are: "accuracy", or "mean IoU" and the like.
-        unit: "pictures" or "sounds".
+        unit: "images" or "clips".
         diagnosis: how good the canonicalizer's word is, and what was done upon it: confidence, confusion, sets,
             decisions, the diversity of the data. None in files of earlier versions.
         shift: how far the inputs as they came are from reference data; None where there were none to compare with.
@@ -158,7 +157,7 @@ class RobustnessReport:
     cost: Cost
     dataset: dict[str, Any] | None = None
     measure: str = "accuracy"
-    unit: str = "pictures"
+    unit: str = "images"
     diagnosis: Diagnosis | None = None
     shift: ShiftReport | None = None
 
@@ -174,40 +173,11 @@ class RobustnessReport:
             return "accuracy" if self.labelled else "agreement with the untouched model's upright answers"
         return self.measure if self.labelled else f"{self.measure} with the untouched model's upright answers"
 
-    def changes(self, spoiled: int, mended: int) -> str:
+    def changes(self, spoiled: int, fixed: int) -> str:
         """How many answers canonicalization has changed, in words."""
         if self.graded:
-            return f"{spoiled:,} lose, {mended:,} gain over {100 * NOTABLE:.0f} points"
-        return f"{spoiled:,} right -> wrong, {mended:,} wrong -> right"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, in what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "RobustnessReport":
-        sets = {name: _set_from_dict(value) for name, value in data["sets"].items()}
-        diagnosis, shift = data.get("diagnosis"), data.get("shift")
-        return cls(
-            **{
-                **data,
-                "upright": _transform_from_dict(data["upright"]),
-                "upright_tax": Interval(**data["upright_tax"]),
-                "sets": sets,
-                "cost": Cost(**data["cost"]),
-                "diagnosis": None if diagnosis is None else Diagnosis.from_dict(diagnosis),
-                "shift": None if shift is None else ShiftReport.from_dict(shift),
-            }
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write a JSON file that `load` reads."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> "RobustnessReport":
-        """Read a JSON file that `save` wrote."""
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+            return f"{spoiled:,} lose, {fixed:,} gain over {100 * NOTABLE:.0f} points"
+        return f"{spoiled:,} right -> wrong, {fixed:,} wrong -> right"
 
     def table(self) -> str:
         """The report as text, at most 100 columns wide.
@@ -219,21 +189,21 @@ class RobustnessReport:
         if self.labelled:
             columns += ["agree before", "agree after"]
 
-        rows = [row.name for one in self.sets.values() for row in one.transforms]
-        width = max(19, min(max(map(len, rows)) + 3, 100 - 10 * len(columns)))
+        longest = max(len(one.name) for group in self.sets.values() for one in group.transforms)
+        widths = [-max(19, min(longest + 3, WIDTH - 10 * len(columns))), *(10 for _ in columns)]
 
         def line(name: str, scores: dict[str, Score], pose: float | None) -> str:
             values = [scores[method].value for method in ("before", "after", *baselines)] + [pose]
             if self.labelled:
                 values += [scores["before"].agreement, scores["after"].agreement]
-            return _row(name, ["" if value is None else f"{100 * value:.1f}" for value in values], width)
+            return row([name, *("" if value is None else f"{100 * value:.1f}" for value in values)], widths)
 
         # Titles of two words stand on two lines.
-        header = _row("", [column.rpartition(" ")[0] for column in columns], width)
-        subheader = _row("", [column.rpartition(" ")[2] for column in columns], width)
+        header = row(["", *(column.rpartition(" ")[0] for column in columns)], widths)
+        subheader = row(["", *(column.rpartition(" ")[2] for column in columns)], widths)
         rule = "-" * len(subheader)
         lines = [
-            f"{_shorten(self.model, 48)}, canonicalizer {self.canonicalizer!r} over {self.group}",
+            f"{end(self.model, 48)}, canonicalizer {self.canonicalizer!r} over {self.group}",
             f"{self.items:,} {self.unit}, {self.what} in %",
             "",
             header,
@@ -244,7 +214,7 @@ class RobustnessReport:
         for group in self.sets.values():
             lines += ["", f"{group.title}"]
             if group.name != "angles":
-                lines += [line("  " + row.name, row.scores, row.pose_accuracy) for row in group.transforms]
+                lines += [line("  " + one.name, one.scores, one.pose_accuracy) for one in group.transforms]
             lines += [line("  mean", group.mean, group.pose_accuracy), line("  worst", group.worst, None)]
         lines += [rule, *self._summary()]
         if self.shift is not None:
@@ -268,9 +238,8 @@ class RobustnessReport:
                 )
             )
         width = max(16, min(22, 1 + max(len(name) for name, _, _ in rows)))
-        lines = [
-            f"{_cut(name, width):<{width}}{interval:<{max(48 - width, 28)}}{counts}" for name, interval, counts in rows
-        ]
+        rest = max(48 - width, 28)
+        lines = [f"{cut(name, width - 1):<{width}}{interval:<{rest}}{counts}" for name, interval, counts in rows]
         cost = self.cost
         time = (
             f"{cost.latency_ratio:.2f} x time ({cost.bare_ms:.2f} -> {cost.canonicalized_ms:.2f} ms "
@@ -284,36 +253,3 @@ class RobustnessReport:
 
     def __str__(self) -> str:
         return self.table()
-
-
-def _transform_from_dict(data: Mapping[str, Any]) -> TransformResult:
-    return TransformResult(**{**data, "scores": _scores_from_dict(data["scores"])})
-
-
-def _set_from_dict(data: Mapping[str, Any]) -> TransformSet:
-    return TransformSet(
-        **{
-            **data,
-            "transforms": tuple(_transform_from_dict(row) for row in data["transforms"]),
-            "mean": _scores_from_dict(data["mean"]),
-            "worst": _scores_from_dict(data["worst"]),
-            "gain": Interval(**data["gain"]),
-        }
-    )
-
-
-def _scores_from_dict(data: Mapping[str, Any]) -> dict[str, Score]:
-    return {name: Score(**score) for name, score in data.items()}
-
-
-def _row(name: str, cells: list[str], width: int) -> str:
-    return f"{_cut(name, width):<{width}}" + "".join(f"{cell:>10}" for cell in cells).rstrip()
-
-
-def _shorten(text: str, width: int) -> str:
-    return text if len(text) <= width else "..." + text[3 - width :]
-
-
-def _cut(text: str, width: int) -> str:
-    """With a space behind it."""
-    return text if len(text) < width else text[: width - 2] + "\N{HORIZONTAL ELLIPSIS}"

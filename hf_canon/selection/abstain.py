@@ -13,8 +13,8 @@ class Abstain(DecisionRule):
     on the harm: `out.canonicalization.abstained`.
 
     On upright inputs like those of the calibration, the probability that a right answer becomes a wrong one *and* is
-    not flagged is at most the bound. Where the group is exact, a moved input has the same flag and the same answer.
-    """
+    not flagged is at most the bound. Where the group is exact, a transformed input has the same flag and the same
+    answer."""
 
     name = "abstain"
     invariant = True

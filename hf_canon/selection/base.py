@@ -47,9 +47,8 @@ class Decision:
 class DecisionRule(ABC):
     """Turns a posterior over the group into a decision. It has no state: what it needs to know is in the calibration.
 
-    A rule is invariant if it looks at nothing but the ranking: that of a moved input is moved with it, where the
-    group is exact.
-    """
+    A rule is invariant if it looks at nothing but the ranking: that of a transformed input is transformed with it,
+    where the group is exact."""
 
     name: ClassVar[str]
     """By which a model is asked for it."""

@@ -1,13 +1,14 @@
 """What a calibration found, as an adapter stores it."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from textwrap import fill
-from typing import Any
+from typing import Any, ClassVar
+
+from ..reports.record import Record
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Record):
     """The record of a calibration. `hf_canon.calibrate` makes one, and an adapter's configuration holds it.
 
     Args:
@@ -28,6 +29,11 @@ class Calibration:
         seen: how often which confidence, set size and element occurred, for `Monitor` to compare with.
     """
 
+    foreign: ClassVar[str] = (
+        "The calibration of this adapter was saved by another version of hf_canon. Set config.calibration to null in "
+        "its config.json, and calibrate it again"
+    )
+
     temperature: float
     alpha: float
     threshold: float
@@ -43,30 +49,13 @@ class Calibration:
     data: dict[str, Any]
     seen: dict[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
-        """In what JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Calibration":
-        """What `to_dict` made.
-
-        Raises:
-            ValueError: another version of hf_canon made it.
-        """
-        try:
-            return cls(**data)
-        except TypeError as error:
-            raise ValueError(
-                "The calibration of this adapter was saved by another version of hf_canon. Set config.calibration to "
-                f"null in its config.json, and calibrate it again ({error})."
-            ) from error
-
     @property
     def promises(self) -> dict[str, str]:
         """What it promises about inputs like those of the calibration, and from how many, in words."""
         share = f"{100 * (1 - self.alpha):.4g} %"
-        found = {"coverage": f"the set holds the true pose of at least {share} of inputs like these, moved at random"}
+        found = {
+            "coverage": f"the set holds the true pose of at least {share} of inputs like these, transformed at random"
+        }
         if self.harm is not None and self.harm_of_argmax is not None and self.acts_on is not None:
             spoiled = "a right answer becomes a wrong one" if self.labelled else "the answer changes"
             found["harm"] = (

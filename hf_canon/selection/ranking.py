@@ -1,11 +1,12 @@
 """The elements of a group in the order of their probability; of a continuous one, its modes."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..groups import Group, OneParameter
+from ..groups import Group
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,20 @@ def rank(probabilities: Tensor, group: Group, element: Tensor, most: int | None 
         >>> ranking.element, ranking.place
         (tensor([[1, 3, 0, 2]]), tensor([[2, 0, 3, 1]]))
     """
-    if isinstance(group, OneParameter):
+    if not group.finite:
         return _rank_modes(probabilities, group, element, most)
     first = probabilities.scatter(1, element.unsqueeze(1), torch.inf)  # whatever argmax does with ties
     order = first.sort(descending=True, stable=True).indices
     return Ranking(order, probabilities.gather(1, order), order.argsort())
 
 
-def _rank_modes(probabilities: Tensor, group: OneParameter, element: Tensor, most: int | None) -> Ranking:
+def _rank_modes(probabilities: Tensor, group: Any, element: Tensor, most: int | None) -> Ranking:
     """The highest bin takes those within the tolerance of the group, then the highest of the others does, and so on.
 
     Two elements that are no farther apart count as one: to ask the predictor about both would be a waste.
     """
     batch, bins = probabilities.shape
-    parameters = group.parameters(bins).to(probabilities)
+    parameters = group.grid(bins).to(probabilities)
     near = group.wrap(parameters - parameters.unsqueeze(1)).abs() <= group.tolerance + 1e-6  # (bins, bins)
     left = probabilities.clone()
     place = torch.zeros(batch, bins, dtype=torch.long, device=probabilities.device)

@@ -9,13 +9,15 @@ from transformers.models.auto.modeling_auto import (
 
 from ..adapters.architectures import TASKS, class_for, class_of
 from ..configuration_canonicalized import CanonicalizedConfig
+from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import CANNOT
-from . import audio, features, generation, image_to_image, images, masks
 from .audio import (
     CanonicalizedForAudioClassification,
+    CanonicalizedForAudioFeatureExtraction,
     CanonicalizedForAudioFrameClassification,
     CanonicalizedForAudioXVector,
     CanonicalizedForCTC,
+    CanonicalizedForZeroShotAudioClassification,
 )
 from .features import CanonicalizedForBackbone, CanonicalizedForFeatureExtraction
 from .generation import CanonicalizedForImageTextToText, CanonicalizedForSpeechSeq2Seq
@@ -62,11 +64,36 @@ __all__ = [
     "class_of",
 ]
 
+CLASSES: tuple[type[CanonicalizedModel], ...] = (
+    CanonicalizedForImageClassification,
+    CanonicalizedForSemanticSegmentation,
+    CanonicalizedForDepthEstimation,
+    CanonicalizedForObjectDetection,
+    CanonicalizedForInstanceSegmentation,
+    CanonicalizedForUniversalSegmentation,
+    CanonicalizedForKeypointDetection,
+    CanonicalizedForZeroShotImageClassification,
+    CanonicalizedForFeatureExtraction,
+    CanonicalizedForBackbone,
+    CanonicalizedForAudioClassification,
+    CanonicalizedForCTC,
+    CanonicalizedForAudioFrameClassification,
+    CanonicalizedForAudioXVector,
+    CanonicalizedForAudioFeatureExtraction,
+    CanonicalizedForZeroShotAudioClassification,
+    CanonicalizedForMaskGeneration,
+    CanonicalizedForImageMatting,
+    CanonicalizedForImageToImage,
+    CanonicalizedForMaskedImageModeling,
+    CanonicalizedForImageTextToText,
+    CanonicalizedForSpeechSeq2Seq,
+)
+"""An architecture that several of them wrap is for the last."""
+
 TASKS |= {
     name: model_class
-    for module in (images, features, audio, masks, image_to_image, generation)
-    for model_class, mapping in module.MAPPINGS
-    for names in mapping.values()
+    for model_class in CLASSES
+    for names in model_class.architectures.values()
     for name in ([names] if isinstance(names, str) else names)
     if name not in CANNOT
 }

@@ -1,6 +1,5 @@
-"""Encoders of pictures: features of places, and of the picture as a whole."""
+"""Encoders of images: features of places, and of the image as a whole."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from transformers import AutoBackbone, AutoModel
@@ -10,12 +9,27 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_BACKBONE_MAPPING_NA
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import BACKBONE, FEATURES
 
+ENCODERS: dict[str, Any] = {
+    **MODEL_FOR_IMAGE_MAPPING_NAMES,
+    # What AutoModel makes of other checkpoints for images, and transformers does not list among those.
+    "chinese_clip_vision_model": "ChineseCLIPVisionModel",
+    "clip_vision_model": "CLIPVisionModel",
+    "cvt": "CvtModel",
+    "donut-swin": "DonutSwinModel",
+    "pvt_v2": "PvtV2Model",
+    "sapiens2": "Sapiens2Model",
+    "siglip2_vision_model": "Siglip2VisionModel",
+    "textnet": "TextNetModel",
+}
+"""Encoders of images, by the type of the model."""
+
 
 class CanonicalizedForFeatureExtraction(CanonicalizedModel):
-    """An image encoder behind a canonicalizer: tokens and maps move with the picture, pooled features do not."""
+    """An image encoder behind a canonicalizer: tokens and maps transform with the image, pooled features do not."""
 
     task = "image-feature-extraction"
     auto_class = AutoModel
+    architectures = ENCODERS
     rows = FEATURES
     averages = ("pooler_output", "last_hidden_state")
 
@@ -27,29 +41,10 @@ class AutoBackboneFromAnywhere(_BaseAutoModelClass):
 
 
 class CanonicalizedForBackbone(CanonicalizedModel):
-    """A backbone behind a canonicalizer: its feature maps `(batch, channels, height, width)` move with the picture."""
+    """A backbone behind a canonicalizer: its feature maps `(batch, channels, height, width)` transform with the
+    image."""
 
     task = "image-feature-extraction"
     auto_class = AutoBackboneFromAnywhere
+    architectures = MODEL_FOR_BACKBONE_MAPPING_NAMES
     rows = BACKBONE
-
-
-ENCODERS: dict[str, Any] = {
-    **MODEL_FOR_IMAGE_MAPPING_NAMES,
-    # What AutoModel makes of other checkpoints for pictures, and transformers does not list among those.
-    "chinese_clip_vision_model": "ChineseCLIPVisionModel",
-    "clip_vision_model": "CLIPVisionModel",
-    "cvt": "CvtModel",
-    "donut-swin": "DonutSwinModel",
-    "pvt_v2": "PvtV2Model",
-    "sapiens2": "Sapiens2Model",
-    "siglip2_vision_model": "Siglip2VisionModel",
-    "textnet": "TextNetModel",
-}
-"""Encoders of pictures, by the type of the model."""
-
-MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
-    (CanonicalizedForFeatureExtraction, ENCODERS),
-    (CanonicalizedForBackbone, MODEL_FOR_BACKBONE_MAPPING_NAMES),
-]
-"""Each class, and the names of transformers' architectures that it wraps."""

@@ -1,6 +1,5 @@
-"""Predictors that write: what is in a picture, an answer about it, or what is said in a sound."""
+"""Predictors that write: what is in an image, an answer about it, or what is said in an audio clip."""
 
-from collections.abc import Mapping
 from inspect import Parameter, signature
 from typing import Any
 
@@ -15,12 +14,12 @@ from transformers.utils import ModelOutput
 
 from ..configuration_canonicalized import CanonicalizedConfig
 from ..modeling_canonicalized import CanonicalizedModel
-from ..outputs import TEXT, Canonicalization, carry_back
-from ..predictors.inputs import INPUT_NAMES, input_name
-from .audio import CanonicalizedListener
+from ..outputs import TEXT, Canonicalization, Inputs, with_canonicalization
+from ..predictors.inputs import INPUT_NAMES
+from .audio import CanonicalizedAudioModel
 
 
-class CanonicalizedWriter(CanonicalizedModel):
+class CanonicalizedGenerationModel(CanonicalizedModel):
     """What models that write share: `generate`, and a forward pass that may be without anything to look at."""
 
     rows = TEXT
@@ -66,29 +65,23 @@ class CanonicalizedWriter(CanonicalizedModel):
             kwargs: of the predictor's `generate`.
 
         Returns:
-            What the predictor returns. Of a `ModelOutput`, what was found for places in the picture is left out, and
+            What the predictor returns. Of a `ModelOutput`, what was found for places in the image is left out, and
             `canonicalization` is added.
 
         Raises:
             ValueError: the group does not fit the input, or an argument is about the input as it is and cannot be
-                moved.
+                transformed.
         """
         predictor: Any = self.predictor
         arguments = self._named(args, kwargs)
-        x = arguments.pop(input_name(self.predictor), None)
+        name = self.checkpoint.input_name
+        x = arguments.pop(name, None)
         if x is None or not canonicalize:
-            return predictor.generate(**arguments, **({} if x is None else {input_name(self.predictor): x}))
-        lengths = self.lengths(x, arguments)
-        canonicalization = self.canonicalize(x, lengths, decision=decision)
-        assert canonicalization.canonical is not None
-        undo = self.group.inverse(canonicalization.element)
-        arguments = self.canonical_arguments(arguments, undo)
-        canonical = canonicalization.canonical.to(self.dtype)
-        lengths = None if lengths is None else self.group.moved_lengths(lengths, undo, canonical)
-        output: Any = predictor.generate(**self.arguments(canonical, lengths, arguments))
-        if not isinstance(output, ModelOutput):
-            return output
-        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
+            return predictor.generate(**arguments, **({} if x is None else {name: x}))
+        inputs = Inputs(x, self.lengths(x, arguments), arguments)
+        found = self.canonicalize(x, inputs.lengths, decision=decision)
+        output = self.ask(inputs, found.element, found.canonical, predictor.generate)
+        return with_canonicalization(output, found) if isinstance(output, ModelOutput) else output
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of the predictor's `generate` by name, and its main input by the name that it has there."""
@@ -100,19 +93,20 @@ class CanonicalizedWriter(CanonicalizedModel):
                 named |= named.pop(parameter.name, {})
         main = predictor.main_input_name
         if named.get("inputs") is not None:
-            named[input_name(predictor) if main == "inputs" else main] = named.pop("inputs")
+            named[self.checkpoint.input_name if main == "inputs" else main] = named.pop("inputs")
         return named
 
 
-class CanonicalizedForImageTextToText(CanonicalizedWriter):
-    """A model that writes about pictures behind a canonicalizer: what there is to say does not move with them.
+class CanonicalizedForImageTextToText(CanonicalizedGenerationModel):
+    """A model that writes about images behind a canonicalizer: what there is to say does not transform with them.
 
-    Pictures are whole: what is cut into tiles or patches by a processor cannot be turned any more, as each would turn
+    Images are whole: what is cut into tiles or patches by a processor cannot be turned any more, as each would turn
     by itself.
     """
 
     task = "image-text-to-text"
     auto_class = AutoModelForImageTextToText
+    architectures = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
     def canonicalize(
         self,
@@ -121,17 +115,17 @@ class CanonicalizedForImageTextToText(CanonicalizedWriter):
         crop: int | tuple[int, int] | None = None,
         decision: str | None = None,
     ) -> Canonicalization:
-        """As `CanonicalizedModel.canonicalize`; `x` may have dimensions of size 1 for the one picture of a text.
+        """As `CanonicalizedModel.canonicalize`; `x` may have dimensions of size 1 for the one image of a text.
 
         Raises:
-            ValueError: also where there are several pictures, or tiles of one.
+            ValueError: also where there are several images, or tiles of one.
         """
         if x.ndim <= 4:
             return super().canonicalize(x, lengths, crop, decision)
         if any(size != 1 for size in x.shape[1:-3]):
             raise ValueError(
-                f"These pixel_values {tuple(x.shape)} are several pictures for each text, or tiles of one, each of "
-                "which would turn by itself. Give one picture that is not cut into tiles "
+                f"These pixel_values {tuple(x.shape)} are several images for each text, or tiles of one, each of "
+                "which would turn by itself. Give one image that is not cut into tiles "
                 "(processor(..., do_image_splitting=False) for those that know it), or pass canonicalize=False."
             )
         found = super().canonicalize(x.flatten(0, -4), lengths, crop, decision)
@@ -145,18 +139,23 @@ class CanonicalizedForImageTextToText(CanonicalizedWriter):
         padded = mask is not None and not bool(mask.all())
         if padded or (isinstance(sizes, Tensor) and bool((sizes != sizes[:1]).any())):
             raise ValueError(
-                "The pictures are padded to one size, and padding does not move with a picture: a turned one has it "
+                "The images are padded to one size, and padding does not transform with an image: a turned one has it "
                 "elsewhere, and a tinted one in the same colour. Resize them to one size before the processor sees "
                 "them."
             )
         return arguments
 
 
-class CanonicalizedForSpeechSeq2Seq(CanonicalizedWriter, CanonicalizedListener):
-    """A model that writes down speech behind a canonicalizer: what is said does not move with the sound."""
+SPEECH_SEQ_2_SEQ: dict[str, Any] = dict(MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES)
+"""Those of transformers, before ours is among them."""
+
+
+class CanonicalizedForSpeechSeq2Seq(CanonicalizedGenerationModel, CanonicalizedAudioModel):
+    """A model that writes down speech behind a canonicalizer: what is said does not transform with the audio."""
 
     task = "automatic-speech-recognition"
     auto_class = AutoModelForSpeechSeq2Seq
+    architectures = SPEECH_SEQ_2_SEQ
 
     def frames(self, x: Tensor, lengths: Tensor) -> None:
         """None: a text has no frames."""
@@ -166,26 +165,17 @@ class CanonicalizedForSpeechSeq2Seq(CanonicalizedWriter, CanonicalizedListener):
         """As `CanonicalizedWriter.generate`.
 
         Raises:
-            ValueError: also where times are asked for, and the group moves them.
+            ValueError: also where times are asked for, and the group transforms them.
         """
         asked = ("return_timestamps", "return_token_timestamps")
         timed = [name for name in asked if kwargs.get(name, getattr(self.generation_config, name, False))]
-        if canonicalize and timed and self.group.temporal_part(self.group.sample(1)) is not None:
+        if canonicalize and timed and self.group.temporal is not None:
             raise ValueError(
                 f"{', '.join(timed)} asks when words were said, and under {self.group.name} the predictor hears them "
-                "at other times than they have in the sound as it came. Leave it out, or pass canonicalize=False."
+                "at other times than they have in the audio as it came. Leave it out, or pass canonicalize=False."
             )
         return super().generate(*args, canonicalize=canonicalize, **kwargs)
 
 
-SPEECH_SEQ_2_SEQ: dict[str, Any] = dict(MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES)
-"""Those of transformers."""
-
 # Pipelines look here for the name of a model's class, to know whether it writes or names each frame.
 MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES[CanonicalizedConfig.model_type] = CanonicalizedForSpeechSeq2Seq.__name__
-
-MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
-    (CanonicalizedForImageTextToText, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES),
-    (CanonicalizedForSpeechSeq2Seq, SPEECH_SEQ_2_SEQ),
-]
-"""Each class, and the names of transformers' architectures that it wraps."""

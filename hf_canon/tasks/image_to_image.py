@@ -1,7 +1,4 @@
-"""Predictors that answer with a picture: mattes, larger pictures, pictures with their hidden parts filled in."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Predictors that answer with an image: mattes, larger images, images with their hidden parts filled in."""
 
 from transformers import AutoModelForImageMatting, AutoModelForImageToImage, AutoModelForMaskedImageModeling
 from transformers.models.auto.modeling_auto import (
@@ -15,36 +12,32 @@ from ..outputs import MATTING, RECONSTRUCTION
 
 
 class CanonicalizedForImageMatting(CanonicalizedModel):
-    """A model of what is in front, behind a canonicalizer: its mattes move with the picture.
+    """A model of what is in front, behind a canonicalizer: its mattes transform with the image.
 
-    The hint that some of them read as a fourth channel is part of the picture and moves with it.
+    The hint that some of them read as a fourth channel is part of the image and transforms with it.
     """
 
     task = "image-matting"
     auto_class = AutoModelForImageMatting
+    architectures = MODEL_FOR_IMAGE_MATTING_MAPPING_NAMES
     rows = MATTING
 
 
 class CanonicalizedForImageToImage(CanonicalizedModel):
-    """A model that makes pictures larger or better, behind a canonicalizer: its picture moves with the one it was
+    """A model that makes images larger or better, behind a canonicalizer: its image transforms with the one it was
     given, and so do the colours in it."""
 
     task = "image-to-image"
     auto_class = AutoModelForImageToImage
+    architectures = MODEL_FOR_IMAGE_TO_IMAGE_MAPPING_NAMES
     rows = RECONSTRUCTION
 
 
 class CanonicalizedForMaskedImageModeling(CanonicalizedModel):
-    """A model that fills in hidden patches, behind a canonicalizer: the patches move with the picture, and so does
-    the filled picture. The canonicalizer sees all of it: it decides the pose before anything is hidden."""
+    """A model that fills in hidden patches, behind a canonicalizer: the patches transform with the image, and so does
+    the filled image. The canonicalizer sees all of it: it decides the pose before anything is hidden."""
 
     task = "masked-image-modeling"
     auto_class = AutoModelForMaskedImageModeling
+    architectures = MODEL_FOR_MASKED_IMAGE_MODELING_MAPPING_NAMES
     rows = RECONSTRUCTION
-
-
-MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
-    (CanonicalizedForImageMatting, MODEL_FOR_IMAGE_MATTING_MAPPING_NAMES),
-    (CanonicalizedForImageToImage, MODEL_FOR_IMAGE_TO_IMAGE_MAPPING_NAMES),
-    (CanonicalizedForMaskedImageModeling, MODEL_FOR_MASKED_IMAGE_MODELING_MAPPING_NAMES),
-]

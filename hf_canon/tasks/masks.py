@@ -1,6 +1,5 @@
 """Predictors that cut out what they are pointed at: Segment Anything and its relatives."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,25 +9,26 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASK_GENERATION_MAP
 from transformers.utils import ModelOutput
 
 from ..modeling_canonicalized import CanonicalizedModel
-from ..outputs import MASK_GENERATION, Canonicalization, carry_back
+from ..outputs import MASK_GENERATION, Canonicalization, Inputs, with_canonicalization
 
 
 class CanonicalizedForMaskGeneration(CanonicalizedModel):
     """A model that is pointed at something behind a canonicalizer: it is pointed at the same thing in the canonical
     pose, and its masks move back.
 
-    `input_points`, `input_boxes` and `input_masks` are for the picture as it came, in pixels of what the processor
-    made of it, and `post_process_masks` gives masks of that picture. Quarter turns and mirrors move pixels of prompts
+    `input_points`, `input_boxes` and `input_masks` are for the image as it came, in pixels of what the processor
+    made of it, and `post_process_masks` gives masks of that image. Quarter turns and mirrors move pixels of prompts
     without rounding.
 
-    Some processors make a picture square by a border at its right or below. The border is turned with the picture,
+    Some processors make an image square by a border at its right or below. The border is turned with the image,
     and so are the masks, from which `post_process_masks` cuts it off again where it was: answers are in the right
-    place. But a checkpoint may then see the border at a side where it never was in training. Resize pictures to a
+    place. But a checkpoint may then see the border at a side where it never was in training. Resize images to a
     square, or crop them, if that matters.
     """
 
     task = "mask-generation"
     auto_class = AutoModelForMaskGeneration
+    architectures = MODEL_FOR_MASK_GENERATION_MAPPING_NAMES
     rows = MASK_GENERATION
 
     def forward(  # type: ignore[override]
@@ -54,17 +54,21 @@ class CanonicalizedForMaskGeneration(CanonicalizedModel):
             return super().forward(pixel_values, canonicalize=canonicalize, **kwargs)
         if not canonicalize:
             return self.predictor(image_embeddings=image_embeddings, **kwargs)
-        canonicalization = pose_of(image_embeddings)
-        kwargs = self.canonical_arguments(kwargs, self.group.inverse(canonicalization.element))
-        output = self.predictor(image_embeddings=image_embeddings, **kwargs)
-        return carry_back(output, self.rows, self.group, canonicalization, self.predictor.config)
+        found = pose_of(image_embeddings)
+        assert found.canonical is not None
+
+        def predict(pixel_values: Tensor, **prompts: Any) -> ModelOutput:
+            return self.predictor(image_embeddings=image_embeddings, **prompts)
+
+        answer = self.ask(Inputs(found.canonical, others=kwargs), found.element, found.canonical, predict)
+        return with_canonicalization(answer, found)
 
     @torch.no_grad()
     def get_image_embeddings(self, pixel_values: Tensor, **kwargs: Any) -> Any:
-        """What the predictor sees in pictures, to be asked about with several prompts.
+        """What the predictor sees in images, to be asked about with several prompts.
 
         Returns:
-            The predictor's own embeddings of the canonical pictures, in tensors that know their pose.
+            The predictor's own embeddings of the canonical images, in tensors that know their pose.
         """
         canonicalization = self.canonicalize(pixel_values)
         assert canonicalization.canonical is not None
@@ -87,8 +91,3 @@ def pose_of(embeddings: Any) -> Canonicalization:
             "get_image_embeddings(pixel_values) returned, no slice or copy of them; or pass pixel_values."
         )
     return canonicalization
-
-
-MAPPINGS: list[tuple[type[CanonicalizedModel], Mapping[str, Any]]] = [
-    (CanonicalizedForMaskGeneration, MODEL_FOR_MASK_GENERATION_MAPPING_NAMES),
-]

@@ -1,8 +1,8 @@
 """Training a canonicalizer."""
 
-from ..data.collators import PictureCollator, SoundCollator
+from ..data.collators import AudioCollator, ImageCollator
 from .arguments import CanonicalizationArguments
 from .realignment import Realignment
 from .trainer import CanonicalizationTrainer
 
-__all__ = ["CanonicalizationArguments", "CanonicalizationTrainer", "PictureCollator", "Realignment", "SoundCollator"]
+__all__ = ["AudioCollator", "CanonicalizationArguments", "CanonicalizationTrainer", "ImageCollator", "Realignment"]

@@ -40,7 +40,7 @@ class NumberedCollator:
         collator: makes one input of each example, in their order.
 
     Example:
-        >>> batch = NumberedCollator(PictureCollator())([(7, {"pixel_values": torch.rand(3, 8, 8)})])
+        >>> batch = NumberedCollator(ImageCollator())([(7, {"pixel_values": torch.rand(3, 8, 8)})])
         >>> batch[NUMBER]
         tensor([7])
     """

@@ -47,7 +47,7 @@ class Realignment(TrainerCallback):
     `pose_agreement`, the share for which canonicalizer and predictor, each alone, name the same element.
 
     What the data collator draws at random, it draws alike in every estimate. A collator may crop and jiggle; one that
-    turns pictures by what the group undoes leaves no pose to estimate.
+    turns images by what the group undoes leaves no pose to estimate.
 
     Args:
         trainer: whose training set it is.

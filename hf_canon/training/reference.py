@@ -12,7 +12,6 @@ from transformers.utils import logging
 
 from ..modeling_canonicalized import CanonicalizedModel
 from ..objectives import AdversarialPrior
-from ..predictors.inputs import input_name
 
 logger = logging.get_logger(__name__)
 
@@ -23,7 +22,7 @@ CRITIC_FILE = "critic.pt"
 def reference_batches(
     model: CanonicalizedModel, dataset: Any, collator: Any, args: Any
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """The inputs of a data set, once, and the lengths of its sounds.
+    """The inputs of a data set, once, and the lengths of its clips.
 
     Args:
         model: that reads them.
@@ -39,7 +38,7 @@ def reference_batches(
         generator=torch.Generator(),  # its own: a loader draws a seed, and what is drawn after would be another
     )
     for batch in batches:
-        x = batch[input_name(model.predictor)]
+        x = batch[model.checkpoint.input_name]
         yield x, model.lengths(x, batch)
 
 

@@ -12,9 +12,9 @@ from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import HubStrategy, get_last_checkpoint
 from transformers.utils import logging
 
-from ..data.collators import PictureCollator, SoundCollator
+from ..data.collators import AudioCollator, ImageCollator
 from ..data.provenance import describe_dataset
-from ..groups import OneParameter, Pictures
+from ..groups import Images
 from ..hub.folder import CARD_FILE, is_repository, may_renew, write_card
 from ..hub.push import push_folder
 from ..modeling_canonicalized import CanonicalizedModel
@@ -42,8 +42,8 @@ class CanonicalizationTrainer(Trainer):
     """A thin `Trainer`: the loss is the weighted sum of the objectives, and evaluation measures the pose.
 
     Data sets, map-style or streaming, give an image (or `pixel_values`) and perhaps a label. Evaluation turns each
-    picture by a random element, the same ones every time, and logs `eval_pose_accuracy`, how often that element is
-    found; set `load_best_model_at_end` to keep the best. With `prior="predictor"` nobody knows how the pictures came,
+    image by a random element, the same ones every time, and logs `eval_pose_accuracy`, how often that element is
+    found; set `load_best_model_at_end` to keep the best. With `prior="predictor"` nobody knows how the images came,
     and it logs `eval_pose_agreement` instead: how often the pose is found that the predictor likes best. With
     `realign_rounds`, `realignment.poses` are the poses that the training inputs are believed to have. Everything else
     (resuming, mixed precision, logging) is Trainer's; with `prior="reference"`, checkpoints also hold the critic.
@@ -52,8 +52,8 @@ class CanonicalizationTrainer(Trainer):
         model: what `CanonicalizedModel.wrap` returned.
         args: objectives and their weights, and all of `TrainingArguments`.
         processing_class: the checkpoint's image processor.
-        reference_dataset: for `prior="reference"`, other data of the same law that are as they should be, such as
-            `hf_canon.generative.reference_samples` draws; it is read once. `eval_dataset` has to come so, too.
+        reference_dataset: for `prior="reference"`, other data of the same distribution that are as they should be,
+            such as `hf_canon.generative.reference_samples` draws; it is read once. `eval_dataset` has to come so, too.
 
     Raises:
         ValueError: there is nothing to train, the predictor could not be found again by a saved adapter, or the prior
@@ -109,7 +109,7 @@ class CanonicalizationTrainer(Trainer):
                 "many. Use a finite group, or prior='identity' and inputs that come upright."
             )
         if data_collator is None:
-            collator = PictureCollator if isinstance(model.group.kind, Pictures) else SoundCollator
+            collator = ImageCollator if isinstance(model.group.kind, Images) else AudioCollator
             features = getattr(kwargs.get("train_dataset"), "features", None)
             data_collator = collator(processing_class, model.predictor.config, features)
         prior = prior_from(model, args, reference_dataset, data_collator)
@@ -174,11 +174,11 @@ class CanonicalizationTrainer(Trainer):
 
         # As an objective it runs inside the forward pass, where distributed wrappers bring the weights together.
         def pose(wrapped: CanonicalizedModel, x: Tensor, labels: Any, lengths: Tensor | None) -> Tensor:
-            moved, element, offset, moved_lengths = random_pose(wrapped, x, lengths, generator)
+            transformed, element, offset, transformed_lengths = random_pose(wrapped, x, lengths, generator)
             if self.args.prior == "predictor":
                 element = wrapped.group.compose(element, predictor_scores(wrapped, x, lengths).argmax(-1))
-            found["element"], found["logits"] = element, wrapped.canonicalizer(moved, moved_lengths)
-            return wrapped.canonicalizer.pose_loss(moved, element, offset, moved_lengths)
+            found["element"], found["logits"] = element, wrapped.canonicalizer(transformed, transformed_lengths)
+            return wrapped.canonicalizer.pose_loss(transformed, element, offset, transformed_lengths)
 
         with torch.no_grad():
             loss = model(**{**inputs, "objective": pose}).loss
@@ -205,7 +205,7 @@ class CanonicalizationTrainer(Trainer):
             loader = super().get_train_dataloader()
         finally:
             self.train_dataset, self.data_collator = dataset, collator
-        # One seed for all, which the order of the data needs, would turn the pictures of every process alike.
+        # One seed for all, which the order of the data needs, would turn the images of every process alike.
         if self.args.process_index:
             torch.manual_seed(self.args.seed + self.args.process_index)
         return loader
@@ -385,7 +385,4 @@ def pose_metrics(model: CanonicalizedModel, prior: Any) -> Any:
 def pose_accuracy(model: CanonicalizedModel, logits: Tensor, element: Tensor) -> float:
     """Share of inputs whose element was found; for a continuous group, found to within its tolerance."""
     found = model.canonicalizer.element(logits)
-    if model.group.finite:
-        return float((found == element).float().mean())
-    assert isinstance(model.group, OneParameter)
-    return float((model.group.wrap(found - element).abs() < model.group.tolerance).float().mean())
+    return float((model.group.distance(found, element) <= model.group.tolerance).float().mean())

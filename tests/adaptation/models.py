@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pictures import pictures
+from images import images
 from torch import nn
 from transformers import (
     EfficientNetConfig,
@@ -51,7 +51,7 @@ def make(name: str) -> tuple[PreTrainedModel, torch.Tensor]:
     with torch.no_grad():  # tiny ones say nothing as they are made
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return model, torch.randn(2, 8, 40) if name == "whisper" else pictures(2, 32)
+    return model, torch.randn(2, 8, 40) if name == "whisper" else images(2, 32)
 
 
 def logits(model: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -83,9 +83,9 @@ class TestAttachment:
         )
         data = [{key: one, "labels": index % 2} for index, one in enumerate(x)]
         Trainer(model=model, args=args, train_dataset=data).train()
-        moved = {name for name, value in attached.named_parameters() if not torch.equal(value, start[name])}
+        transformed = {name for name, value in attached.named_parameters() if not torch.equal(value, start[name])}
         # What an `up` of zeros is multiplied with may be slower.
-        assert moved and moved >= {name for name in start if not name.endswith("_down")}
+        assert transformed and transformed >= {name for name in start if not name.endswith("_down")}
         assert not torch.equal(logits(model.eval(), x), answer)
         attached.remove()
         after = trace(model)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 from adaptation.models import assert_same, copied, logits, make, shake, trace
+from images import images
 from peft import LoraConfig
-from pictures import pictures
 from torch import nn
 from transformers import (
     AutoModelForImageClassification,
@@ -124,7 +124,7 @@ def test_training_one_task_leaves_the_others_to_the_bit(tmp_path: Path) -> None:
     one = comodulate(model, ["stages.0"], task="first")
 
     def train(labels: list[int]) -> None:
-        data = [{"pixel_values": picture, "labels": label} for picture, label in zip(x, labels, strict=True)]
+        data = [{"pixel_values": image, "labels": label} for image, label in zip(x, labels, strict=True)]
         args = TrainingArguments(
             str(tmp_path),
             max_steps=3,
@@ -188,7 +188,7 @@ def test_a_region_is_found_without_labels(estimator: Any) -> None:
 
 
 def test_tokens_of_a_region() -> None:
-    """The class token is none of the picture's places."""
+    """The class token is none of the image's places."""
     model, _ = make("vit")
     one = comodulate(model, ["layers.0"], "places", "deterministic", task=None)
     region = torch.zeros(32, 32)
@@ -215,7 +215,7 @@ def test_frequency_bands_of_a_spectrogram() -> None:
 
 
 def test_regions_are_those_of_the_canonical_frame(tmp_path: Path) -> None:
-    """Behind a canonicalizer that a group acts through, a turned picture gets the answer of the upright one."""
+    """Behind a canonicalizer that a group acts through, a turned image gets the answer of the upright one."""
     model, x = make("resnet")
     model.save_pretrained(tmp_path / "checkpoint")
     wrapped = CanonicalizedModel.wrap(tmp_path / "checkpoint", group="c4")
@@ -255,7 +255,7 @@ def test_trained_with_the_canonicalizer_s_trainer(tmp_path: Path) -> None:
         use_cpu=True,
         disable_tqdm=True,
     )
-    data = [{"pixel_values": picture, "labels": index % 2} for index, picture in enumerate(pictures(8, 32))]
+    data = [{"pixel_values": image, "labels": index % 2} for index, image in enumerate(images(8, 32))]
     CanonicalizationTrainer(model=wrapped, args=args, train_dataset=data).train()
     assert (one.couplings()["resnet.encoder.stages.0"] != 1).any() and (one.read_out_gain() != 1).any()
     with one.using("first"):
@@ -272,7 +272,7 @@ def test_trained_with_the_canonicalizer_s_trainer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("gain", ["comodulated", "deterministic"])
 def test_a_plain_trainer_resumes(gain: Any, tmp_path: Path) -> None:
     """Where it was: couplings, and the running mean of the gains with how many batches it has seen."""
-    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(pictures(8, 32))]
+    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(images(8, 32))]
     states = []
     for resume in (None, str(tmp_path / "checkpoint-2")):
         model, _ = make("resnet")
@@ -322,7 +322,7 @@ def test_under_autocast(name: str) -> None:
     assert one.read_out_gain().dtype == torch.float32
 
 
-def test_dense_outputs_and_sound() -> None:
+def test_dense_outputs_and_audio() -> None:
     """A segmenter, whose last hidden layer is a map, and a network on waveforms."""
     config = SegformerConfig(
         num_encoder_blocks=2,
@@ -338,14 +338,14 @@ def test_dense_outputs_and_sound() -> None:
     )
     # Some kernels of torch round otherwise for weights that are not trained.
     segmenter = SegformerForSemanticSegmentation(config).eval().requires_grad_(False)
-    x = pictures(2, 32)
+    x = images(2, 32)
     before = logits(segmenter, x)
     one = comodulate(segmenter, ["linear_fuse"], inputs=x)
     assert one.read_out == "decode_head.classifier" and torch.equal(logits(segmenter, x), before)
     segmenter.train()(x, labels=torch.zeros(2, 32, 32, dtype=torch.long)).loss.backward()
     assert one.parts[0].tasks[0].grad.abs().sum() > 0
     assert one.read_out_gain().shape == (8,) and (one.read_out_gain() != 1).any()
-    listener = Wav2Vec2ForSequenceClassification(
+    audio_model = Wav2Vec2ForSequenceClassification(
         Wav2Vec2Config(
             hidden_size=16,
             num_hidden_layers=2,
@@ -360,11 +360,11 @@ def test_dense_outputs_and_sound() -> None:
             classifier_proj_size=8,
         )
     ).eval()
-    sound = torch.randn(2, 2000)
-    before = logits(listener, sound)
-    one = comodulate(listener, ["feature_extractor.conv_layers.1"])
-    assert next(iter(one.layers.values())).shape == (8,) and torch.equal(logits(listener, sound), before)
-    listener.train()(sound, labels=torch.tensor([0, 1])).loss.backward()
+    audio = torch.randn(2, 2000)
+    before = logits(audio_model, audio)
+    one = comodulate(audio_model, ["feature_extractor.conv_layers.1"])
+    assert next(iter(one.layers.values())).shape == (8,) and torch.equal(logits(audio_model, audio), before)
+    audio_model.train()(audio, labels=torch.tensor([0, 1])).loss.backward()
     assert one.parts[0].tasks[0].grad.abs().sum() > 0
 
 
@@ -411,8 +411,8 @@ def test_where_channels_are(module: nn.Module, shape: tuple[int, ...], axis: int
     assert channel_axis(module, torch.Size(shape)) == axis
 
 
-def test_windows_in_the_batch_follow_their_own_picture() -> None:
-    """As Swin has them: a modulator for each picture, and so many windows of it one after the other."""
+def test_windows_in_the_batch_follow_their_own_image() -> None:
+    """As Swin has them: a modulator for each image, and so many windows of it one after the other."""
     part = Coupling(Coupled("channels", -1, (3,)), "comodulated")
     part.add(torch.zeros(1), torch.ones(3))
     part.active, part.modulator = 0, torch.tensor([1.0, 2.0])
@@ -515,7 +515,7 @@ def test_a_calibration_does_not_outlive_another_task(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "checkpoint")
     wrapped = CanonicalizedModel.wrap(tmp_path / "checkpoint", group="c4")
     one = comodulate(wrapped)
-    data = [{"pixel_values": picture, "labels": index % 2} for index, picture in enumerate(pictures(200, 32))]
+    data = [{"pixel_values": image, "labels": index % 2} for index, image in enumerate(images(200, 32))]
     calibrate(wrapped, data)
     wrapped.save_pretrained(tmp_path / "calibrated")
     assert CanonicalizedModel.from_pretrained(tmp_path / "calibrated").calibration is not None
@@ -630,14 +630,14 @@ def test_copies_on_other_devices_are_refused() -> None:
         replica(torch.randn(1, 3))
 
 
-def test_other_sizes_of_pictures() -> None:
+def test_other_sizes_of_images() -> None:
     """Places of a map follow its size; channels have none."""
     model, _ = make("resnet")
-    one = comodulate(model, ["stages.0"], "places", "deterministic", inputs=pictures(1, 32))
+    one = comodulate(model, ["stages.0"], "places", "deterministic", inputs=images(1, 32))
     shake(one)
-    assert logits(model, pictures(2, 64)).shape == (2, 2)
+    assert logits(model, images(2, 64)).shape == (2, 2)
     model, _ = make("vit")
     one = comodulate(model, ["layers.0"], "places", "deterministic")
     shake(one)
     with pytest.raises(ValueError, match="A layer has 65 places, and its couplings were made for 17"):
-        model(pictures(2, 64), interpolate_pos_encoding=True)
+        model(images(2, 64), interpolate_pos_encoding=True)

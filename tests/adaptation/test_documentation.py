@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from adaptation.models import VIT, make
-from pictures import pictures
+from images import images
 from transformers import AutoModelForImageClassification
 
 from hf_canon.adaptation import Comodulation
@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[2] / "docs/comodulation.md").read_text()
 def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     make("vit")[0].save_pretrained(tmp_path / "checkpoint")
     monkeypatch.chdir(tmp_path)
-    x = pictures(16, 32)
+    x = images(16, 32)
     data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(x)]
     names: dict[str, Any] = {"checkpoint": "./checkpoint", "x": x, "birds": data, "food": data[::-1]}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

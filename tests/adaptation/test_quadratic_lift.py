@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 from adaptation.models import MODELS, VIT, assert_same, copied, logits, make, shake, trace
+from images import images
 from peft import LoraConfig, get_peft_model
-from pictures import pictures
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
@@ -215,7 +215,7 @@ def load(checkpoint: Path) -> PreTrainedModel:
 @pytest.mark.parametrize("lifted_first", [True, False])
 def test_behind_a_canonicalizer(checkpoint: Path, tmp_path: Path, lifted_first: bool) -> None:
     """Lifted before it is wrapped, or after: exact, saved with the adapter, and loaded with it."""
-    x = pictures(2, 32)
+    x = images(2, 32)
     predictor = load(checkpoint)
     bare = logits(copied(predictor), x)
     if lifted_first:
@@ -260,7 +260,7 @@ def test_an_adapter_of_before_there_were_other_attachments(checkpoint: Path, tmp
     config = json.loads((tmp_path / "adapter" / "config.json").read_text())
     config["predictor_lift"] = config.pop("predictor_attachments")["quadratic_lift"]
     (tmp_path / "adapter" / "config.json").write_text(json.dumps(config))
-    x = pictures(2, 32)
+    x = images(2, 32)
     loaded = CanonicalizedModel.from_pretrained(tmp_path / "adapter")
     assert torch.equal(logits(copied(loaded), x), logits(copied(model), x))
     assert QuadraticLift.of(loaded).rank == 2
@@ -270,12 +270,12 @@ def test_an_adapter_moves_without_its_lift(checkpoint: Path, tmp_path: Path, cap
     model = CanonicalizedModel.wrap(checkpoint, group="c4")
     shake(quadratic_lift(model))
     model.save_pretrained(tmp_path / "adapter")
-    moved = CanonicalizedModel.wrap(load(checkpoint), adapter=tmp_path / "adapter")
+    transformed = CanonicalizedModel.wrap(load(checkpoint), adapter=tmp_path / "adapter")
     assert "also holds a quadratic lift for its own checkpoint, which is left out" in caplog.text
-    assert moved.config.predictor_attachments is None
+    assert transformed.config.predictor_attachments is None
     assert all(
         torch.equal(a, b)
-        for a, b in zip(moved.canonicalizer.parameters(), model.canonicalizer.parameters(), strict=True)
+        for a, b in zip(transformed.canonicalizer.parameters(), model.canonicalizer.parameters(), strict=True)
     )
 
 
@@ -293,7 +293,7 @@ def test_trained_with_the_canonicalizer_s_trainer(checkpoint: Path, tmp_path: Pa
         use_cpu=True,
         disable_tqdm=True,
     )
-    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(pictures(8, 32))]
+    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(images(8, 32))]
     trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=data)
     trainer.train()
     rates = {id(p): group["initial_lr"] for group in trainer.optimizer.param_groups for p in group["params"]}
@@ -303,14 +303,14 @@ def test_trained_with_the_canonicalizer_s_trainer(checkpoint: Path, tmp_path: Pa
     state = model.predictor.state_dict()
     assert all(torch.equal(state[name], value) for name, value in base.items())
     saved = CanonicalizedModel.from_pretrained(tmp_path / "out" / "checkpoint-3")
-    x = pictures(2, 32)
+    x = images(2, 32)
     assert torch.equal(logits(copied(saved), x), logits(copied(model), x))
 
 
 def test_a_calibration_does_not_outlive_training_of_the_lift(checkpoint: Path, tmp_path: Path) -> None:
     model = CanonicalizedModel.wrap(checkpoint, group="c4")
     lift = quadratic_lift(model)
-    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(pictures(200, 32))]
+    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(images(200, 32))]
     calibrate(model, data)
     model.save_pretrained(tmp_path / "calibrated")
     assert CanonicalizedModel.from_pretrained(tmp_path / "calibrated").calibration is not None
@@ -351,7 +351,7 @@ def test_together_with_lora(tmp_path: Path, order: str, saved_head: bool) -> Non
                 parameter.normal_()
     shake(lift)
     model.save_pretrained(tmp_path / "adapter")
-    x = pictures(2, 32)
+    x = images(2, 32)
     answer = logits(copied(model), x)
     loaded = CanonicalizedModel.from_pretrained(tmp_path / "adapter")
     assert torch.equal(logits(copied(loaded), x), answer)
@@ -391,7 +391,7 @@ def test_saved_beside_lora_it_fits_the_plain_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["vit", "resnet"])
 def test_a_plain_trainer_resumes(name: str, tmp_path: Path) -> None:
     """transformers renames layers as it saves them; a lift comes back whole all the same."""
-    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(pictures(8, 32))]
+    data = [{"pixel_values": one, "labels": index % 2} for index, one in enumerate(images(8, 32))]
     states = []
     for resume in (None, str(tmp_path / "checkpoint-2")):
         model, _ = make(name)

@@ -1,6 +1,6 @@
 """A tiny, randomly initialised model of every image classifier, backbone and image encoder of transformers.
 
-The settings are arguments of the configuration class: nothing is read from the Hub. A picture is 64 x 64 for nearly
+The settings are arguments of the configuration class: nothing is read from the Hub. An image is 64 x 64 for nearly
 all, and the grid of an answer at least 2 x 2, the smallest on which every turn and flip shows. Initial weights are
 larger than usual: a new model is nearly constant, and a test of its answers could not fail.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from architectures.tiny import Inputs, Tiny
-from pictures import pictures
+from images import images
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -21,11 +21,11 @@ def build(name: str) -> PreTrainedModel:
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     with torch.no_grad():
         for key, parameter in model.named_parameters():
-            # Positions, gates and projections that start at zero hide the picture, or where in it something is.
+            # Positions, gates and projections that start at zero hide the image, or where in it something is.
             if not key.endswith("bias") and not parameter.any():
                 parameter.normal_(std=0.2)
         if norms:
-            # Statistics of pictures: with those of a new model, the answers of deep ones underflow.
+            # Statistics of images: with those of a new model, the answers of deep ones underflow.
             for norm in norms:
                 norm.momentum = 1.0
                 norm.train()
@@ -39,26 +39,26 @@ def example(name: str, batch: int = 2) -> dict[str, Tensor]:
 
 
 def captions(batch: int) -> Inputs:
-    """Three captions, the same for any picture: 0 opens, 2 closes, 1 pads."""
+    """Three captions, the same for any image: 0 opens, 2 closes, 1 pads."""
     input_ids = torch.tensor([[0, 7, 8, 9, 2], [0, 10, 11, 2, 1], [0, 12, 2, 1, 1]])
     return {"input_ids": input_ids, "attention_mask": (input_ids != 1).long()}
 
 
 def prompt(batch: int) -> Inputs:
-    """A text around the four tokens that stand for a picture."""
+    """A text around the four tokens that stand for an image."""
     input_ids = torch.tensor([[0, 3, 3, 3, 3, 7, 8, 9]]).repeat(batch, 1)
     return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
 
 
 def colours(batch: int) -> Inputs:
-    """Pictures of 8 x 8 in 16 shades, row by row."""
-    shades = pictures(batch, 8).mean(1).flatten(1).sigmoid().mul(16).long()
+    """Images of 8 x 8 in 16 shades, row by row."""
+    shades = images(batch, 8).mean(1).flatten(1).sigmoid().mul(16).long()
     return {"pixel_values": None, "input_ids": shades}
 
 
 def patches(batch: int) -> Inputs:
-    """Pictures cut into 4 x 4 patches of 16 x 16 pixels."""
-    cut = pictures(batch, 64).unflatten(3, (4, 16)).unflatten(2, (4, 16)).permute(0, 2, 4, 3, 5, 1)
+    """Images cut into 4 x 4 patches of 16 x 16 pixels."""
+    cut = images(batch, 64).unflatten(3, (4, 16)).unflatten(2, (4, 16)).permute(0, 2, 4, 3, 5, 1)
     return {
         "pixel_values": cut.flatten(3).flatten(1, 2),
         "pixel_attention_mask": torch.ones(batch, 16, dtype=torch.long),
@@ -67,21 +67,21 @@ def patches(batch: int) -> Inputs:
 
 
 def tiles(batch: int) -> Inputs:
-    """One picture of one tile."""
+    """One image of one tile."""
     return {
-        "pixel_values": pictures(batch, 64)[:, None, None],
+        "pixel_values": images(batch, 64)[:, None, None],
         "aspect_ratio_ids": torch.ones(batch, 1, dtype=torch.long),
         "aspect_ratio_mask": torch.ones(batch, 1, 1, dtype=torch.long),
     }
 
 
 def frames(batch: int) -> Inputs:
-    """Films of two pictures."""
-    return {"pixel_values": pictures(2 * batch, 64).unflatten(0, (batch, 2))}
+    """Videos of two images."""
+    return {"pixel_values": images(2 * batch, 64).unflatten(0, (batch, 2))}
 
 
-def films(batch: int) -> Inputs:
-    """The same under the name of its own that a model of films gives them."""
+def videos(batch: int) -> Inputs:
+    """The same under the name of its own that a model of videos gives them."""
     return {"pixel_values": None, "pixel_values_videos": frames(batch)["pixel_values"]}
 
 
@@ -551,11 +551,11 @@ INPUTS: dict[str, Callable[[int], Inputs]] = {
     "Siglip2VisionModel": patches,
     "TimesformerModel": frames,
     "VideoMAEModel": frames,
-    "VideoPrismVisionModel": films,
+    "VideoPrismVisionModel": videos,
     "VivitModel": frames,
     **dict.fromkeys(ZERO_SHOT, captions),
     "Siglip2Model": lambda batch: patches(batch) | captions(batch),
-    "VideoPrismClipModel": lambda batch: films(batch) | captions(batch),
+    "VideoPrismClipModel": lambda batch: videos(batch) | captions(batch),
 }
 
 TINY: dict[str, Tiny] = {

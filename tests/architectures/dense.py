@@ -2,7 +2,7 @@
 
 import torch
 from architectures.tiny import Tiny
-from pictures import pictures
+from images import images
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 def build(name: str) -> PreTrainedModel:
     """The model of class `name`, in eval mode; the same weights at every call."""
     model = TINY[name].build(name)
-    # Many fresh heads are zero, and many normalisations nearly: the answer has to depend on the picture, or no test
+    # Many fresh heads are zero, and many normalisations nearly: the answer has to depend on the image, or no test
     # could fail.
     with torch.no_grad():
         for key, weight in model.named_parameters():
@@ -31,7 +31,7 @@ def task(batch: int) -> dict[str, Tensor | None]:
 
 # Two frames.
 def frames(batch: int) -> dict[str, Tensor | None]:
-    return {"pixel_values": None, "pixel_values_videos": pictures(2 * batch, 64).unflatten(0, (batch, 2))}
+    return {"pixel_values": None, "pixel_values_videos": images(2 * batch, 64).unflatten(0, (batch, 2))}
 
 
 LABELS = {"num_labels": 3}

@@ -1,4 +1,5 @@
-"""What is checked of every architecture: that its answers move with the picture, and survive saving and bfloat16."""
+"""What is checked of every architecture: that its answers transform with the image, and survive saving and
+bfloat16."""
 
 import math
 import re
@@ -6,15 +7,15 @@ import tempfile
 from typing import Any
 
 import torch
-from architectures import classifiers, dense, generation, masks, sound
+from architectures import audio, classifiers, dense, generation, masks
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.models.auto import modeling_auto
 
 from hf_canon import CanonicalizedModel
 from hf_canon.evaluation.equivariance import fields_of, tensors
-from hf_canon.groups import Pictures, Spectrograms, Waveforms
-from hf_canon.outputs import CANNOT, Move, moved
+from hf_canon.groups import Images, Spectrograms, Waveforms
+from hf_canon.outputs import CANNOT, Move, carry_back
 from hf_canon.predictors.inputs import input_name
 from hf_canon.tasks import TASKS, CanonicalizedForBackbone, CanonicalizedForFeatureExtraction, features
 from hf_canon.tasks.audio import ENCODERS
@@ -47,13 +48,13 @@ MAPPINGS = {
 }
 """The auto-mappings of transformers that are covered."""
 
-MODULES = (classifiers, dense, masks, generation, sound)
+MODULES = (classifiers, dense, masks, generation, audio)
 
-GROUPS = {Pictures: "d4", Waveforms: "reverse*polarity", Spectrograms: "reverse"}
+GROUPS = {Images: "d4", Waveforms: "reverse*polarity", Spectrograms: "reverse"}
 """For each kind of input, the group that is tried."""
 
 OBLONG = {"PPLCNetV4Backbone": "d2"}
-"""What makes oblong maps of square pictures, and can only be turned by half."""
+"""What makes oblong maps of square images, and can only be turned by half."""
 
 IN_WINDOWS = ("LwDetrViTBackbone", "RfDetrDinov2Backbone")
 """Encoders whose hidden states are of windows, and refused."""
@@ -83,13 +84,14 @@ def wrapped(name: str) -> tuple[CanonicalizedModel, dict[str, Tensor]]:
     inputs = module.example(name)
     reads = input_name(predictor)
     waveforms = reads != "pixel_values" and inputs[reads].ndim == 2
-    kind = Pictures if reads == "pixel_values" else Waveforms if waveforms else Spectrograms
+    kind = Images if reads == "pixel_values" else Waveforms if waveforms else Spectrograms
     torch.manual_seed(1)
     return CanonicalizedModel.wrap(predictor, group=OBLONG.get(name, GROUPS[kind])), inputs
 
 
 def answers(model: CanonicalizedModel, inputs: dict[str, Tensor], element: Tensor, **how: Any) -> dict[str, Any]:
-    """The predictor's own fields of the answer to moved inputs, and to prompts that are moved with them."""
+    """The predictor's own fields of the answer to transformed inputs, and to prompts that are transformed with
+    them."""
     name = input_name(model.predictor)
     x = inputs[name]
     others = {key: value for key, value in inputs.items() if key != name}
@@ -105,7 +107,7 @@ def answers(model: CanonicalizedModel, inputs: dict[str, Tensor], element: Tenso
 
 
 def violations(name: str, enough: float = math.inf) -> dict[str, float]:
-    """The largest difference between the answer to a turned picture and the turned answer, for each field, over every
+    """The largest difference between the answer to a turned image and the turned answer, for each field, over every
     element; under `untouched`, that of the checkpoint without a canonicalizer, over elements until it is `enough`."""
     model, inputs = wrapped(name)
     x = inputs[input_name(model.predictor)]
@@ -119,12 +121,12 @@ def violations(name: str, enough: float = math.inf) -> dict[str, float]:
         element = g.expand(len(x))
         move = Move(model.group, element, (x.shape[-2], x.shape[-1]), model.predictor.config, frames)
         there = answers(model, inputs, element)
-        for field, expected in moved(upright, model.rows, move).items():
+        for field, expected in carry_back(upright, model.rows, move).items():
             found[field] = max(found[field], difference(expected, there[field]))
         if found["untouched"] > enough:
             continue
         there = answers(model, inputs, element, canonicalize=False)
-        for field, expected in moved(bare, model.rows, move).items():
+        for field, expected in carry_back(bare, model.rows, move).items():
             found["untouched"] = max(
                 found["untouched"], difference(expected, there[field]) if expected is not None else 0
             )

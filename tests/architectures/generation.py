@@ -1,13 +1,13 @@
-"""Tiny configurations of models that write about pictures, or write down speech.
+"""Tiny configurations of models that write about images, or write down speech.
 
-A picture is 64 x 64, and a text has the token 3 in it for each place where the picture goes.
+An image is 64 x 64, and a text has the token 3 in it for each place where the image goes.
 """
 
 from collections.abc import Callable
 
 import torch
 from architectures.tiny import Inputs, Tiny
-from pictures import pictures
+from images import images
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -17,7 +17,7 @@ def build(name: str) -> PreTrainedModel:
     model = TINY[name].build(name)
     with torch.no_grad():
         for key, weight in model.named_parameters():
-            # Gates that start at zero would hide the picture, and small weights nearly.
+            # Gates that start at zero would hide the image, and small weights nearly.
             if weight.dim() == 1 and key.endswith("weight"):
                 weight.fill_(1)
             weight += torch.randn_like(weight) * ((2 / weight[0].numel()) ** 0.5 if weight.dim() > 1 else 0.3)
@@ -33,7 +33,7 @@ def example(name: str, batch: int = 2) -> dict[str, Tensor]:
 
 
 def prompt(places: int) -> Callable[[int], Inputs]:
-    """A text with a picture in it that takes so many tokens."""
+    """A text with an image in it that takes so many tokens."""
 
     def inputs(batch: int) -> Inputs:
         input_ids = torch.tensor([[1, *[3] * places, 7, 8, 9]]).repeat(batch, 1)
@@ -53,12 +53,12 @@ def marked(places: int) -> Callable[[int], Inputs]:
 
 
 def alone(places: int) -> Callable[[int], Inputs]:
-    """The same, where each text may have several pictures, and has one."""
-    return lambda batch: prompt(places)(batch) | {"pixel_values": pictures(batch, 64).unsqueeze(1)}
+    """The same, where each text may have several images, and has one."""
+    return lambda batch: prompt(places)(batch) | {"pixel_values": images(batch, 64).unsqueeze(1)}
 
 
 def sized(inputs: Callable[[int], Inputs]) -> Callable[[int], Inputs]:
-    """The same, and the size of each picture."""
+    """The same, and the size of each image."""
     return lambda batch: inputs(batch) | {"image_sizes": torch.full((batch, 2), 64)}
 
 
@@ -266,12 +266,12 @@ TINY: dict[str, Tiny] = {
 
 
 def attended(batch: int) -> Inputs:
-    """Texts that look at their picture from every word."""
+    """Texts that look at their image from every word."""
     return alone(0)(batch) | {"image_attention_mask": torch.ones(batch, 4, 1, dtype=torch.long)}
 
 
 def embedded(batch: int) -> Inputs:
-    """Texts that say where the picture is in them."""
+    """Texts that say where the image is in them."""
     text = prompt(4)(batch)
     return text | {"image_embeds_position_mask": text["input_ids"] == 3}  # type: ignore[dict-item]
 
@@ -327,11 +327,11 @@ TINY |= {
 }
 
 
-def sound(samples: int) -> Callable[[int], Inputs]:
+def audio(samples: int) -> Callable[[int], Inputs]:
     """Waveforms, and what the decoder has written so far."""
 
     def inputs(batch: int) -> Inputs:
-        waves = pictures(batch, samples, channels=1)[:, 0, 0]
+        waves = images(batch, samples, channels=1)[:, 0, 0]
         return begun(batch) | {"pixel_values": None, "input_values": waves}
 
     return inputs
@@ -339,7 +339,7 @@ def sound(samples: int) -> Callable[[int], Inputs]:
 
 def spectrogram(batch: int) -> Inputs:
     """Spectrograms of 64 frames and 16 frequencies, and what the decoder has written so far."""
-    return begun(batch) | {"pixel_values": None, "input_features": pictures(batch, 64, channels=1)[:, 0, :16]}
+    return begun(batch) | {"pixel_values": None, "input_features": images(batch, 64, channels=1)[:, 0, :16]}
 
 
 EARS = {"conv_dim": (8, 8), "conv_kernel": (10, 2), "conv_stride": (5, 2), "num_conv_pos_embeddings": 4}
@@ -357,7 +357,7 @@ SPEECH: dict[str, Tiny] = {
             "decoder_num_attention_heads": 4,
             "pad_token_id": 0,
         },
-        inputs=sound(2000),
+        inputs=audio(2000),
     ),
     "SpeechEncoderDecoderModel": Tiny(
         "speech-encoder-decoder",
@@ -367,7 +367,7 @@ SPEECH: dict[str, Tiny] = {
             "pad_token_id": 0,
             "decoder_start_token_id": 1,
         },
-        inputs=sound(800),
+        inputs=audio(800),
     ),
     "WhisperForConditionalGeneration": Tiny(
         "whisper",
@@ -425,7 +425,7 @@ WITHOUT: dict[str, str] = {
             "Step3p7ForConditionalGeneration",
             "UnlimitedOcrForConditionalGeneration",
         ],
-        "no tiny model was made of it yet; pictures that it cuts into tiles could not be turned",
+        "no tiny model was made of it yet; images that it cuts into tiles could not be turned",
     ),
     **dict.fromkeys(
         [

@@ -1,8 +1,8 @@
-"""Tiny configurations of every architecture that cuts out what it is pointed at, or answers with a picture."""
+"""Tiny configurations of every architecture that cuts out what it is pointed at, or answers with an image."""
 
 import torch
 from architectures.tiny import Inputs, Tiny
-from pictures import pictures
+from images import images
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -28,24 +28,24 @@ def example(name: str, batch: int = 2) -> dict[str, Tensor]:
 
 
 def prompts(batch: int) -> Inputs:
-    """Two prompts for each picture: two points inside or outside of something, its box, and a coarse mask of it."""
+    """Two prompts for each image: two points inside or outside of something, its box, and a coarse mask of it."""
     points = torch.tensor([[[10.0, 3.0], [20.0, 40.0]], [[63.0, 0.0], [5.0, 31.0]]])
     boxes = torch.tensor([[4.0, 8.0, 40.0, 20.0], [30.0, 2.0, 63.0, 50.0]])
     return {
         "input_points": points.repeat(batch, 1, 1, 1),
         "input_labels": torch.tensor([[1, 0], [1, -10]]).repeat(batch, 1, 1),
         "input_boxes": boxes.repeat(batch, 1, 1),
-        "input_masks": pictures(batch, 16, channels=1, seed=1),
+        "input_masks": images(batch, 16, channels=1, seed=1),
     }
 
 
 def hint(batch: int) -> Inputs:
-    """Pictures with a fourth channel: what is certainly in front, and what is not."""
-    return {"pixel_values": torch.cat([pictures(batch, 64), pictures(batch, 64, channels=1, seed=1).sign()], 1)}
+    """Images with a fourth channel: what is certainly in front, and what is not."""
+    return {"pixel_values": torch.cat([images(batch, 64), images(batch, 64, channels=1, seed=1).sign()], 1)}
 
 
 def hidden(batch: int) -> Inputs:
-    """Pictures with a few patches hidden."""
+    """Images with a few patches hidden."""
     patches = torch.zeros(batch, 16, dtype=torch.bool)
     patches[:, [1, 6, 7]] = True
     return {"bool_masked_pos": patches}

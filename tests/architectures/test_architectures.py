@@ -24,7 +24,7 @@ def test_every_architecture_works_or_says_why_not(task: str) -> None:
 
 @pytest.mark.covering("family", "task")
 @pytest.mark.parametrize(("family", "task", "name"), ROWS)
-def test_answers_move_with_the_picture(family: str, task: str, name: str) -> None:
+def test_answers_move_with_the_image(family: str, task: str, name: str) -> None:
     found = exactness.violations(name, enough=1e-4)
     assert found.pop("untouched") > 1e-4, "the checkpoint does not see turns, and this test could not fail"
     assert found

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import classifiers
-from pictures import pictures
+from images import images
 from PIL import Image
 from transformers import AutoModel, AutoModelForImageClassification, ViTImageProcessorPil, pipeline
 
@@ -27,7 +27,7 @@ def adapter(name: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("name", ["ViTModel", "SwinModel", "ResNetModel", "CLIPVisionModel"])
 def test_encoders_are_loaded_by_auto_model_and_pipeline(name: str, tmp_path: Path) -> None:
-    where, x = adapter(name, tmp_path), pictures(2, 64)
+    where, x = adapter(name, tmp_path), images(2, 64)
     model = CanonicalizedModel.from_pretrained(where)
     assert isinstance(model, CanonicalizedForFeatureExtraction)
     out = model(pixel_values=x)
@@ -43,7 +43,7 @@ def test_encoders_are_loaded_by_auto_model_and_pipeline(name: str, tmp_path: Pat
 
 
 def test_backbones_are_loaded_from_folders(tmp_path: Path) -> None:
-    where, x = adapter("Dinov2Backbone", tmp_path), pictures(2, 64)
+    where, x = adapter("Dinov2Backbone", tmp_path), images(2, 64)
     model = CanonicalizedModel.from_pretrained(where)
     assert isinstance(model, CanonicalizedForBackbone)
     maps = model(pixel_values=x).feature_maps
@@ -64,4 +64,4 @@ def test_a_pretrained_backbone_still_canonicalizes(tmp_path: Path) -> None:
     settings = {"backbone": str(tmp_path), "resolution": 64}
     model = CanonicalizedModel.wrap(tmp_path, group="c4", canonicalizer_settings=settings)
     assert type(model.canonicalizer.network.model).__name__ == "ViTModel"
-    assert model(pixel_values=pictures(1, 64)).last_hidden_state.shape == (1, 17, 32)
+    assert model(pixel_values=images(1, 64)).last_hidden_state.shape == (1, 17, 32)

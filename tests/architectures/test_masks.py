@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from architectures import masks
-from pictures import pictures
+from images import images
 from PIL import Image
 from torch import Tensor
 from transformers import (
@@ -68,15 +68,15 @@ def seeing(side: int = SIDE) -> PreTrainedModel:
 
 
 def marked(batch: int = 8) -> tuple[Tensor, dict[str, Tensor]]:
-    """Pictures with two marks of their own, and prompts that point at both."""
-    x = pictures(batch, SIDE)
+    """Images with two marks of their own, and prompts that point at both."""
+    x = images(batch, SIDE)
     points, boxes = torch.zeros(batch, 2, 1, 2), torch.zeros(batch, 2, 4)
     for i in range(batch):
         for j, (left, top, right, bottom) in enumerate([(2, 3 + i, 6, 6 + i), (10 + i, 1, 13 + i, 2)]):
             x[i, :, top : bottom + 1, left : right + 1] = 9.0 + j
             boxes[i, j] = torch.tensor([left, top, right, bottom])
             points[i, j] = torch.tensor([left, bottom])
-    return x, {"input_points": points, "input_boxes": boxes, "input_masks": pictures(batch, SIDE, 1, seed=3)}
+    return x, {"input_points": points, "input_boxes": boxes, "input_masks": images(batch, SIDE, 1, seed=3)}
 
 
 @pytest.mark.parametrize("group", ["c4", "d4"])
@@ -103,7 +103,7 @@ def test_embeddings_are_asked_for_once_and_know_their_pose() -> None:
         assert torch.equal(out.canonicalization.element, expected.canonicalization.element)
     with pytest.raises(ValueError, match="The pose of these image_embeddings is not known.*the very ones"):
         model(image_embeddings=embeddings[:4], input_points=prompts["input_points"][:4])
-    with pytest.raises(ValueError, match="target_embedding were found for a picture in another pose"):
+    with pytest.raises(ValueError, match="target_embedding were found for an image in another pose"):
         model(pixel_values=x, target_embedding=embeddings, **prompts)
 
 
@@ -124,7 +124,7 @@ def test_embeddings_of_every_architecture(name: str) -> None:
 
 @pytest.mark.parametrize("name", masks.MASK_GENERATION)
 @torch.inference_mode()
-def test_hidden_states_move_with_the_picture(name: str) -> None:
+def test_hidden_states_move_with_the_image(name: str) -> None:
     inputs = masks.example(name)
     x = inputs.pop("pixel_values")
     model = CanonicalizedModel.wrap(masks.build(name), group="d4")
@@ -139,7 +139,7 @@ def test_hidden_states_move_with_the_picture(name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(48, 48), (48, 32), (32, 48)])
-def test_processors_give_masks_of_the_picture_as_it_came(size: tuple[int, int]) -> None:
+def test_processors_give_masks_of_the_image_as_it_came(size: tuple[int, int]) -> None:
     """Also where the processor has made it square by a border."""
     height, width = size
     processor = SamProcessor(
@@ -200,18 +200,18 @@ def test_points_and_boxes_follow_the_pixels(name: str) -> None:
     elements = group.elements if group.finite else torch.linspace(-3, 3, 7)
     exact = group.is_exact
     x = torch.zeros(1, 1, SIDE, SIDE)
-    x[..., 6:9, 5:14] = 1.0  # within the circle that stays in the picture
+    x[..., 6:9, 5:14] = 1.0  # within the circle that stays in the image
     dot = torch.zeros(1, 1, SIDE, SIDE)
     dot[..., 6, 5] = 1.0
     point, box = torch.tensor([[[[5.0, 6.0]]]]), torch.tensor([[[5.0, 6.0, 13.0, 8.0]]])
     for g in elements:
         element = g.expand(1)
-        moved = group.act(x, element)
+        transformed = group.act(x, element)
         brightest = group.act(dot, element).flatten().argmax()
         seen = torch.tensor([brightest % SIDE, brightest // SIDE])
         found = PLACED["input_points"](group, element, point, CONFIG).flatten()
         assert (found - seen).abs().max() <= (0.0 if exact else 1.0)
-        rows, columns = (moved[0, 0] > 0.5).any(1).nonzero(), (moved[0, 0] > 0.5).any(0).nonzero()
+        rows, columns = (transformed[0, 0] > 0.5).any(1).nonzero(), (transformed[0, 0] > 0.5).any(0).nonzero()
         hull = torch.stack([columns[0], rows[0], columns[-1], rows[-1]]).flatten()
         found = PLACED["input_boxes"](group, element, box, CONFIG).flatten()
         assert (found[2:] >= found[:2]).all()
@@ -226,11 +226,11 @@ def test_patches_and_maps_follow_the_pixels(group: str) -> None:
     acting = get_group(group)
     element = acting.sample(6, torch.Generator().manual_seed(0))
     hidden = torch.rand(6, 16) > 0.5
-    moved = PLACED["bool_masked_pos"](acting, element, hidden, None)
-    assert moved.dtype == torch.bool
+    transformed = PLACED["bool_masked_pos"](acting, element, hidden, None)
+    assert transformed.dtype == torch.bool
     grid = hidden.view(6, 1, 4, 4).float()
-    assert torch.equal(moved.view(6, 1, 4, 4).float(), acting.act(grid, element, interpolation="nearest"))
-    known = pictures(6, 8, channels=1)
+    assert torch.equal(transformed.view(6, 1, 4, 4).float(), acting.act(grid, element, interpolation="nearest"))
+    known = images(6, 8, channels=1)
     for name, value in (("prompt_depth", known), ("input_masks", known)):
         assert torch.equal(PLACED[name](acting, element, value, None), acting.act(known, element))
     labels = [torch.rand(k + 1, 8, 8).round() for k in range(6)]
@@ -238,7 +238,7 @@ def test_patches_and_maps_follow_the_pixels(group: str) -> None:
         turned = acting.act(mask.unsqueeze(0), g.expand(1), interpolation="nearest")
         assert torch.equal(one, turned.squeeze(0))
         assert set(one.unique().tolist()) <= {0.0, 1.0}
-    with pytest.raises(ValueError, match="15 patches are masked, and a picture of so many is no square"):
+    with pytest.raises(ValueError, match="15 patches are masked, and an image of so many is no square"):
         PLACED["bool_masked_pos"](acting, element, hidden[:, :15], None)
 
 
@@ -259,7 +259,7 @@ def test_the_predictor_is_told_the_same_in_the_pose_in_which_it_sees() -> None:
 
 
 @pytest.mark.parametrize("group", ["d4", "channels", "d4*channels"])
-def test_enlarged_pictures_are_those_of_the_picture_as_it_came(group: str) -> None:
+def test_enlarged_images_are_those_of_the_image_as_it_came(group: str) -> None:
     def enlarge(self: Any, pixel_values: Tensor, **kwargs: Any) -> Any:
         from transformers.modeling_outputs import ImageSuperResolutionOutput
 
@@ -269,7 +269,7 @@ def test_enlarged_pictures_are_those_of_the_picture_as_it_came(group: str) -> No
     predictor = masks.build("Swin2SRForImageSuperResolution")
     made = type("Swin2SRForImageSuperResolution", (Swin2SRForImageSuperResolution,), {"forward": enlarge})
     predictor.__class__ = made
-    x = pictures(8, 32)
+    x = images(8, 32)
     out = CanonicalizedModel.wrap(predictor, group=group, processor=Swin2SRImageProcessorPil())(pixel_values=x)
     assert out.canonicalization.element.unique().numel() > 1
     assert torch.equal(out.reconstruction, x.repeat_interleave(2, -1).repeat_interleave(2, -2))

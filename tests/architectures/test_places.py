@@ -1,7 +1,7 @@
-"""Answers land in the right place: predictors that see where something is, whichever way the picture is turned.
+"""Answers land in the right place: predictors that see where something is, whichever way the image is turned.
 
 They answer alike for every pose by themselves, so the answer through a canonicalizer has to be their own, and not
-merely one that turns with the picture somehow.
+merely one that turns with the image somehow.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from architectures import dense
-from pictures import pictures
+from images import images
 from PIL import Image
 from torch import Tensor
 from transformers import (
@@ -47,7 +47,7 @@ def bright(x: Tensor) -> Tensor:
 
 
 def box_of(x: Tensor) -> Tensor:
-    """Centre and size of the mark, as shares of the picture."""
+    """Centre and size of the mark, as shares of the image."""
     found = []
     for mask in bright(x):
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
@@ -106,10 +106,10 @@ def predictor(kind: str, forward: Any) -> PreTrainedModel:
 @pytest.mark.parametrize("group", ["c4", "d4"])
 def test_answers_land_where_the_things_are(kind: str, group: str) -> None:
     seeing = predictor(kind, SEEING[kind][2])
-    x = pictures(8, SIDE)
-    for i, picture in enumerate(x):  # a mark like no other in each
-        picture[:, 3 + i : 6 + 2 * i, 2 : 8 + i] = 9.0
-        picture[:, 4 + i, 3] = 10.0
+    x = images(8, SIDE)
+    for i, image in enumerate(x):  # a mark like no other in each
+        image[:, 3 + i : 6 + 2 * i, 2 : 8 + i] = 9.0
+        image[:, 4 + i, 3] = 10.0
     model = CanonicalizedModel.wrap(seeing, group=group)
     out, expected = model(pixel_values=x), seeing(pixel_values=x)
     assert out.canonicalization.element.unique().numel() > 1  # or nothing was turned
@@ -117,11 +117,11 @@ def test_answers_land_where_the_things_are(kind: str, group: str) -> None:
         torch.testing.assert_close(out[name], value, rtol=0, atol=1e-6)
 
 
-def test_processors_give_coordinates_of_the_picture_as_it_came() -> None:
+def test_processors_give_coordinates_of_the_image_as_it_came() -> None:
     """At another size than the answer's own, as `post_process_*` is used."""
-    x = pictures(6, SIDE)
-    for i, picture in enumerate(x):
-        picture[:, 4 : 8 + i, 4 : 16 + i] = 9.0
+    x = images(6, SIDE)
+    for i, image in enumerate(x):
+        image[:, 4 : 8 + i, 4 : 16 + i] = 9.0
     sizes = [(2 * SIDE, 2 * SIDE)] * len(x)
     detector = CanonicalizedModel.wrap(predictor("boxes", boxes), group="d4")
     out = detector(pixel_values=x)
@@ -172,15 +172,15 @@ def test_pipelines(task: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["boxes", "maps"])
-def test_labels_are_for_the_picture_as_it_came(kind: str) -> None:
-    """The predictor learns from labels in the pose in which it sees the picture."""
+def test_labels_are_for_the_image_as_it_came(kind: str) -> None:
+    """The predictor learns from labels in the pose in which it sees the image."""
     seen: dict[str, Any] = {}
 
     def learning(self: Any, pixel_values: Tensor, labels: Any = None, **kwargs: Any) -> Any:
         seen.update(pixel_values=pixel_values, labels=labels)
         return SEEING[kind][2](self, pixel_values)
 
-    x = pictures(6, SIDE)
+    x = images(6, SIDE)
     x[:, :, 2:7, 4:16] = 9.0
     model = CanonicalizedModel.wrap(predictor(kind, learning), group="d4")
     if kind == "maps":
@@ -231,13 +231,13 @@ def test_pipelines_know_our_classes(task: str, name: str, monkeypatch: pytest.Mo
     assert not said
 
 
-def test_padded_pictures_are_refused() -> None:
+def test_padded_images_are_refused() -> None:
     config = YolosConfig(hidden_size=12, num_hidden_layers=1, num_attention_heads=2, image_size=[24, 24], patch_size=8)
     model = CanonicalizedModel.wrap(YolosForObjectDetection(config), group="c4")
-    x = pictures(1, SIDE)
+    x = images(1, SIDE)
     mask = torch.ones(1, SIDE, SIDE, dtype=torch.long)
     mask[:, 12:] = 0
-    with pytest.raises(ValueError, match="The pictures are padded to one size.*do_pad=False"):
+    with pytest.raises(ValueError, match="The images are padded to one size.*do_pad=False"):
         model(pixel_values=x, pixel_mask=mask)
 
 
@@ -249,7 +249,7 @@ def test_without_training_the_surest_pose_is_chosen() -> None:
         mask = bright(pixel_values).float().unsqueeze(1)
         return SemanticSegmenterOutput(logits=torch.cat([light * (mask + 1), -light * (mask + 1)], 1))
 
-    x = pictures(4, SIDE)
+    x = images(4, SIDE)
     x[:, :, :6, 2:20] = 9.0
     model = CanonicalizedModel.wrap(predictor("maps", sure), group="c4", canonicalizer="predictor")
     for g in model.group.elements:

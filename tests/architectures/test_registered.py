@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -62,7 +62,7 @@ def registered() -> Any:
 def test_it_has_the_task_that_it_was_registered_for(full: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     StencilSegmenter(StencilConfig()).save_pretrained(tmp_path / "base")
-    x = pictures(4, 24)
+    x = images(4, 24)
     for checkpoint in (StencilSegmenter(StencilConfig()), tmp_path / "base"):
         model = CanonicalizedModel.wrap(checkpoint, group="d4")
         assert isinstance(model, CanonicalizedForSemanticSegmentation)

@@ -1,8 +1,8 @@
 """Hidden states, attentions and feature maps of every encoder: each token stands for the place that its row says.
 
-Whatever a row does, an answer that is carried back turns with the picture. So a mark is put into a picture, and the
-same mark into its turned place: what changes in the one answer, moved by the row, has to be what changes in the other.
-"""
+Whatever a row does, an answer that is carried back turns with the image. So a mark is put into an image, and the
+same mark into its turned place: what changes in the one answer, transformed by the row, has to be what changes in the
+other."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import torch
 from architectures import exactness
 from architectures.classifiers import BACKBONES, CLASSIFIERS, ENCODERS
 from architectures.dense import TINY as DENSE
-from pictures import pictures
+from images import images
 from torch import Tensor
 from transformers import (
     DeiTConfig,
@@ -30,7 +30,7 @@ from transformers import (
 
 from hf_canon import CanonicalizedModel, get_group
 from hf_canon.evaluation.equivariance import tensors
-from hf_canon.outputs import BACKBONE, CANNOT, Move, Rows, attention, features, moved, plane
+from hf_canon.outputs import BACKBONE, CANNOT, Move, Rows, attention, carry_back, features, plane
 from hf_canon.outputs.tokens import LAYOUTS, Layout, grid_of, layout_of
 from hf_canon.tasks import (
     TASKS,
@@ -41,8 +41,8 @@ from hf_canon.tasks import (
 )
 
 D4 = get_group("d4")
-PICTURES = 8
-"""With a mark in one place each, so that what differs from picture to picture averages out."""
+IMAGES = 8
+"""With a mark in one place each, so that what differs from image to image averages out."""
 
 WINDOWED = {
     **dict.fromkeys(
@@ -64,17 +64,17 @@ WINDOWED = {
     # Of queries.
     **dict.fromkeys(["LwDetrForObjectDetection", "RfDetrForObjectDetection"], {"attentions", "hidden_states"}),
 }
-"""What is refused because it is of windows, or of queries, and has no place in the picture."""
+"""What is refused because it is of windows, or of queries, and has no place in the image."""
 
-# One has oblong maps, and another sees the whole picture from everywhere.
+# One has oblong maps, and another sees the whole image from everywhere.
 UNCLEAR = ("PPLCNetV4Backbone", "UVDocBackbone")
 NAMES = [name for name in (*ENCODERS, *BACKBONES, *DENSE) if name in TASKS and name not in UNCLEAR]
 
 
 def marks(side: int) -> Tensor:
     """Small squares in two places, that no element but the identity leaves where they are."""
-    found = torch.zeros(2 * PICTURES, 1, side, side)
-    for mask, (x, y) in zip(found, [(8, 24), (40, 8)] * PICTURES, strict=True):
+    found = torch.zeros(2 * IMAGES, 1, side, side)
+    for mask, (x, y) in zip(found, [(8, 24), (40, 8)] * IMAGES, strict=True):
         mask[:, y * side // 64 : (y + 8) * side // 64, x * side // 64 : (x + 8) * side // 64] = 1
     return found
 
@@ -114,7 +114,7 @@ def shares(name: str, rows: Rows) -> dict[str, list[float]]:
     NaN for a layer that is refused."""
     model = exactness.module_of(name).build(name)
     model.set_attn_implementation("eager")
-    inputs = exactness.module_of(name).example(name, batch=2 * PICTURES)
+    inputs = exactness.module_of(name).example(name, batch=2 * IMAGES)
     x = inputs["pixel_values"]
     mark, plain = marks(x.shape[-1]), placed(model, inputs, rows)
 
@@ -180,7 +180,7 @@ ANSWERING = [name for name in (*CLASSIFIERS, *DENSE) if TASKS.get(name) in ANSWE
 @pytest.mark.covering("row", "task")
 @pytest.mark.parametrize(("row", "task", "name"), [(row_of(name), TASKS[name].__name__, name) for name in ANSWERING])
 def test_hidden_states_come_with_the_answer(row: str, task: str, name: str) -> None:
-    """For the picture as it came, in the shapes that the checkpoint gives them."""
+    """For the image as it came, in the shapes that the checkpoint gives them."""
     model, inputs = exactness.wrapped(name)
     x = inputs["pixel_values"]
     identity, quarter = torch.tensor(0).expand(len(x)), torch.tensor(1).expand(len(x))
@@ -191,7 +191,7 @@ def test_hidden_states_come_with_the_answer(row: str, task: str, name: str) -> N
     assert [one.shape for one in here["hidden_states"]] == [one.shape for one in bare["hidden_states"]]
     assert exactness.difference(here["hidden_states"], there["hidden_states"]) > 0
     move = Move(model.group, quarter, (x.shape[-2], x.shape[-1]), model.predictor.config)
-    assert exactness.difference(moved(here, model.rows, move), there) <= exactness.ROUNDING
+    assert exactness.difference(carry_back(here, model.rows, move), there) <= exactness.ROUNDING
 
 
 def test_the_scrambled_backbone_is_scrambled() -> None:
@@ -242,7 +242,7 @@ def vit() -> PreTrainedModel:
 
 
 def test_a_classifier_gives_its_hidden_states_and_attentions() -> None:
-    model, x = CanonicalizedModel.wrap(vit(), group="d4"), pictures(4, 32)
+    model, x = CanonicalizedModel.wrap(vit(), group="d4"), images(4, 32)
     asked = {"output_hidden_states": True, "output_attentions": True}
     upright = model(pixel_values=x, **asked)
     assert [value.shape for value in upright.hidden_states] == [(4, 18, 16)] * 3
@@ -255,10 +255,10 @@ def test_a_classifier_gives_its_hidden_states_and_attentions() -> None:
         assert torch.equal(grid, there[:, 2:])
 
 
-def test_oblong_pictures_have_tokens_too() -> None:
+def test_oblong_images_have_tokens_too() -> None:
     config = Dinov2WithRegistersConfig(**VIT, num_register_tokens=4, mlp_ratio=2)
     model = CanonicalizedModel.wrap(Dinov2WithRegistersModel(config).eval(), group="d2")
-    x = pictures(4, 48)[..., :32]
+    x = images(4, 48)[..., :32]
     here = model(pixel_values=x).last_hidden_state
     there = model(pixel_values=x.rot90(2, (2, 3))).last_hidden_state
     assert torch.equal(here[:, :5], there[:, :5])
@@ -278,11 +278,7 @@ def test_other_angles_resample_tokens_as_maps() -> None:
 def test_where_nothing_moves_nothing_is_asked() -> None:
     """What happens to colours alone leaves every token where it is, also those of which no place is known."""
 
-    class Still:
-        def planar_part(self, element: Tensor) -> None:
-            return None
-
-    move = Move(Still(), torch.zeros(2), (32, 32), PerceiverConfig())  # type: ignore[arg-type]
+    move = Move(get_group("channels"), torch.ones(2, dtype=torch.long), (32, 32), PerceiverConfig())
     for value, row in [(torch.rand(2, 7, 3), features), (torch.rand(8, 2, 5, 5), attention)]:
         assert row(move, value) is value
 
@@ -291,9 +287,9 @@ def test_what_has_no_known_place_is_refused_in_a_sentence() -> None:
     swin = SwinModel(SwinConfig(image_size=32, patch_size=2, embed_dim=8, depths=[1], num_heads=[1], window_size=4))
     swin.set_attn_implementation("eager")
     model = CanonicalizedModel.wrap(swin, group="c4")
-    model(pixel_values=pictures(2, 32), output_hidden_states=True)
+    model(pixel_values=images(2, 32), output_hidden_states=True)
     with pytest.raises(ValueError, match="The field attentions cannot .* each window .* output_attentions"):
-        model(pixel_values=pictures(2, 32), output_attentions=True)
+        model(pixel_values=images(2, 32), output_attentions=True)
     move = Move(D4, torch.zeros(2, dtype=torch.long), (32, 32), PerceiverConfig())
     with pytest.raises(ValueError, match="which of the 9 tokens of a perceiver model .* 32 x 32"):
         features(move, torch.rand(2, 9, 4))
@@ -301,8 +297,8 @@ def test_what_has_no_known_place_is_refused_in_a_sentence() -> None:
         features(move, torch.rand(2, 3, 4, 4, 4))
 
 
-def test_gradients_reach_the_picture_through_tokens() -> None:
-    model, x = CanonicalizedModel.wrap(vit(), group="d4"), pictures(2, 32).requires_grad_()
+def test_gradients_reach_the_image_through_tokens() -> None:
+    model, x = CanonicalizedModel.wrap(vit(), group="d4"), images(2, 32).requires_grad_()
     model(pixel_values=x, output_hidden_states=True).hidden_states[-1].square().sum().backward()
     assert x.grad is not None and bool(x.grad.any())
 

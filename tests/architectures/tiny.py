@@ -1,4 +1,4 @@
-"""What a tiny model is: a configuration, a size of pictures, and inputs."""
+"""What a tiny model is: a configuration, a size of images, and inputs."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import transformers
-from pictures import pictures
+from images import images
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -21,9 +21,9 @@ class Tiny:
     Args:
         model_type: its key in the auto-mapping.
         settings: arguments of the configuration class; configurations inside it are dicts with their own `model_type`.
-        side: height and width of a picture, in pixels.
+        side: height and width of an image, in pixels.
         inputs: given the size of a batch, what the model takes beside `pixel_values`, or under that name instead of
-            plain pictures; None leaves an input out.
+            plain images; None leaves an input out.
     """
 
     model_type: str
@@ -41,7 +41,7 @@ class Tiny:
 
     def example(self, batch: int = 2) -> dict[str, Tensor]:
         """`pixel_values` of shape `(batch, 3, side, side)`, and what else the model needs."""
-        inputs: Inputs = {"pixel_values": pictures(batch, self.side)}
+        inputs: Inputs = {"pixel_values": images(batch, self.side)}
         if self.inputs is not None:
             inputs |= self.inputs(batch)
         return {key: value for key, value in inputs.items() if value is not None}

@@ -5,18 +5,18 @@ import pickle
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from tones import tones
 from torch import nn
 
 from hf_canon import check_equivariance, get_group
 from hf_canon.canonicalizers import CANONICALIZERS, Canonicalizer, build_canonicalizer
-from hf_canon.groups import Group, Pictures
+from hf_canon.groups import Group, Images
 from hf_canon.quadratic import second_order_parameters, slow_second_order
 
 PLANAR = ["c4", "d4", "c8", "c1", "c2", "c3", "c5", "d1", "d2", "d3", "d8"]
 COLORS = ["channels", "negative", "hue4", "hue12", "d4*channels", "d4*negative", "c4*hue12"]
-SOUNDS = ["reverse", "polarity", "time_shift4", "reverse*polarity"]
+CLIPS = ["reverse", "polarity", "time_shift4", "reverse*polarity"]
 # Words behind the name of a canonicalizer, and the settings that they stand for.
 WORDS: dict[str, dict[str, str]] = {
     "quadratic": {"neuron": "quadratic"},
@@ -37,7 +37,7 @@ QUADRATIC = [
 ROWS = [
     *QUADRATIC,
     *((name, group) for name in ("orbit", "equivariant", "shift", "predictor") for group in PLANAR),
-    *((name, group) for name in ("orbit", "predictor") for group in COLORS + SOUNDS),
+    *((name, group) for name in ("orbit", "predictor") for group in COLORS + CLIPS),
     *(("shift", group) for group in ("so2", "hue4", "hue12", "hue", "pitch12", "speed7")),
     *(("moment", group) for group in ("hue12", "hue", "white_balance", "gamma", "gain", "polarity")),
 ]
@@ -73,18 +73,16 @@ class Listener(Judge):
 
 
 def inputs(group: Group, batch: int, size: int = 40, seed: int = 0) -> torch.Tensor:
-    """Pictures of so many pixels a side, or sounds of a hundred samples for each of those."""
-    if isinstance(group.kind, Pictures):
+    """Images of so many pixels a side, or clips of a hundred samples for each of those."""
+    if isinstance(group.kind, Images):
         return (
-            0.5 + 0.2 * pictures(batch, size, seed=seed)
-            if hasattr(group, "moment")
-            else pictures(batch, size, seed=seed)
+            0.5 + 0.2 * images(batch, size, seed=seed) if hasattr(group, "moment") else images(batch, size, seed=seed)
         )
     return tones(batch, 100 * size, seed=seed)
 
 
 def judge(group: Group) -> Judge:
-    return Judge() if isinstance(group.kind, Pictures) else Listener()
+    return Judge() if isinstance(group.kind, Images) else Listener()
 
 
 def build(name: str, group: str) -> Canonicalizer:
@@ -121,7 +119,7 @@ class TestCanonicalizer:
             assert logits.shape[1] == canonicalizer.group.order and element.dtype == torch.long
 
     def test_equivariance(self, name: str, group_name: str) -> None:
-        """Moving the input by an exact element moves the logits, for large and small, odd and even inputs."""
+        """Moving the input by an exact element transforms the logits, for large and small, odd and even inputs."""
         canonicalizer = build(name, group_name)
         group = canonicalizer.group
         if len(group.exact_elements) == 1 and group.order != 1:
@@ -138,8 +136,8 @@ class TestCanonicalizer:
         with torch.no_grad():
             found = canonicalizer.element(canonicalizer(x))
             for one in group.exact_elements:
-                moved = group.act(x, one.expand(8))
-                element = canonicalizer.element(canonicalizer(moved))
+                transformed = group.act(x, one.expand(8))
+                element = canonicalizer.element(canonicalizer(transformed))
                 expected = group.compose(one.expand(8), found)
                 if group.finite:
                     assert torch.equal(element, expected)
@@ -186,13 +184,13 @@ class TestCanonicalizer:
             assert torch.equal(again(x), canonicalizer(x))
 
 
-def moved_at_random(x: torch.Tensor, group: Group) -> tuple[torch.Tensor, ...]:
+def transformed_at_random(x: torch.Tensor, group: Group) -> tuple[torch.Tensor, ...]:
     """What `pose_loss` takes."""
-    if isinstance(group.kind, Pictures):
+    if isinstance(group.kind, Images):
         return *group.random_act(x), None
     lengths = torch.full((len(x),), x.shape[1])
-    moved, element, offset = group.random_act(x, None, lengths)
-    return moved, element, offset, group.moved_lengths(lengths, element)
+    transformed, element, offset = group.random_act(x, None, lengths)
+    return transformed, element, offset, group.transformed_lengths(lengths, element)
 
 
 @pytest.mark.covering("name", "group_name")
@@ -200,7 +198,7 @@ def moved_at_random(x: torch.Tensor, group: Group) -> tuple[torch.Tensor, ...]:
 class TestTrainedCanonicalizer:
     def test_every_parameter_gets_a_gradient(self, name: str, group_name: str) -> None:
         canonicalizer = build(name, group_name).train()
-        canonicalizer.pose_loss(*moved_at_random(inputs(canonicalizer.group, 4), canonicalizer.group)).backward()
+        canonicalizer.pose_loss(*transformed_at_random(inputs(canonicalizer.group, 4), canonicalizer.group)).backward()
         for parameter_name, parameter in canonicalizer.named_parameters():
             assert parameter.grad is not None and parameter.grad.isfinite().all(), parameter_name
 
@@ -225,7 +223,7 @@ class TestTrainedCanonicalizer:
 @pytest.mark.covering("name")
 @pytest.mark.parametrize(("name", "group_name"), QUICK)
 def test_learns_the_pose(name: str, group_name: str) -> None:
-    """Forty steps on four pictures that come upright, and it finds how they were turned."""
+    """Forty steps on four images that come upright, and it finds how they were turned."""
     canonicalizer = build(name, group_name).train()
     group = canonicalizer.group
     optimizer = torch.optim.AdamW(canonicalizer.parameters(), 5e-3)
@@ -233,14 +231,14 @@ def test_learns_the_pose(name: str, group_name: str) -> None:
     x = inputs(group, 4)
     copies = x.repeat(8, 1, 1, 1) if x.ndim == 4 else x[:, :2000].repeat(4, 1)
     for _ in range(40):
-        loss = canonicalizer.pose_loss(*moved_at_random(copies, group))
+        loss = canonicalizer.pose_loss(*transformed_at_random(copies, group))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     canonicalizer.eval()
-    moved, element, _, lengths = moved_at_random(copies, group)
+    transformed, element, _, lengths = transformed_at_random(copies, group)
     with torch.no_grad():
-        found = canonicalizer.element(canonicalizer(moved, lengths))
+        found = canonicalizer.element(canonicalizer(transformed, lengths))
     right = found == element if group.finite else far(group, found, element) < group.tolerance
     assert right.float().mean() > 0.7
 
@@ -301,25 +299,28 @@ def test_cached_kernels_are_kept_for_the_weights_there_are() -> None:
 def test_group_convolution_is_equivariant_layer_by_layer(name: str) -> None:
     canonicalizer = build(name, "d4")
     group, lift = canonicalizer.group, canonicalizer.layers[0]
-    x = pictures(1, 33)
+    x = images(1, 33)
     with torch.no_grad():
         features = lift(x)
         for one in group.elements:
-            moved = lift(group.act(x, one[None]))
+            transformed = lift(group.act(x, one[None]))
             carried = group.compose(group.inverse(one), group.elements)
             expected = group.act(features[0].transpose(0, 1), one.expand(8)).transpose(0, 1)[:, carried]
-            assert torch.allclose(moved[0], expected, atol=1e-5)
+            assert torch.allclose(transformed[0], expected, atol=1e-5)
 
 
 def test_shift_reads_angles_between_its_steps() -> None:
-    """A signal moved by a fraction of a step is found there."""
-    from hf_canon.canonicalizers.base import peak
-
+    """A signal transformed by a fraction of a step is found there."""
     bins, sharp = 48, 3.0
     angle = torch.linspace(-3.1, 3.1, 50)
     steps = torch.arange(bins) * (2 * torch.pi / bins)
     logits = sharp * (angle[:, None] - steps).cos()
-    assert ((peak(logits, get_group("so2")) - angle) / 2).sin().abs().max() < 1e-3
+    assert ((get_group("so2").peak(logits) - angle) / 2).sin().abs().max() < 1e-3
+
+
+def test_an_adapter_that_names_the_score_of_the_predictor_is_one_that_does_not() -> None:
+    saved = build_canonicalizer("predictor", get_group("c4"), channels=1, score="confidence")
+    assert saved.settings == {"channels": 1}
 
 
 @pytest.mark.parametrize(
@@ -329,7 +330,7 @@ def test_shift_reads_angles_between_its_steps() -> None:
         ("orbit", "so2", {}, "needs a finite group; for so2 use canonicalizer='shift'"),
         ("equivariant", "so2", {}, "so2 is not one. Use canonicalizer='shift'"),
         ("predictor", "so2", {}, "so2 has infinitely many. Use a finite group"),
-        ("predictor", "c4", {"score": "luck"}, "no score 'luck'. Known scores: confidence, energy, margin"),
+        ("predictor", "c4", {"score": "energy"}, "by the confidence of the predictor, not by 'energy'. Leave out"),
         ("equivariant", "c4", {"resolution": 32}, "resolution of 32 .* equivariance is lost. Use 29"),
         ("shift", "c4", {"widht": 3}, "cannot be built from .*widht"),
         ("shift", "c4", {"neuron": "cubic"}, "no neuron 'cubic'. Known ones: linear, quadratic, compact"),

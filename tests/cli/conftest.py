@@ -1,4 +1,4 @@
-"""Small real inputs: a tiny checkpoint with its processor, an adapter for it, and folders of pictures."""
+"""Small real inputs: a tiny checkpoint with its processor, an adapter for it, and folders of images."""
 
 import re
 from collections.abc import Callable
@@ -99,14 +99,14 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw(seed: int, width: int = 40, height: int = 40) -> Image.Image:
-    """A smooth random picture, bright at its top: it has a right way up."""
+    """A smooth random image, bright at its top: it has a right way up."""
     coarse = np.random.default_rng(seed).integers(0, 160, (4, 4, 3), dtype=np.uint8)
     coarse[0] += 90
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def save_class_folders(folder: Path, each: int) -> Path:
-    """`each` pictures in a folder for every class of the checkpoint."""
+    """`each` images in a folder for every class of the checkpoint."""
     for index, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
         for number in range(each):
@@ -115,7 +115,7 @@ def save_class_folders(folder: Path, each: int) -> Path:
 
 
 @pytest.fixture
-def picture() -> Callable[..., Image.Image]:
+def image() -> Callable[..., Image.Image]:
     return draw
 
 
@@ -126,6 +126,6 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def oblong_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint whose processor makes pictures that are wider than high."""
+    """A checkpoint whose processor makes images that are wider than high."""
     processor = ViTImageProcessor(size={"height": SIZE, "width": 2 * SIZE})
     return save_checkpoint(tmp_path_factory.mktemp("oblong"), processor)

@@ -4,7 +4,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from listeners import tiny_listener
+from audio_models import tiny_audio_model
 from transformers import Wav2Vec2FeatureExtractor
 
 from hf_canon.cli import build_parser
@@ -45,16 +45,16 @@ def test_the_next_command_can_be_copied(run, checkpoint, photos, monkeypatch):
     assert (args.checkpoint, args.data, args.group) == (str(checkpoint), str(spaced), "c4")
 
 
-def test_pictures_without_classes_are_measured_by_agreement(run, checkpoint, picture, tmp_path):
+def test_images_without_classes_are_measured_by_agreement(run, checkpoint, image, tmp_path):
     (tmp_path / "flat").mkdir()
     for seed in range(3):
-        picture(seed).save(tmp_path / "flat" / f"{seed}.png")
+        image(seed).save(tmp_path / "flat" / f"{seed}.png")
     code, out, _ = run("audit", checkpoint, "--data", tmp_path / "flat", "--groups", "d2", "negative")
     assert code == 0
-    assert "agreement" in out and "3 pictures" in out and "\nd2 " in out and "\nc4 " not in out
+    assert "agreement" in out and "3 images" in out and "\nd2 " in out and "\nc4 " not in out
 
 
-def test_oblong_pictures_leave_out_what_does_not_fit(run, oblong_checkpoint, photos, refuses):
+def test_oblong_images_leave_out_what_does_not_fit(run, oblong_checkpoint, photos, refuses):
     sentence = refuses("audit", oblong_checkpoint, "--data", photos, "--groups", "c4")
     assert "c4 turns height into width, and this input is 32 x 64. Use 'c2'" in sentence
 
@@ -63,7 +63,7 @@ def test_oblong_pictures_leave_out_what_does_not_fit(run, oblong_checkpoint, pho
     ("flags", "sentence"),
     [
         (["--groups", "b4"], "There is no group 'b4'. Known groups: c<n>"),
-        (["--groups", "reverse"], "reverse (sound played backwards) does not act on what ViTForImageClassification"),
+        (["--groups", "reverse"], "reverse (audio played backwards) does not act on what ViTForImageClassification"),
         (["--groups", "so2"], "The elements of so2 cannot be listed"),
         (["--split", "nonsense"], "has no split 'nonsense'; choose with --split from: train."),
         (["--json", "/nowhere/audit.json"], "there is no folder '/nowhere'"),
@@ -79,14 +79,14 @@ def test_adapters_and_readers_of_text_are_refused(refuses, adapter, text_model, 
     assert "reads text (input_ids)" in refuses("audit", text_model, "--data", photos)
 
 
-# ------------------------------------------------------------------------------------------------------------ sounds
+# ------------------------------------------------------------------------------------------------------------ clips
 
 
 @pytest.fixture(scope="module")
-def listener(tmp_path_factory):
+def audio_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("listener")
     torch.manual_seed(0)
-    tiny_listener().save_pretrained(folder)
+    tiny_audio_model().save_pretrained(folder)
     Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
     return folder
 
@@ -101,21 +101,21 @@ def clips(tmp_path):
     return tmp_path / "clips"
 
 
-def test_sounds_are_audited_too(run, listener, clips, tmp_path):
-    code, out, _ = run("audit", listener, "--data", clips, "--json", tmp_path / "a.json")
+def test_clips_are_audited_too(run, audio_model, clips, tmp_path):
+    code, out, _ = run("audit", audio_model, "--data", clips, "--json", tmp_path / "a.json")
     report = AuditReport.load(tmp_path / "a.json")
-    assert code == 0 and report.items == 4 and report.labelled and report.unit == "sounds"
+    assert code == 0 and report.items == 4 and report.labelled and report.unit == "clips"
     assert list(report.groups) == ["reverse", "polarity", "time_shift4", "gain", "speed12", "pitch12"]
     assert "hf-canon train" not in out
 
 
-def test_sounds_that_cannot_be_read_are_refused(refuses, listener, clips, photos, tmp_path):
+def test_clips_that_cannot_be_read_are_refused(refuses, audio_model, clips, photos, tmp_path):
     assert "has no split 'train'; choose with --split from: test." in refuses(
-        "audit", listener, "--data", clips, "--split", "train"
+        "audit", audio_model, "--data", clips, "--split", "train"
     )
-    assert "none of the columns of" in refuses("audit", listener, "--data", photos)
+    assert "none of the columns of" in refuses("audit", audio_model, "--data", photos)
     rows = datasets.load_from_disk(clips)["test"].map(lambda row: {"sampling_rate": 8_000})
     rows.save_to_disk(tmp_path / "slow")
-    assert "sampled at 8000 Hz, and the checkpoint listens at 16000 Hz" in refuses(
-        "audit", listener, "--data", tmp_path / "slow"
+    assert "sampled at 8000 Hz, and the checkpoint reads 16000 Hz" in refuses(
+        "audit", audio_model, "--data", tmp_path / "slow"
     )

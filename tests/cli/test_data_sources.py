@@ -6,13 +6,13 @@ from datasets import Dataset, DatasetDict, Features, Value
 from datasets import Image as ImageFeature
 from transformers import ViTConfig
 
-from hf_canon.data.named import load_pictures
+from hf_canon.data.named import load_images
 
 CONFIG = ViTConfig(id2label={0: "bird", 1: "cat", 2: "dog"}, label2id={"bird": 0, "cat": 1, "dog": 2})
 
 
 def load(data, split=None, usual=("train",), config=CONFIG):
-    return load_pictures(str(data), split, usual, config)
+    return load_images(str(data), split, usual, config)
 
 
 def check(dataset, first, label):
@@ -24,36 +24,36 @@ def check(dataset, first, label):
     )
 
 
-def test_class_folders(photos, picture):
+def test_class_folders(photos, image):
     dataset = load(photos)
     assert len(dataset) == 12
-    check(dataset, picture(0), "bird")
+    check(dataset, image(0), "bird")
 
 
-def test_a_saved_data_set_with_splits(picture, tmp_path):
+def test_a_saved_data_set_with_splits(image, tmp_path):
     def rows(seed):
-        return Dataset.from_list([{"x": 1, "photo": picture(seed), "labels": 2}]).cast_column("photo", ImageFeature())
+        return Dataset.from_list([{"x": 1, "photo": image(seed), "labels": 2}]).cast_column("photo", ImageFeature())
 
     DatasetDict(train=rows(0), test=rows(1)).save_to_disk(tmp_path / "saved")
-    check(load(tmp_path / "saved", "test"), picture(1), 2)
-    check(load(tmp_path / "saved", usual=("validation", "train")), picture(0), 2)
+    check(load(tmp_path / "saved", "test"), image(1), 2)
+    check(load(tmp_path / "saved", usual=("validation", "train")), image(0), 2)
     with pytest.raises(ValueError, match="has no split 'validation'; choose with --split from: train, test"):
         load(tmp_path / "saved", "validation")
 
 
-def test_a_saved_data_set_without_splits(picture, tmp_path):
-    dataset = Dataset.from_list([{"image": picture(0), "label": 1}]).cast_column("image", ImageFeature())
+def test_a_saved_data_set_without_splits(image, tmp_path):
+    dataset = Dataset.from_list([{"image": image(0), "label": 1}]).cast_column("image", ImageFeature())
     dataset.save_to_disk(tmp_path / "saved")
-    check(load(tmp_path / "saved", "test"), picture(0), 1)
+    check(load(tmp_path / "saved", "test"), image(0), 1)
 
 
-def test_a_table_of_paths(photos, picture, tmp_path):
+def test_a_table_of_paths(photos, image, tmp_path):
     (tmp_path / "table.csv").write_text(f"file,label\nphotos/dog/0.png,dog\n{photos}/cat/1.png,cat\n")
-    check(load(tmp_path / "table.csv"), picture(200), "dog")
+    check(load(tmp_path / "table.csv"), image(200), "dog")
 
 
 @pytest.mark.parametrize("kind", ["declared", "struct", "bytes"])
-def test_a_parquet_file(photos, picture, tmp_path, kind):
+def test_a_parquet_file(photos, image, tmp_path, kind):
     content = (photos / "cat" / "0.png").read_bytes()
     if kind == "declared":
         features = Features(img=ImageFeature(), label=Value("int64"))
@@ -62,10 +62,10 @@ def test_a_parquet_file(photos, picture, tmp_path, kind):
         stored = {"bytes": content, "path": None} if kind == "struct" else content
         dataset = Dataset.from_list([{"img": stored, "label": 1}])
     dataset.to_parquet(tmp_path / "data.parquet")
-    check(load(tmp_path / "data.parquet"), picture(100), 1)
+    check(load(tmp_path / "data.parquet"), image(100), 1)
 
 
-def test_pictures_come_in_the_mode_that_the_checkpoint_takes(photos):
+def test_images_come_in_the_mode_that_the_checkpoint_takes(photos):
     grey = ViTConfig(num_channels=1, id2label=CONFIG.id2label, label2id=CONFIG.label2id)
     assert load(photos, config=grey)[0]["image"].mode == "L"
     assert load(photos)[0]["image"].mode == "RGB"
@@ -75,11 +75,11 @@ def test_a_checkpoint_without_class_names_takes_classes_in_order(photos):
     assert load(photos, config=ViTConfig(num_labels=3)).features["label"].names == ["bird", "cat", "dog"]
 
 
-def test_what_holds_no_pictures_is_refused(tmp_path):
+def test_what_holds_no_images_is_refused(tmp_path):
     empty, text = tmp_path / "empty", tmp_path / "text"
     empty.mkdir()
     text.mkdir()
-    (text / "notes.md").write_text("no picture")
+    (text / "notes.md").write_text("no image")
     (tmp_path / "numbers.csv").write_text("a,b\n1,2\n")
     (tmp_path / "header.csv").write_text("image,label\n")
     (tmp_path / "broken.parquet").write_bytes(b"not parquet")

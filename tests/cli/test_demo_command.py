@@ -27,7 +27,7 @@ def test_what_cannot_be_shown_is_said_before_a_page_is_served(refuses, adapter, 
 
 def _with_a_text(folder):
     folder.mkdir()
-    (folder / "read.me").write_text("no picture")
+    (folder / "read.me").write_text("no image")
     return folder
 
 

@@ -46,13 +46,13 @@ def test_a_checkpoint_needs_no_training(run, checkpoint, photos, tmp_path):
     assert [row["angle"] for row in report["sets"]["angles"]["transforms"]] == [10, 340]
 
 
-def test_pictures_without_classes_are_measured_by_agreement(run, adapter, picture, tmp_path):
+def test_images_without_classes_are_measured_by_agreement(run, adapter, image, tmp_path):
     (tmp_path / "flat").mkdir()
     for seed in range(3):
-        picture(seed).save(tmp_path / "flat" / f"{seed}.png")
+        image(seed).save(tmp_path / "flat" / f"{seed}.png")
     code, out, _ = run("evaluate", adapter, "--data", tmp_path / "flat")
     assert code == 0
-    assert "agreement" in out and "3 pictures" in out
+    assert "agreement" in out and "3 images" in out
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def rows(out):
     return [line.split("\t") for line in out.splitlines()]
 
 
-def test_every_picture_gets_a_line_with_the_answer_of_the_python_call(run, adapter, photos):
+def test_every_image_gets_a_line_with_the_answer_of_the_python_call(run, adapter, photos):
     code, out, _ = run("predict", adapter, photos / "dog" / "0.png", photos / "cat")
     assert code == 0
     assert [row[0] for row in rows(out)] == [
@@ -41,7 +41,7 @@ def test_every_picture_gets_a_line_with_the_answer_of_the_python_call(run, adapt
         assert action == "canonicalized"
 
 
-def test_a_turned_picture_gives_the_same_answer_and_another_element(run, adapter, photos, tmp_path):
+def test_a_turned_image_gives_the_same_answer_and_another_element(run, adapter, photos, tmp_path):
     upright = Image.open(photos / "dog" / "0.png")
     upright.rotate(90).save(tmp_path / "turned.png")
     _, out, _ = run("predict", adapter, photos / "dog" / "0.png", tmp_path / "turned.png")
@@ -51,8 +51,8 @@ def test_a_turned_picture_gives_the_same_answer_and_another_element(run, adapter
     assert angle_turned == (angle + 90) % 360
 
 
-def test_the_exif_orientation_is_honoured(run, checkpoint, picture, tmp_path):
-    upright = picture(3, width=40, height=60)
+def test_the_exif_orientation_is_honoured(run, checkpoint, image, tmp_path):
+    upright = image(3, width=40, height=60)
     upright.save(tmp_path / "upright.png")
     exif = Image.Exif()
     exif[ORIENTATION] = 6  # stored a quarter turn counter-clockwise of how it is to be shown
@@ -126,7 +126,7 @@ def test_a_data_set_is_answered_as_its_images_are(run, adapter, photos, tmp_path
     assert [one + other for one, other in zip(columns, done, strict=True)] == rows(lines)
     (broken,) = [row for row in found if row["error"] is not None]
     assert broken["image"] == str(photos / "cat" / "1.png")
-    assert broken["error"] == "The picture cannot be read: it is no image, or is damaged."
+    assert broken["error"] == "The image cannot be read: it is no image, or is damaged."
 
 
 def test_the_same_command_again_goes_on_or_says_that_it_is_done(run, refuses, adapter, photos, tmp_path):
@@ -143,8 +143,8 @@ def test_the_same_command_again_goes_on_or_says_that_it_is_done(run, refuses, ad
 
 
 @pytest.mark.parametrize("kind", ["folder", "parquet", "saved", "csv"])
-def test_a_stream_gets_the_answers_of_a_table(run, adapter, photos, picture, tmp_path, kind):
-    table = Dataset.from_list([{"number": i, "shot": picture(i)} for i in range(7)])
+def test_a_stream_gets_the_answers_of_a_table(run, adapter, photos, image, tmp_path, kind):
+    table = Dataset.from_list([{"number": i, "shot": image(i)} for i in range(7)])
     table = table.cast_column("shot", ImageFeature())
     columns = ("--columns", "number")
     if kind == "folder":
@@ -196,9 +196,9 @@ def test_what_gives_no_class_is_evaluated_and_not_printed(run, refuses, tmp_path
     SegformerForSemanticSegmentation(config).save_pretrained(tmp_path / "segmenter")
     SegformerImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "segmenter")
     CanonicalizedModel.wrap(tmp_path / "segmenter", group="c4").save_pretrained(tmp_path / "adapter")
-    picture = next(photos.rglob("*.png"))
+    image = next(photos.rglob("*.png"))
     assert "a model for image-segmentation, and this command prints a class" in refuses(
-        "predict", tmp_path / "adapter", picture
+        "predict", tmp_path / "adapter", image
     )
     answers = ["--data", photos, "--output", tmp_path / "answers"]
     assert "Answers are written as a class" in refuses("predict", tmp_path / "adapter", *answers)

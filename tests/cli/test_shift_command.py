@@ -4,7 +4,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from listeners import tiny_listener
+from audio_models import tiny_audio_model
 from PIL import Image
 from transformers import Wav2Vec2FeatureExtractor
 
@@ -13,19 +13,19 @@ from hf_canon.evaluation import ShiftReport
 
 
 @pytest.fixture
-def kept(tmp_path, picture):
-    """Upright pictures in folders of classes that the checkpoint does not know."""
+def kept(tmp_path, image):
+    """Upright images in folders of classes that the checkpoint does not know."""
     (tmp_path / "kept" / "elk").mkdir(parents=True)
     for seed in range(24):
-        picture(seed).save(tmp_path / "kept" / "elk" / f"{seed}.png")
+        image(seed).save(tmp_path / "kept" / "elk" / f"{seed}.png")
     return tmp_path / "kept"
 
 
 @pytest.fixture
-def arrived(tmp_path, picture):
+def arrived(tmp_path, image):
     (tmp_path / "arrived").mkdir()
     for seed in range(22):
-        picture(100 + seed).rotate(90 * (seed % 4)).save(tmp_path / "arrived" / f"{seed}.png")
+        image(100 + seed).rotate(90 * (seed % 4)).save(tmp_path / "arrived" / f"{seed}.png")
     return tmp_path / "arrived"
 
 
@@ -67,7 +67,7 @@ def test_splits_are_chosen(run, refuses, checkpoint, kept, tmp_path):
         "--incoming",
         tmp_path / "splits",
     ]
-    assert "All incoming pictures are in the reference too" in refuses(*words)  # 20 of test, in the 24 of train
+    assert "All incoming images are in the reference too" in refuses(*words)  # 20 of test, in the 24 of train
     assert "in the reference too" in refuses(*words, "--reference-split", "test", "--incoming-split", "test")
     assert "has no split 'held'" in refuses(*words, "--reference-split", "held")
 
@@ -85,16 +85,16 @@ def test_flags_that_cannot_work_are_refused(refuses, adapter, kept, arrived, fla
     assert sentence in refuses("shift", adapter, "--reference", kept, "--incoming", arrived, *flags)
 
 
-def test_too_few_and_broken_pictures_are_refused(refuses, adapter, kept, photos, arrived):
+def test_too_few_and_broken_images_are_refused(refuses, adapter, kept, photos, arrived):
     assert "What is incoming has 12 items" in refuses("shift", adapter, "--reference", kept, "--incoming", photos)
-    (arrived / "3.png").write_bytes(b"no picture")
+    (arrived / "3.png").write_bytes(b"no image")
     sentence = refuses("shift", adapter, "--reference", kept, "--incoming", arrived)
     assert "3.png" in sentence and "cannot be read" in sentence
 
 
-def test_sounds_are_compared_too(run, tmp_path):
+def test_clips_are_compared_too(run, tmp_path):
     torch.manual_seed(0)
-    tiny_listener().save_pretrained(tmp_path / "listener")
+    tiny_audio_model().save_pretrained(tmp_path / "listener")
     Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(tmp_path / "listener")
     noise = np.random.default_rng(0)
     for name in ("kept", "arrived"):
@@ -105,7 +105,7 @@ def test_sounds_are_compared_too(run, tmp_path):
         "shift", tmp_path / "listener", "--group", "reverse", "--reference", tmp_path / "kept",
         "--incoming", tmp_path / "arrived",
     )  # fmt: skip
-    assert code == 0 and "20 sounds" in out and "modulo reverse" in out
+    assert code == 0 and "20 clips" in out and "modulo reverse" in out
 
 
 def test_an_evaluation_has_a_reference(run, adapter, kept, arrived, tmp_path):

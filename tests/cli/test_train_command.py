@@ -1,6 +1,6 @@
 import pytest
 import torch
-from architectures import sound
+from architectures import audio
 from transformers import pipeline
 
 from hf_canon import CanonicalizationTrainer, CanonicalizedModel
@@ -20,7 +20,7 @@ def test_training_leaves_an_adapter_that_loads_from_anywhere(run, train, checkpo
     train[1] = checkpoint.name  # a relative path
     code, out, _ = run(*train)
     assert code == 0
-    assert "of 1 held-back pictures" in out and "hf-canon evaluate" in out
+    assert "of 1 held-back images" in out and "hf-canon evaluate" in out
     monkeypatch.chdir(tmp_path)
     model = CanonicalizedModel.from_pretrained(tmp_path / "out")
     assert (model.group.name, model.canonicalizer.name) == ("c4", "orbit")
@@ -59,7 +59,7 @@ def test_a_run_resumes_where_it_stopped(run, refuses, train, monkeypatch):
     assert "had --group c4; resume it with the same" in refuses(*other, "--resume")
 
 
-def test_pictures_in_unknown_poses(run, refuses, train, tmp_path):
+def test_images_in_unknown_poses(run, refuses, train, tmp_path):
     code, out, _ = run(*train, "--prior", "predictor", "--realign-rounds", "2")
     assert code == 0
     assert "The pose that the checkpoint likes best is found for" in out
@@ -69,10 +69,10 @@ def test_pictures_in_unknown_poses(run, refuses, train, tmp_path):
     assert "so2 has infinitely many" in refuses(*again)
 
 
-def test_pictures_in_unknown_poses_beside_a_reference(run, refuses, train, photos, tmp_path):
+def test_images_in_unknown_poses_beside_a_reference(run, refuses, train, photos, tmp_path):
     code, out, _ = run(*train, "--reference", photos)
     assert code == 0
-    assert "of 1 held-back pictures" in out
+    assert "of 1 held-back images" in out
     assert CanonicalizedModel.from_pretrained(tmp_path / "out").config.training["arguments"]["prior"] == "reference"
     again = [*train, "--overwrite", "--reference", photos]
     assert "not allowed with" in refuses(*again, "--prior", "predictor")
@@ -126,7 +126,7 @@ def test_a_missing_checkpoint_is_refused(refuses, train):
 def test_a_text_model_is_refused(refuses, train, text_model):
     train[1] = text_model
     sentence = refuses(*train)
-    assert "BertForSequenceClassification, which reads text" in sentence and "pictures" in sentence
+    assert "BertForSequenceClassification, which reads text" in sentence and "images" in sentence
 
 
 def test_an_oblong_input_is_refused_with_the_group_that_fits(refuses, train, oblong_checkpoint):
@@ -167,8 +167,8 @@ def test_a_defect_keeps_its_traceback(run, train, monkeypatch):
 
 
 def test_a_checkpoint_that_listens_is_refused(refuses, photos, tmp_path):
-    sound.build("Wav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "base")
+    audio.build("Wav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "base")
     sentence = refuses(
         "train", tmp_path / "base", "--data", photos, "--group", "reverse", "--output", tmp_path / "out"
     )
-    assert "listens to sound, and this command trains with pictures" in sentence
+    assert "reads audio, and this command trains with images" in sentence

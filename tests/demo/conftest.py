@@ -1,4 +1,4 @@
-"""Tiny checkpoints behind canonicalizers, calibrated; pictures and sounds on disk; and the demo itself, running."""
+"""Tiny checkpoints behind canonicalizers, calibrated; images and clips on disk; and the demo itself, running."""
 
 import os
 import re
@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from listeners import tiny_listener
-from pictures import pictures
+from audio_models import tiny_audio_model
+from images import images
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil, Wav2Vec2FeatureExtractor
 
@@ -28,7 +28,7 @@ RATE = 16_000
 
 
 def draw(seed: int, side: int = 64) -> Image.Image:
-    x = pictures(1, side, seed=seed)[0]
+    x = images(1, side, seed=seed)[0]
     return Image.fromarray((x * 60 + 128).clamp(0, 255).byte().permute(1, 2, 0).numpy())
 
 
@@ -42,8 +42,8 @@ def sing(seed: int, seconds: float = 0.6) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classifier of pictures behind an orbit over d4, calibrated."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """A classifier of images behind an orbit over d4, calibrated."""
+    folder = tmp_path_factory.mktemp("images")
     torch.manual_seed(0)
     config = ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, image_size=SIZE,
@@ -54,19 +54,19 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ViTForImageClassification(config).save_pretrained(folder / "checkpoint")
     processor.save_pretrained(folder / "checkpoint")
     model = CanonicalizedModel.wrap(folder / "checkpoint", group="d4")
-    calibrate(model, [{"pixel_values": one} for one in pictures(60, SIZE)], alpha=0.2, harm=0.3)
+    calibrate(model, [{"pixel_values": one} for one in images(60, SIZE)], alpha=0.2, harm=0.3)
     model.save_pretrained(folder / "adapter")
     processor.save_pretrained(folder / "adapter")
     return folder / "adapter"
 
 
 @pytest.fixture(scope="session")
-def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def audio_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of waveforms behind an orbit over reverse*polarity, calibrated."""
-    folder = tmp_path_factory.mktemp("sounds")
+    folder = tmp_path_factory.mktemp("clips")
     torch.manual_seed(0)
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
-    tiny_listener().save_pretrained(folder / "checkpoint")
+    tiny_audio_model().save_pretrained(folder / "checkpoint")
     extractor.save_pretrained(folder / "checkpoint")
     model = CanonicalizedModel.wrap(folder / "checkpoint", group="reverse*polarity", canonicalizer="orbit")
     calibrate(model, [{"audio": sing(seed)} for seed in range(40)], alpha=0.2, harm=0.3, processor=extractor)
@@ -81,13 +81,13 @@ def opened(adapter: Path) -> Opened:
 
 
 @pytest.fixture(scope="session")
-def opened_listener(listener: Path) -> Opened:
-    return Checkpoints(Offered((str(listener),))).open(str(listener))
+def opened_audio_model(audio_model: Path) -> Opened:
+    return Checkpoints(Offered((str(audio_model),))).open(str(audio_model))
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of pictures for each class."""
+    """A folder of images for each class."""
     folder = tmp_path_factory.mktemp("photos")
     for index, name in enumerate(CLASSES):
         (folder / name).mkdir()
@@ -106,11 +106,11 @@ def melodies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo(
-    adapter: Path, listener: Path, photos: Path, melodies: Path, tmp_path_factory: pytest.TempPathFactory
+    adapter: Path, audio_model: Path, photos: Path, melodies: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The address of `hf-canon demo`, as a user starts it, as strangers reach it, with tools for agents."""
     files = tmp_path_factory.mktemp("files")
-    words = [adapter, listener, "--data", photos, "--sounds", melodies, "--host", "0.0.0.0", "--mcp"]
+    words = [adapter, audio_model, "--data", photos, "--clips", melodies, "--host", "0.0.0.0", "--mcp"]
     with running([str(word) for word in words], files) as url:
         yield url
 

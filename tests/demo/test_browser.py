@@ -18,12 +18,12 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, 
 from hf_canon.demo import Offered
 from hf_canon.demo.answering import best
 from hf_canon.demo.checkpoints import Checkpoints, Opened
-from hf_canon.demo.picture import answer_picture, moved, open_picture
+from hf_canon.demo.image import answer_image, open_image, transformed
 
 SCREENS = Path(__file__).parents[2] / "build/screens"
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PATIENCE = 30_000
-TABS = ("Picture", "Sound", "Robustness", "Failures")
+TABS = ("Image", "Audio", "Robustness", "Failures")
 # Chromium's own errands would be requests too.
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -44,10 +44,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def real_demo(listener: Path, melodies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def real_demo(audio_model: Path, melodies: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An ImageNet classifier, found out by its own confidence, on photographs; and a tiny listener."""
-    words = [offline_data.checkpoint("efficientnet"), listener, "--data", offline_data.photos()[0].parent]
-    with running([*map(str, words), "--sounds", str(melodies)], tmp_path_factory.mktemp("files")) as url:
+    words = [offline_data.checkpoint("efficientnet"), audio_model, "--data", offline_data.photos()[0].parent]
+    with running([*map(str, words), "--clips", str(melodies)], tmp_path_factory.mktemp("files")) as url:
         yield url
 
 
@@ -117,23 +117,21 @@ def visit(chromium: Browser, real_demo: str) -> Iterator[Visit]:
     visit.close()
 
 
-def test_upload_a_picture_turn_it_and_read_both_answers(visit, efficientnet):
+def test_upload_a_image_turn_it_and_read_both_answers(visit, efficientnet):
     (path,) = (path for path in offline_data.photos() if path.stem == "chelsea")
     visit.page.locator(".source:visible input[type=file]").set_input_files(path)
-    picture = open_picture(path, "RGB")
+    image = open_image(path, "RGB")
     for degrees in (180, -90, 0):
         visit.turn(degrees)
-        answer, _, _ = answer_picture(efficientnet, moved(picture, turn=degrees), None)
+        answer, _, _ = answer_image(efficientnet, transformed(image, turn=degrees), None)
         expect(visit.verdict.locator(".said")).to_contain_text(f"Found: {answer.element}.", timeout=PATIENCE)
         expect(visit.answer("The checkpoint alone")).to_have_text(best(answer.before), timeout=PATIENCE)
         expect(visit.answer("Canonicalized")).to_have_text(best(answer.after), timeout=PATIENCE)
     label = "As it came | canonical"
-    pictures = visit.page.locator(f"[aria-label='{label}'] img, .block:has-text('{label}') img").locator(
-        "visible=true"
-    )
-    assert pictures.count() >= 2
+    images = visit.page.locator(f"[aria-label='{label}'] img, .block:has-text('{label}') img").locator("visible=true")
+    assert images.count() >= 2
     expect(visit.page.get_by_role("img", name="Probability of each turn")).to_be_visible()
-    visit.shot("picture")
+    visit.shot("image")
 
 
 @pytest.mark.slow
@@ -155,16 +153,16 @@ def test_mirror_swap_and_tint(visit, efficientnet):
     tint.press("Enter")
     visit.turn(45)
     (first,) = (path for path in offline_data.photos() if path.stem == "astronaut")
-    spoiled = moved(open_picture(first, "RGB"), turn=45, mirror=True, channels="BGR", tint=60)
-    answer, _, _ = answer_picture(efficientnet, spoiled, None)
+    spoiled = transformed(open_image(first, "RGB"), turn=45, mirror=True, channels="BGR", tint=60)
+    answer, _, _ = answer_image(efficientnet, spoiled, None)
     expect(visit.answer("The checkpoint alone")).to_have_text(best(answer.before), timeout=PATIENCE)
     expect(visit.answer("Canonicalized")).to_have_text(best(answer.after), timeout=PATIENCE)
     expect(visit.verdict.locator(".said")).to_contain_text(f"Found: {answer.element}.")
-    visit.shot("picture-mirrored-tinted")
+    visit.shot("image-mirrored-tinted")
 
 
 @pytest.mark.slow
-def test_the_slider_is_moved_by_the_keyboard_and_what_has_focus_is_seen(visit):
+def test_the_slider_is_transformed_by_the_keyboard_and_what_has_focus_is_seen(visit):
     page = visit.page
     slider = page.get_by_label("range slider for Turn", exact=False).locator("visible=true")
     before = slider.input_value()
@@ -192,33 +190,33 @@ def test_try_every_rotation_and_look_for_failures(visit):
     expect(page.get_by_role("img", name="Probability of")).to_have_count(1)
     visit.shot("robustness")
     visit.tab("Failures")
-    page.get_by_role("button", name="Look among the pictures").click()
+    page.get_by_role("button", name="Look among the images").click()
     expect(page.get_by_text("hurt:")).to_be_visible(timeout=4 * PATIENCE)
     visit.shot("failures")
 
 
 @pytest.mark.slow
-def test_a_sound_is_uploaded_reversed_and_heard(visit, tmp_path):
+def test_a_audio_is_uploaded_reversed_and_heard(visit, tmp_path):
     page = visit.page
-    visit.tab("Sound")
+    visit.tab("Audio")
     visit.answered()
     soundfile.write(tmp_path / "melody.wav", sing(9), RATE)
     page.get_by_role("button", name="Clear", exact=False).locator("visible=true").first.click()
-    expect(visit.verdict.locator(".said")).to_contain_text("Record a sound", timeout=PATIENCE)
+    expect(visit.verdict.locator(".said")).to_contain_text("Record an audio clip", timeout=PATIENCE)
     page.locator("input[type=file][accept*=audio]").locator("nth=0").set_input_files(tmp_path / "melody.wav")
     visit.answered()
     page.get_by_role("checkbox", name="Backwards").check()
     expect(page.get_by_role("img", name="Spectrograms. As the checkpoint hears it")).to_be_visible(timeout=PATIENCE)
     visit.answered()
     page.wait_for_timeout(1000)
-    visit.shot("sound")
+    visit.shot("audio")
 
 
 @pytest.mark.slow
-def test_a_sound_is_recorded(visit):
+def test_a_audio_is_recorded(visit):
     page = visit.page
     visit.context.grant_permissions(["microphone"])  # Chromium's own, which beeps
-    visit.tab("Sound")
+    visit.tab("Audio")
     visit.answered()
     page.get_by_role("button", name="Clear", exact=True).locator("visible=true").first.click()
     page.get_by_role("button", name="Record audio").locator("visible=true").first.click()
@@ -233,7 +231,7 @@ def test_a_sound_is_recorded(visit):
 def test_the_page_for_programs_describes_every_action(chromium, real_demo):
     visit = Visit(chromium, real_demo, DESKTOP)
     visit.page.get_by_role("button", name="Use via API").click()
-    for name in ("picture", "sound", "try_picture", "failing_sounds", "open"):
+    for name in ("image", "audio", "try_image", "failing_clips", "open"):
         expect(visit.page.get_by_text(f"/{name}", exact=True).first).to_be_visible(timeout=PATIENCE)
     visit.shot("api")
     # gradio asks whether the actions are tools too, which nobody has asked for here.
@@ -243,7 +241,7 @@ def test_the_page_for_programs_describes_every_action(chromium, real_demo):
 
 
 @pytest.mark.slow
-def test_a_bad_checkpoint_gives_a_sentence_and_a_good_one_opens_in_its_tab(visit, adapter, listener):
+def test_a_bad_checkpoint_gives_a_sentence_and_a_good_one_opens_in_its_tab(visit, adapter, audio_model):
     page = visit.page
     page.get_by_role("button", name="Another checkpoint").click()
     box = page.get_by_role("textbox", name="Checkpoint")
@@ -253,12 +251,12 @@ def test_a_bad_checkpoint_gives_a_sentence_and_a_good_one_opens_in_its_tab(visit
     expect(alert).to_contain_text("No checkpoint could be read from 'nobody/no-such-model'", timeout=PATIENCE)
     visit.page.screenshot(path=SCREENS / "bad-checkpoint.png")
     page.get_by_test_id("toast-close").click()
-    box.fill(str(listener))
+    box.fill(str(audio_model))
     box.press("Enter")
-    expect(page.get_by_role("tab", name="Sound")).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
+    expect(page.get_by_role("tab", name="Audio")).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
     box.fill(str(adapter))
     page.get_by_role("button", name="Open", exact=True).click()
-    expect(page.get_by_role("tab", name="Picture")).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
+    expect(page.get_by_role("tab", name="Image")).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
     expect(page.locator(".about:visible").filter(has_text="d4").first).to_contain_text(
         "calibrated on", timeout=PATIENCE
     )
@@ -319,7 +317,7 @@ def test_every_tab_can_be_read_in_both_themes_on_both_screens(chromium, real_dem
     assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
     for tab in TABS:
         visit.tab(tab)
-        if tab in ("Picture", "Sound"):
+        if tab in ("Image", "Audio"):
             visit.answered()
         page.wait_for_timeout(800)
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], tab
@@ -330,7 +328,7 @@ def test_every_tab_can_be_read_in_both_themes_on_both_screens(chromium, real_dem
 
 
 @pytest.mark.slow
-def test_nothing_jumps_while_a_slider_is_moved(visit):
+def test_nothing_jumps_while_a_slider_is_transformed(visit):
     page = visit.page
     page.wait_for_timeout(1500)
     page.evaluate(

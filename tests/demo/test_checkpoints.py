@@ -12,13 +12,13 @@ from hf_canon.demo import Offered
 from hf_canon.demo.checkpoints import KEPT, Checkpoints
 
 
-def test_strangers_open_what_is_offered_and_no_other_folder(adapter, listener, monkeypatch):
+def test_strangers_open_what_is_offered_and_no_other_folder(adapter, audio_model, monkeypatch):
     checkpoints = Checkpoints(Offered((str(adapter),)))
-    assert checkpoints.open(str(adapter)).senses == "picture"
-    monkeypatch.chdir(listener.parent.parent)
-    inside = f"{listener.parent.name}/{listener.name}"  # looks like owner/name
+    assert checkpoints.open(str(adapter)).senses == "image"
+    monkeypatch.chdir(audio_model.parent.parent)
+    inside = f"{audio_model.parent.name}/{audio_model.name}"  # looks like owner/name
     for name in (
-        str(listener),
+        str(audio_model),
         inside,
         f"{inside}/config.json",
         "/etc/passwd",
@@ -30,7 +30,7 @@ def test_strangers_open_what_is_offered_and_no_other_folder(adapter, listener, m
     ):
         with pytest.raises(ValueError, match="no id of a repository on the Hub"):
             checkpoints.open(name)
-    (listener.parent.parent / "config.json").write_text("{}")
+    (audio_model.parent.parent / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="no id of a repository"):  # transformers would read the file
         checkpoints.open("config.json")
     with pytest.raises(OSError, match="HF_HUB_OFFLINE"):
@@ -66,12 +66,12 @@ def test_no_pickle_is_opened(adapter, tmp_path):
         Checkpoints(Offered((str(folder),))).open(str(folder))
 
 
-def test_on_ones_own_machine_any_folder_opens_with_or_without_an_adapter(adapter, listener):
+def test_on_ones_own_machine_any_folder_opens_with_or_without_an_adapter(adapter, audio_model):
     checkpoints = Checkpoints(Offered((str(adapter),), public=False))
-    assert checkpoints.open(str(listener)).senses == "sound"
+    assert checkpoints.open(str(audio_model)).senses == "audio"
     base = checkpoints.open(str(adapter.parent / "checkpoint"), "c8")
     assert (base.model.group.name, base.model.canonicalizer.name, base.trained) == ("c8", "predictor", False)
-    assert checkpoints.open(str(listener.parent / "checkpoint")).model.group.name == "reverse"
+    assert checkpoints.open(str(audio_model.parent / "checkpoint")).model.group.name == "reverse"
     with pytest.raises(ValueError, match="no folder '/nowhere'"):
         checkpoints.open("/nowhere")
     with pytest.raises(ValueError, match="knows its group. Leave the group empty"):
@@ -80,7 +80,7 @@ def test_on_ones_own_machine_any_folder_opens_with_or_without_an_adapter(adapter
         checkpoints.open(str(adapter.parent / "checkpoint"), "e8")
 
 
-def test_what_is_no_classifier_of_pictures_or_sounds_is_refused_before_its_weights_are_read(tmp_path):
+def test_what_is_no_classifier_of_images_or_clips_is_refused_before_its_weights_are_read(tmp_path):
     segformer = SegformerConfig(
         num_encoder_blocks=1, depths=[1], hidden_sizes=[8], num_attention_heads=[1], decoder_hidden_size=8,
         sr_ratios=[1], patch_sizes=[7], strides=[4], mlp_ratios=[1],
@@ -133,14 +133,14 @@ def test_the_processor_of_the_checkpoint_serves_an_adapter_without_one(adapter, 
     assert isinstance(opened.model, CanonicalizedModel)
 
 
-def test_answers_wait_for_no_download_and_visitors_use_the_names_that_they_see(adapter, listener):
-    checkpoints = Checkpoints(Offered((str(adapter), str(listener))))
+def test_answers_wait_for_no_download_and_visitors_use_the_names_that_they_see(adapter, audio_model):
+    checkpoints = Checkpoints(Offered((str(adapter), str(audio_model))))
     with pytest.raises(ValueError, match="is not open here, or not any more. Open it first"):
         checkpoints.opened("somebody/vit-d4", "")
     title = "/".join(adapter.parts[-2:])
     assert checkpoints.open(title) is checkpoints.opened(str(adapter), "") is checkpoints.opened(f" {title} ", "")
-    assert checkpoints.at_first["picture"] is checkpoints.open(title)
-    assert list(checkpoints.named) == [title, "/".join(listener.parts[-2:])]
+    assert checkpoints.at_first["image"] is checkpoints.open(title)
+    assert list(checkpoints.named) == [title, "/".join(audio_model.parts[-2:])]
 
 
 def test_weights_that_a_file_lacks_are_counted(adapter, monkeypatch):
@@ -155,11 +155,11 @@ def test_weights_that_a_file_lacks_are_counted(adapter, monkeypatch):
         require_moderate("a/b", model_class, ViTConfig(intermediate_size=20_000_000))
 
 
-def test_a_processor_that_makes_huge_pictures_is_refused():
+def test_a_processor_that_makes_huge_images_is_refused():
     from transformers import ViTImageProcessorPil
 
     from hf_canon.demo.checkpoints import require_moderate_inputs
 
     require_moderate_inputs("a/b", ViTImageProcessorPil(size={"height": 512, "width": 512}))
-    with pytest.raises(ValueError, match="looks at pictures of 6000 pixels"):
+    with pytest.raises(ValueError, match="reads images of 6000 pixels"):
         require_moderate_inputs("a/b", ViTImageProcessorPil(size={"height": 32, "width": 6000}))

@@ -24,11 +24,11 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 
-from hf_canon.demo.picture import SHOWN
+from hf_canon.demo.image import SHOWN
 
 ENDPOINTS = {
-    "/open", "/picture", "/example_picture", "/sound", "/example_sound", "/try_picture", "/try_sound",
-    "/failing_pictures", "/failing_sounds",
+    "/open", "/image", "/example_image", "/audio", "/example_audio", "/try_image", "/try_audio",
+    "/failing_images", "/failing_clips",
 }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def photo(tmp_path: Path) -> str:
 
 
 def answer(client: Client, file: str, **asked: object) -> dict:
-    return client.predict(picture=handle_file(file), api_name="/picture", **asked)[-1]
+    return client.predict(image=handle_file(file), api_name="/image", **asked)[-1]
 
 
 def test_every_action_is_a_named_typed_and_documented_endpoint(client, demo):
@@ -61,7 +61,7 @@ def test_every_action_is_a_named_typed_and_documented_endpoint(client, demo):
         assert len(endpoint["description"]) > 20, name
 
 
-def test_a_picture_is_answered_in_every_pose_alike(client, photo):
+def test_a_image_is_answered_in_every_pose_alike(client, photo):
     records = [
         answer(client, photo, turn=turn, mirror=mirror) for turn in (0, 90, 180, -90) for mirror in (False, True)
     ]
@@ -69,7 +69,7 @@ def test_a_picture_is_answered_in_every_pose_alike(client, photo):
     assert len({json.dumps(record["before"]) for record in records}) > 1
     assert len({record["element"] for record in records}) == 8
     before, after, (came, canonical), drawn, verdict, record = client.predict(
-        picture=handle_file(photo), turn=90, rule="abstain", api_name="/picture"
+        image=handle_file(photo), turn=90, rule="abstain", api_name="/image"
     )
     assert before["label"] == next(iter(record["before"]))
     assert after["confidences"][0]["confidence"] == pytest.approx(next(iter(record["after"].values())))
@@ -81,9 +81,9 @@ def test_a_picture_is_answered_in_every_pose_alike(client, photo):
             assert shown.size == (SHOWN, SHOWN)
 
 
-def test_a_sound_is_answered_forwards_and_backwards_alike(client, tmp_path):
+def test_a_audio_is_answered_forwards_and_backwards_alike(client, tmp_path):
     soundfile.write(tmp_path / "melody.wav", sing(3), RATE)
-    ask = {"sound": handle_file(str(tmp_path / "melody.wav")), "api_name": "/sound"}
+    ask = {"audio": handle_file(str(tmp_path / "melody.wav")), "api_name": "/audio"}
     forwards, backwards = client.predict(**ask), client.predict(**ask, backwards=True)
     assert forwards[-1]["after"] == backwards[-1]["after"]
     heard, canonical = (soundfile.read(path, dtype="int16")[0] for path in backwards[2:4])
@@ -93,20 +93,20 @@ def test_a_sound_is_answered_forwards_and_backwards_alike(client, tmp_path):
 
 
 def test_going_through_moves_and_examples(client, photo, melodies):
-    said, drawn = client.predict(picture=handle_file(photo), way="rotation", api_name="/try_picture")
+    said, drawn = client.predict(image=handle_file(photo), way="rotation", api_name="/try_image")
     assert "Over 72 steps of rotation" in said
     assert "<svg" in drawn
-    sound = handle_file(str(melodies / "melody0.wav"))
-    said, drawn = client.predict(sound=sound, way="speed", api_name="/try_sound")
+    audio = handle_file(str(melodies / "melody0.wav"))
+    said, drawn = client.predict(audio=audio, way="speed", api_name="/try_audio")
     assert "Over 25 steps of speed" in said
-    tally, gallery, table = client.predict(api_name="/failing_pictures")
+    tally, gallery, table = client.predict(api_name="/failing_images")
     assert "12 examples" in tally
     hurt = sum(map(int, re.findall(r"\*\*(\d+)\*\* \|", tally)))
     assert len(gallery) == len(table["data"]) == hurt
-    tally, gallery, _ = client.predict(api_name="/failing_sounds")
+    tally, gallery, _ = client.predict(api_name="/failing_clips")
     assert "4 examples" in tally
     assert not gallery
-    path, degrees = client.predict(index=1, api_name="/example_picture")
+    path, degrees = client.predict(index=1, api_name="/example_image")
     assert Path(path).is_file()
     assert degrees == 90
 
@@ -132,19 +132,19 @@ def test_visitors_at_once_get_their_own_answers(client, demo, tmp_path):
 
 
 def test_what_cannot_be_is_said_in_a_sentence(client, tmp_path, photo):
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     for given, sentence in (
         (
-            {"picture": handle_file(photo), "checkpoint": "nobody/nothing", "api_name": "/picture"},
+            {"image": handle_file(photo), "checkpoint": "nobody/nothing", "api_name": "/image"},
             "Open it first",
         ),
         ({"checkpoint": "nobody/nothing", "api_name": "/open"}, "HF_HUB_OFFLINE"),
         ({"checkpoint": "", "api_name": "/open"}, "Give one such as"),
-        ({"picture": None, "api_name": "/try_picture"}, "There is no picture yet"),
+        ({"image": None, "api_name": "/try_image"}, "There is no image yet"),
     ):
         with pytest.raises(AppError, match=sentence):
             client.predict(**given)
-    assert client.predict(picture=None, api_name="/picture")[-1] is None
+    assert client.predict(image=None, api_name="/image")[-1] is None
 
 
 def read(request: Request | str) -> str:
@@ -168,10 +168,10 @@ def uploaded(demo: str, file: str) -> str:
 
 
 MOVES = {
-    "picture": [0, False, "RGB", 0],
-    "sound": [0, 0, False, 0],
-    "try_picture": ["rotation"],
-    "try_sound": ["speed"],
+    "image": [0, False, "RGB", 0],
+    "audio": [0, 0, False, 0],
+    "try_image": ["rotation"],
+    "try_audio": ["speed"],
 }
 HOW = ["adapter's own", "", ""]
 META = {"meta": {"_type": "gradio.FileData"}}
@@ -180,7 +180,7 @@ META = {"meta": {"_type": "gradio.FileData"}}
 @pytest.mark.parametrize("name", MOVES)
 def test_no_path_of_the_server_is_read(demo, name, tmp_path):
     """Whatever a call that is written by hand says about itself; and what was uploaded is."""
-    sight = name.endswith("picture")
+    sight = name.endswith("image")
     file = tmp_path / ("private.png" if sight else "private.wav")
     if sight:
         draw(3).save(file)
@@ -217,7 +217,7 @@ def test_the_server_fetches_nothing_from_its_own_network(demo):
         inner.settimeout(2)
         address = f"http://127.0.0.1:{inner.getsockname()[1]}/a.png"
         for given in ({"path": address, **META}, {"path": address, "url": address, **META}, {"path": address}):
-            assert "event: error" in call(demo, "picture", [given, *MOVES["picture"], *HOW])
+            assert "event: error" in call(demo, "image", [given, *MOVES["image"], *HOW])
         with suppress(TimeoutError):
             asked.append(inner.accept())
     assert not asked
@@ -250,8 +250,8 @@ def test_the_actions_are_tools_for_agents(demo, photo):
     assert {tool.name for tool in tools} == {name.strip("/") for name in ENDPOINTS}
     for tool in tools:
         assert tool.description
-    picture = next(tool for tool in tools if tool.name == "picture")
-    assert "counter-clockwise" in picture.inputSchema["properties"]["turn"]["description"]
+    image = next(tool for tool in tools if tool.name == "image")
+    assert "counter-clockwise" in image.inputSchema["properties"]["turn"]["description"]
     assert "opens no folders" in told[0].text
 
 

@@ -148,34 +148,34 @@ def test_adapters_and_examples_are_copied_and_found_again(
     assert card(space).data.models == ["me/base", "me/on-the-hub", "me/second"]
     assert not any(str(tmp_path).encode() in content for name, content in files.items() if "README" in name)
 
-    pictures = list((space / "examples" / "pictures").rglob("*.png"))
-    assert len(pictures) == 24
-    assert [sum(path.parent.name == name for path in pictures) for name in ("cat", "dog")] == [12, 12]
-    with Image.open(pictures[0]) as picture:
-        assert picture.size == (512, 256)
-    sounds = list((space / "examples" / "sounds").rglob("*.wav"))
-    assert [sum(path.parent.name == name for path in sounds) for name in ("yes", "no")] == [6, 6]
+    images = list((space / "examples" / "images").rglob("*.png"))
+    assert len(images) == 24
+    assert [sum(path.parent.name == name for path in images) for name in ("cat", "dog")] == [12, 12]
+    with Image.open(images[0]) as image:
+        assert image.size == (512, 256)
+    clips = list((space / "examples" / "clips").rglob("*.wav"))
+    assert [sum(path.parent.name == name for path in clips) for name in ("yes", "no")] == [6, 6]
 
     # What the Space reads of itself, wherever it is.
     assert json.loads(files["demo.json"])["checkpoints"] == ["adapters/d4", "me/on-the-hub", "adapters/d4-2"]
-    moved = space.rename(tmp_path / "moved")
-    found = Offered.in_folder(moved)
+    transformed = space.rename(tmp_path / "transformed")
+    found = Offered.in_folder(transformed)
     assert found == Offered(
-        (f"{moved}/adapters/d4", "me/on-the-hub", f"{moved}/adapters/d4-2"),
-        f"{moved}/examples/pictures",
-        f"{moved}/examples/sounds",
+        (f"{transformed}/adapters/d4", "me/on-the-hub", f"{transformed}/adapters/d4-2"),
+        f"{transformed}/examples/images",
+        f"{transformed}/examples/clips",
     )
 
     # A later Space in the same folder leaves nothing of this one, and what is somebody's own.
-    (moved / "notes.txt").write_text("mine")
-    write_space(moved, DEFAULT)
+    (transformed / "notes.txt").write_text("mine")
+    write_space(transformed, DEFAULT)
     write_space(tmp_path / "fresh", DEFAULT)
-    assert contents(moved) == {**contents(tmp_path / "fresh"), "notes.txt": b"mine"}
+    assert contents(transformed) == {**contents(tmp_path / "fresh"), "notes.txt": b"mine"}
     monkeypatch.chdir(tmp_path)
-    assert Offered.in_folder(moved) == DEFAULT
+    assert Offered.in_folder(transformed) == DEFAULT
 
 
-def test_pictures_lose_what_is_not_seen(checkpoint: Path, tmp_path: Path) -> None:
+def test_images_lose_what_is_not_seen(checkpoint: Path, tmp_path: Path) -> None:
     """Where a photograph was taken is nobody's business; that it was taken sideways is."""
     (tmp_path / "photos").mkdir()
     exif = Image.Exif()
@@ -186,28 +186,28 @@ def test_pictures_lose_what_is_not_seen(checkpoint: Path, tmp_path: Path) -> Non
     Image.new("CMYK", (10, 14)).save(tmp_path / "photos" / "printed.jpg")
     write_space(tmp_path / "space", Offered(("me/vit",), str(tmp_path / "photos")))
     found = {}
-    for path in (tmp_path / "space" / "examples" / "pictures").glob("*.png"):
-        with Image.open(path) as picture:
-            found[picture.size] = picture.mode
+    for path in (tmp_path / "space" / "examples" / "images").glob("*.png"):
+        with Image.open(path) as image:
+            found[image.size] = image.mode
         assert b"house" not in path.read_bytes()
     assert found == {(20, 40): "RGB", (10, 10): "RGBA", (10, 12): "I;16", (10, 14): "RGB"}
 
 
-def test_large_sounds_stay_behind(tmp_path: Path) -> None:
+def test_large_clips_stay_behind(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     folder.mkdir()
     for name, seconds in (("a", 100), ("b", 200), ("c", 50), ("d", 1)):
         soundfile.write(folder / f"{name}.wav", np.zeros(16000 * seconds), 16000)
-    write_space(tmp_path / "space", Offered(("me/hubert",), sounds=str(folder)))
-    assert {path.name for path in (tmp_path / "space" / "examples" / "sounds").iterdir()} == {
+    write_space(tmp_path / "space", Offered(("me/hubert",), clips=str(folder)))
+    assert {path.name for path in (tmp_path / "space" / "examples" / "clips").iterdir()} == {
         "a.wav",
         "c.wav",
         "d.wav",
     }
     for name in ("a", "c", "d"):
         (folder / f"{name}.wav").unlink()
-    with pytest.raises(ValueError, match=r"Each sound in '.*recordings' takes more than 5 MB. Cut out"):
-        write_space(tmp_path / "other", Offered(("me/hubert",), sounds=str(folder)))
+    with pytest.raises(ValueError, match=r"Each clip in '.*recordings' takes more than 5 MB. Cut out"):
+        write_space(tmp_path / "other", Offered(("me/hubert",), clips=str(folder)))
     assert not (tmp_path / "other").exists()
 
 
@@ -228,14 +228,14 @@ def test_what_nobody_else_could_load_is_refused(checkpoint: Path, tmp_path: Path
     write_space(space, Offered((str(whole),)))
     assert card(space).data.models is None
     assert str(checkpoint) not in (space / "README.md").read_text()
-    with pytest.raises(ValueError, match="There is no sound in the folder"):
-        write_space(tmp_path / "other", Offered(("me/vit",), sounds=str(tmp_path / "nothing")))
+    with pytest.raises(ValueError, match="There is no audio in the folder"):
+        write_space(tmp_path / "other", Offered(("me/vit",), clips=str(tmp_path / "nothing")))
     with pytest.raises(ValueError, match="There is no folder or file"):
-        write_space(tmp_path / "other", Offered(("me/vit",), pictures=str(tmp_path / "nothing")))
+        write_space(tmp_path / "other", Offered(("me/vit",), images=str(tmp_path / "nothing")))
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    with pytest.raises(ValueError, match=r"An example picture of '.*photos' cannot be read: "):
-        write_space(tmp_path / "other", Offered(("me/vit",), pictures=str(tmp_path / "photos")))
+    with pytest.raises(ValueError, match=r"An example image of '.*photos' cannot be read: "):
+        write_space(tmp_path / "other", Offered(("me/vit",), images=str(tmp_path / "photos")))
 
 
 @pytest.mark.parametrize("there", ["hf_canon/mine.py", "README.md", "app.py"])
@@ -269,11 +269,11 @@ def test_what_the_quickstart_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert Offered.quickstart() == Offered(("build/quickstart/adapter",), public=False)
     # A Space that says nothing else shows it too: `python spaces_app/app.py` in a clone.
     assert Offered.in_folder(tmp_path) == Offered(("build/quickstart/adapter",), public=True)
-    for name in ("build/demo/sound-adapter", "build/assets/digits", "build/demo/sounds"):
+    for name in ("build/demo/audio-adapter", "build/assets/digits", "build/demo/clips"):
         Path(name).mkdir(parents=True)
     assert Offered.quickstart() == Offered(
-        ("build/quickstart/adapter", "build/demo/sound-adapter"),
+        ("build/quickstart/adapter", "build/demo/audio-adapter"),
         "build/assets/digits",
-        "build/demo/sounds",
+        "build/demo/clips",
         public=False,
     )

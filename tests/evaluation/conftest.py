@@ -1,8 +1,8 @@
-"""A classifier that, untrained, says different things to different pictures and to different turns of one."""
+"""A classifier that, untrained, says different things to different images and to different turns of one."""
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from torch import Tensor
 from transformers import ViTConfig, ViTForImageClassification
 
@@ -61,9 +61,9 @@ def wrap(vit):
 
 @pytest.fixture(scope="session")
 def x() -> Tensor:
-    return pictures(23, SIZE)
+    return images(23, SIZE)
 
 
 @pytest.fixture(scope="session")
 def items(x) -> list[dict]:
-    return [{"pixel_values": picture, "label": i % CLASSES} for i, picture in enumerate(x)]
+    return [{"pixel_values": image, "label": i % CLASSES} for i, image in enumerate(x)]

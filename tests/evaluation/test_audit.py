@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from architectures.test_places import SIDE
+from audio_models import tiny_audio_model
 from evaluation.test_dense_robustness import confident
-from listeners import tiny_listener
-from pictures import pictures
+from images import images
 from torch import Tensor
 from transformers import (
     ViTImageProcessorPil,
@@ -38,7 +38,7 @@ def no_clock(monkeypatch) -> None:
 
 @pytest.fixture
 def saying(vit) -> Callable[..., Any]:
-    """A classifier of five classes whose logits are a function of the pictures."""
+    """A classifier of five classes whose logits are a function of the images."""
 
     def make(function: Callable[[Tensor], Tensor]) -> Any:
         model = copy.deepcopy(vit)
@@ -49,7 +49,7 @@ def saying(vit) -> Callable[..., Any]:
 
 
 def answered(predictor: Any, x: Tensor) -> list[dict]:
-    """Pictures, and what the predictor says of them for labels."""
+    """Images, and what the predictor says of them for labels."""
     labels = predictor(pixel_values=x).logits.argmax(-1).tolist()
     return [{"pixel_values": one, "label": label} for one, label in zip(x, labels, strict=True)]
 
@@ -88,11 +88,11 @@ def test_scores_are_those_of_an_evaluation(vit, items, labelled):
         for element, row in zip(group.elements, expected.transforms, strict=True):
             assert (element.name, element.score) == (row.name, row.before)
             # What is undone there with the turn itself, is undone here up to an exact one.
-            assert element.told.value == pytest.approx(row.scores["oracle"].value, abs=0.05)
+            assert element.oracle.value == pytest.approx(row.scores["oracle"].value, abs=0.05)
         assert group.mean.agreement == pytest.approx(expected.mean["before"].agreement)
         assert group.loss.value == pytest.approx(100 * (report.score.value - group.mean.value))
         if name in ("c4", "d4"):  # exact: the surest pose is that of every member of an orbit
-            assert group.told.value == report.score.value
+            assert group.oracle.value == report.score.value
             for row in expected.transforms:
                 assert group.surest.value == pytest.approx(row.scores["most_confident"].value, abs=0.05)
 
@@ -104,7 +104,7 @@ def test_what_groups_share_is_passed_once_and_what_is_undone_exactly_not_at_all(
         seen.append(x.clone())
         return x.mean((2, 3)) @ torch.ones(3, 5)
 
-    audit(saying(function), [{"pixel_values": one} for one in pictures(3, 16)], ["c4", "d1", "d4", "c8"])
+    audit(saying(function), [{"pixel_values": one} for one in images(3, 16)], ["c4", "d1", "d4", "c8"])
     # Eight of d4, four more of c8, and one of those undone, which stands for all four.
     assert len(seen) == 13
     assert not any(torch.equal(one, other) for i, one in enumerate(seen) for other in seen[:i])
@@ -112,7 +112,7 @@ def test_what_groups_share_is_passed_once_and_what_is_undone_exactly_not_at_all(
 
 def test_an_invariant_predictor_loses_nothing(saying):
     predictor = saying(lambda x: torch.outer(x.amax((1, 2, 3)), torch.arange(1.0, 6)).cos() * 9)
-    report = audit(predictor, answered(predictor, pictures(MANY, 16)), ["c4", "d4"], batch_size=64)
+    report = audit(predictor, answered(predictor, images(MANY, 16)), ["c4", "d4"], batch_size=64)
     for group in report.groups.values():
         assert (group.loss.value, group.loss.low, group.loss.high) == (0, 0, 0)
         assert {element.verdict for element in group.moving} == {"harmless"}
@@ -120,9 +120,9 @@ def test_an_invariant_predictor_loses_nothing(saying):
         assert list(group.poses.values()) == pytest.approx([1 / len(group.elements)] * len(group.elements))
         assert not group.spread and group.thin == []
     assert report.advice.group is None and report.advice.command is None and report.advice.caveats == ()
-    few = audit(predictor, answered(predictor, pictures(20, 16)), "c4")
+    few = audit(predictor, answered(predictor, images(20, 16)), "c4")
     assert {element.verdict for element in few.groups["c4"].moving} == {"unclear"}
-    assert any("20 pictures are few" in caveat for caveat in few.advice.caveats)
+    assert any("20 images are few" in caveat for caveat in few.advice.caveats)
 
 
 def test_a_live_model_is_left_as_it_was(vit, items):
@@ -144,7 +144,7 @@ def test_a_live_model_is_left_as_it_was(vit, items):
 @pytest.mark.slow
 def test_cost_is_that_of_the_canonicalizer_that_fits(vit, items, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr("hf_canon.evaluation.robustness.TIMED_PASSES", 1)
+    monkeypatch.setattr("hf_canon.evaluation.cost.TIMED_PASSES", 1)
     report = audit(vit, items, ["c4", "gamma"], processor=PROCESSOR)
     assert set(report.groups) == {"c4", "gamma"}
     for name, group in report.groups.items():
@@ -211,7 +211,7 @@ def test_label_changes_are_not_looked_for_in_a_handful_of_items(saying):
 
 
 def reads_upright(x: Tensor) -> Tensor:
-    """Right where the picture is upright, as its brightest corner says; elsewhere nothing is for sure."""
+    """Right where the image is upright, as its brightest corner says; elsewhere nothing is for sure."""
     kind = torch.stack([x[:, channel, 4:12, 4:12].mean((1, 2)) for channel in range(3)], 1)
     logits = torch.cat([30 * kind, torch.full((len(x), 2), -9.0)], 1)
     upright = x[:, 0, 0, 0] > 5
@@ -243,7 +243,7 @@ def test_upright_and_scrambled_data_are_told_apart(saying, labelled):
     assert report.advice.group == "c4" and report.advice.caveats == ()
     assert report.advice.command == "hf-canon train CHECKPOINT --data DATA --group c4"
     if labelled:
-        assert found.told.value == found.surest.value == 1 and found.won.value == pytest.approx(75)
+        assert found.oracle.value == found.surest.value == 1 and found.won.value == pytest.approx(75)
 
     report = audit(predictor, scrambled, "c4", batch_size=64)
     found = report.groups["c4"]
@@ -264,14 +264,14 @@ def test_what_does_not_fit_is_left_out_with_its_reason(vit, items):
     report = audit(vit, items)
     assert list(report.groups) == ["c4", "d1", "d4", "c8"]
     assert list(report.left_out) == ["channels", "negative", "hue12", "white_balance", "gamma"]
-    assert all("nothing says how these pictures are normalised" in reason for reason in report.left_out.values())
+    assert all("nothing says how these images are normalised" in reason for reason in report.left_out.values())
     assert str(report).count("nothing says how") == 1  # and not five times
     assert list(audit(vit, items, processor=PROCESSOR).left_out) == []
-    with pytest.raises(ValueError, match="nothing says how these pictures are normalised"):
+    with pytest.raises(ValueError, match="nothing says how these images are normalised"):
         audit(vit, items, ["c4", "gamma"])
 
 
-def test_oblong_pictures_are_turned_by_half(saying):
+def test_oblong_images_are_turned_by_half(saying):
     predictor = saying(lambda x: x.mean((2, 3)) @ torch.ones(3, 5))
     oblong = [{"pixel_values": one} for one in torch.rand(3, 3, 16, 20)]
     report = audit(predictor, oblong)
@@ -282,33 +282,33 @@ def test_oblong_pictures_are_turned_by_half(saying):
 
 
 @pytest.fixture
-def listener() -> Wav2Vec2ForSequenceClassification:
-    return tiny_listener()
+def audio_model() -> Wav2Vec2ForSequenceClassification:
+    return tiny_audio_model()
 
 
 @pytest.fixture
-def sounds() -> list[dict[str, Any]]:
+def clips() -> list[dict[str, Any]]:
     noise = np.random.default_rng(0)
     lengths = (800, 840, 881)
     waves = [np.cumsum(noise.normal(size=length)).astype(np.float32) / 9 for length in lengths]
     return [{"audio": {"array": wave, "sampling_rate": 16_000}, "label": i % 3} for i, wave in enumerate(waves)]
 
 
-def test_a_group_that_fails_late_is_left_out_too(listener, sounds):
+def test_a_group_that_fails_late_is_left_out_too(audio_model, clips):
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
-    report = audit(listener, sounds, processor=extractor, batch_size=1)
+    report = audit(audio_model, clips, processor=extractor, batch_size=1)
     assert list(report.groups) == ["reverse", "polarity", "gain", "speed12", "pitch12"]
     assert "this one has 881 samples" in report.left_out["time_shift4"]
-    assert report.unit == "sounds" and report.groups["speed12"].poses is None
+    assert report.unit == "clips" and report.groups["speed12"].poses is None
     with pytest.raises(ValueError, match="this one has 881 samples"):
-        audit(listener, sounds, "time_shift4", processor=extractor, batch_size=1)
-    # Wherever something is padded, the answers are those of a sound alone.
-    together = audit(listener, sounds, ["reverse", "speed12"], processor=extractor, batch_size=3)
+        audit(audio_model, clips, "time_shift4", processor=extractor, batch_size=1)
+    # Wherever something is padded, the answers are those of an audio clip alone.
+    together = audit(audio_model, clips, ["reverse", "speed12"], processor=extractor, batch_size=3)
     for name, group in together.groups.items():
         assert [one.score for one in group.elements] == [one.score for one in report.groups[name].elements]
 
 
-def test_groups_that_cannot_work_are_refused(vit, listener, items, sounds):
+def test_groups_that_cannot_work_are_refused(vit, audio_model, items, clips):
     with pytest.raises(ValueError, match="There is no group 'b4'. Known groups"):
         audit(vit, items, "b4")
     with pytest.raises(ValueError, match="There is no group in an empty list"):
@@ -316,12 +316,12 @@ def test_groups_that_cannot_work_are_refused(vit, listener, items, sounds):
     with pytest.raises(ValueError, match="so2 cannot be listed"):
         audit(vit, items, "so2")
     with pytest.raises(ValueError, match="c4 .* does not act on what Wav2Vec2ForSequenceClassification reads"):
-        audit(listener, sounds, ["c4"], processor=Wav2Vec2FeatureExtractor())
+        audit(audio_model, clips, ["c4"], processor=Wav2Vec2FeatureExtractor())
 
 
 def test_the_processor_is_the_one_that_was_saved_with_the_checkpoint(vit, tmp_path):
     vit.save_pretrained(tmp_path)
-    photos = [{"image": picture} for picture in map(to_picture, pictures(3, 20))]
+    photos = [{"image": image} for image in map(to_image, images(3, 20))]
     with pytest.raises(ValueError, match="no processor was saved beside that; pass the right one as processor="):
         audit(vit, photos, "c4")
     PROCESSOR.save_pretrained(tmp_path)
@@ -331,7 +331,7 @@ def test_the_processor_is_the_one_that_was_saved_with_the_checkpoint(vit, tmp_pa
     assert found.advice.command is None or str(tmp_path) in found.advice.command
 
 
-def to_picture(x: Tensor) -> Any:
+def to_image(x: Tensor) -> Any:
     from PIL import Image
 
     return Image.fromarray((x.permute(1, 2, 0).clamp(0, 1) * 255).byte().numpy())
@@ -341,11 +341,11 @@ def to_picture(x: Tensor) -> Any:
 
 
 def test_a_segmenter_is_measured_without_classes():
-    x = pictures(3, SIDE).clamp(-2, 2)
+    x = images(3, SIDE).clamp(-2, 2)
     x[:, :, 5:9, 3:9] = 9.0  # what it marks
     report = audit(confident("maps"), [{"pixel_values": one} for one in x], ["c4", "d4"])
     for group in report.groups.values():
-        assert group.loss.value == pytest.approx(0, abs=1e-6) and group.told.value == pytest.approx(1)
+        assert group.loss.value == pytest.approx(0, abs=1e-6) and group.oracle.value == pytest.approx(1)
         assert group.poses is None and group.surest is None
     assert report.classes is None and report.measure == "mean IoU"
     assert "does not say one class for an input" in " ".join(str(report).split())
@@ -365,5 +365,5 @@ def test_a_page_fits_a_terminal_and_survives_a_file(vit, items, tmp_path, labell
     assert max(len(line) for line in lines if not line.startswith("next ")) <= 100  # a command is one line
     for name, group in report.groups.items():
         (row,) = (line for line in lines if line.startswith(f"{name} "))
-        assert f" {100 * group.mean.value:.1f} " in row and f" {100 * group.told.value:.1f} " in row
+        assert f" {100 * group.mean.value:.1f} " in row and f" {100 * group.oracle.value:.1f} " in row
     assert ("accuracy" in str(report)) == labelled and ("agreement" in str(report)) != labelled

@@ -1,4 +1,4 @@
-"""Maps, boxes and keypoints: answers that move with the picture, and have a score between right and wrong."""
+"""Maps, boxes and keypoints: answers that transform with the image, and have a score between right and wrong."""
 
 import math
 from typing import Any
@@ -7,14 +7,14 @@ import pytest
 import torch
 from architectures.test_places import SEEING, SIDE, bright, predictor
 from evaluation.conftest import SaysAlways
-from pictures import pictures
+from images import images
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel
 
 from hf_canon import CanonicalizedModel, RobustnessReport, evaluate_robustness, get_group
 from hf_canon.evaluation import plot_report
 from hf_canon.evaluation.metrics import Boxes, Depth, Maps, Place, f1, measure_for, same
-from hf_canon.evaluation.transforms import Shift
+from hf_canon.evaluation.transforms import Rotation
 
 
 class Told(SaysAlways):
@@ -30,11 +30,11 @@ class Told(SaysAlways):
 @pytest.fixture
 def x() -> Tensor:
     """With a bright thing of another place and size in each, and a mark that no mirror or turn leaves where it is."""
-    x = pictures(5, SIDE).clamp(-2, 2)
-    for i, picture in enumerate(x):
-        picture[:, 5 + i : 9 + 2 * i, 3 : 9 + i] = 9.0
-        picture[:, 5 + i, 4] = 10.0
-        picture[0, 0, 1], picture[0, 0, 2] = 4.0, 3.0
+    x = images(5, SIDE).clamp(-2, 2)
+    for i, image in enumerate(x):
+        image[:, 5 + i : 9 + 2 * i, 3 : 9 + i] = 9.0
+        image[:, 5 + i, 4] = 10.0
+        image[0, 0, 1], image[0, 0, 2] = 4.0, 3.0
     return x
 
 
@@ -58,7 +58,7 @@ def confident(kind: str) -> Any:
 
 
 def skewed(kind: str) -> Any:
-    """The same, blind to what is in the left third of a picture: no pose looks like another."""
+    """The same, blind to what is in the left third of an image: no pose looks like another."""
 
     def forward(self: Any, pixel_values: Tensor, **kwargs: Any) -> Any:
         seen = pixel_values.clone()
@@ -72,11 +72,11 @@ def skewed(kind: str) -> Any:
 
 
 def items(x: Tensor) -> list[dict[str, Any]]:
-    return [{"pixel_values": picture} for picture in x]
+    return [{"pixel_values": image} for image in x]
 
 
 @pytest.mark.parametrize("kind", SEEING)
-def test_a_predictor_that_turns_with_the_picture_scores_one_everywhere(kind: str, x: Tensor) -> None:
+def test_a_predictor_that_turns_with_the_image_scores_one_everywhere(kind: str, x: Tensor) -> None:
     model = CanonicalizedModel.wrap(confident(kind), group="d4", canonicalizer=SaysAlways(get_group("d4"), 0))
     report = evaluate_robustness(model, items(x), "d4", batch_size=2)
     assert set(report.upright.scores) == {"before", "after", "oracle"}
@@ -119,12 +119,12 @@ def test_maps_are_compared_with_labels_that_turn_along(x: Tensor) -> None:
 
 
 def test_what_a_turn_brings_into_the_corners_does_not_count(x: Tensor) -> None:
-    place = Place(Shift(45).steps, (SIDE, SIDE))
+    place = Place(Rotation(45).steps, (SIDE, SIDE))
     inside = place.inside(SIDE, SIDE)
     middle = torch.arange(SIDE) - (SIDE - 1) / 2
     diamond = middle.abs()[:, None] + middle.abs() <= SIDE / math.sqrt(2)
     assert torch.equal(inside, diamond)
-    assert Place(Shift(90, True).steps, (SIDE, SIDE)).inside(5, 7).all()
+    assert Place(Rotation(90, True).steps, (SIDE, SIDE)).inside(5, 7).all()
 
 
 def test_mean_iou_by_hand() -> None:
@@ -153,14 +153,18 @@ def test_boxes_by_hand() -> None:
     answer = {"logits": logits, "pred_boxes": here.roll(1, 1)[None]}
     answer["pred_boxes"] = torch.tensor([[[0.52, 0.5, 0.2, 0.2], [0.2, 0.2, 0.1, 0.1], [0.7, 0.7, 0.1, 0.1]]])
     label = {"class_labels": classes, "boxes": here}
-    # One of two is found, one of two is of the wrong class; one is nothing, and one has left the picture.
+    # One of two is found, one of two is of the wrong class; one is nothing, and one has left the image.
     assert Boxes(2).accuracy(answer, [label], Place([], (9, 9))).tolist() == [0.5]
     assert Boxes(2).agreement(answer, answer, Place([], (9, 9))).tolist() == [1.0]
     none = {**answer, "logits": -answer["logits"] * torch.tensor([1.0, 1.0, -9.0]) + torch.tensor([0, 0, 99.0])}
     assert Boxes(2).agreement(none, none, Place([], (9, 9))).tolist() == [1.0]
     assert Boxes(2).agreement(none, answer, Place([], (9, 9))).tolist() == [0.0]
-    moved = (classes, torch.tensor([[0.61, 0.5, 0.2, 0.2], [0.2, 0.2, 0.1, 0.1], [1.2, 0.5, 0.5, 0.5]]))
-    assert (same((classes, here), moved) > 0).tolist() == [[False] * 3, [False, True, False], [False, False, True]]
+    transformed = (classes, torch.tensor([[0.61, 0.5, 0.2, 0.2], [0.2, 0.2, 0.1, 0.1], [1.2, 0.5, 0.5, 0.5]]))
+    assert (same((classes, here), transformed) > 0).tolist() == [
+        [False] * 3,
+        [False, True, False],
+        [False, False, True],
+    ]
 
 
 def test_things_are_matched_one_to_one_the_most_alike_first() -> None:
@@ -194,7 +198,7 @@ def test_a_report_of_maps_survives_a_file_and_says_what_it_counts(x: Tensor, tmp
     assert (tmp_path / "report.png").stat().st_size > 10_000
 
 
-def test_a_class_beside_a_picture_is_no_map(x: Tensor) -> None:
+def test_a_class_beside_a_image_is_no_map(x: Tensor) -> None:
     model = CanonicalizedModel.wrap(confident("maps"), group="c4", canonicalizer="shift")
     assert not evaluate_robustness(model, [{**item, "label": 1} for item in items(x)], "c4").labelled
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from transformers import (
     ViTConfig,
     ViTForImageClassification,
@@ -13,16 +13,16 @@ from transformers import (
 
 from hf_canon import CanonicalizedModel, check_equivariance, get_group
 from hf_canon.canonicalizers import build_canonicalizer
-from hf_canon.groups import FinitePlanar, Pictures
+from hf_canon.groups import FinitePlanar, Images
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-SOUND = {"conv_dim": (8,), "conv_stride": (5,), "conv_kernel": (10,), "num_conv_pos_embeddings": 16}
+AUDIO = {"conv_dim": (8,), "conv_stride": (5,), "conv_kernel": (10,), "num_conv_pos_embeddings": 16}
 
 
 @pytest.mark.parametrize("name", ["c1", "c2", "c4", "c8", "d1", "d2", "d3", "d4", "d8"])
 def test_groups_act_exactly_where_they_say_so(name):
     assert check_equivariance(get_group(name)) == 0
-    assert check_equivariance(get_group(name), pictures(2, 21)) == 0
+    assert check_equivariance(get_group(name), images(2, 21)) == 0
 
 
 def test_the_quarter_turns_of_so2_are_exact():
@@ -53,10 +53,10 @@ def test_a_wrong_inverse_is_seen():
     [("orbit", "c4"), ("orbit", "d8"), ("equivariant", "c8"), ("equivariant", "d4"), ("shift", "c8"), ("shift", "d4")]
     + [("shift", "so2")],
 )
-def test_canonicalizers_move_their_logits_with_the_picture(name, group):
+def test_canonicalizers_move_their_logits_with_the_image(name, group):
     canonicalizer = build_canonicalizer(name, get_group(group))
     assert check_equivariance(canonicalizer) < 1e-4
-    assert check_equivariance(canonicalizer.train(), pictures(2, 40)) < 1e-4
+    assert check_equivariance(canonicalizer.train(), images(2, 40)) < 1e-4
     assert canonicalizer.training
 
 
@@ -68,22 +68,22 @@ def test_a_canonicalizer_that_is_not_equivariant_is_seen(wrap):
 def test_a_model_answers_the_same_to_every_exact_turn(wrap, group):
     model = wrap(group, "shift")
     assert check_equivariance(model) < 1e-3  # so2 undoes an angle that is right up to rounding
-    assert check_equivariance(model, pictures(3, 16)) < 1e-3
+    assert check_equivariance(model, images(3, 16)) < 1e-3
 
 
 @pytest.mark.parametrize("canonicalizer", ["orbit", "equivariant", "shift", "predictor"])
 def test_a_model_over_an_exact_group_hands_on_the_same_pixels(wrap, canonicalizer):
-    assert check_equivariance(wrap("d4", canonicalizer), pictures(3, 16)) == 0
+    assert check_equivariance(wrap("d4", canonicalizer), images(3, 16)) == 0
 
 
 def test_a_model_that_does_nothing_is_seen_and_left_in_its_mode(wrap):
     model = wrap("c4", 0).train()
-    assert check_equivariance(model, pictures(3, 16)) > 0.01
+    assert check_equivariance(model, images(3, 16)) > 0.01
     assert model.training and not model.predictor.training
 
 
 def test_not_a_number_is_not_taken_for_zero(wrap):
-    x = pictures(2, 16)
+    x = images(2, 16)
     x[0, 0, 3, 5] = float("nan")
     for thing in (get_group("c4"), build_canonicalizer("shift", get_group("c4"))):
         assert math.isnan(check_equivariance(thing, x))
@@ -101,17 +101,17 @@ def test_other_things_are_refused():
 @pytest.mark.parametrize(
     "name", ["channels", "hue3", "d4*negative", "reverse", "polarity", "time_shift4", "reverse*polarity"]
 )
-def test_colours_and_sounds(name: str) -> None:
+def test_colours_and_clips(name: str) -> None:
     """Groups, canonicalizers and models of every kind are checked without inputs of one's own."""
     group = get_group(name)
     assert check_equivariance(group) < 1e-6
     assert check_equivariance(build_canonicalizer("orbit", group)) < 1e-4
-    if isinstance(group.kind, Pictures):
+    if isinstance(group.kind, Images):
         vit = ViTForImageClassification(ViTConfig(**TINY, image_size=32))
         processor = ViTImageProcessorPil(image_mean=[0.5] * 3, image_std=[0.5] * 3)
         model = CanonicalizedModel.wrap(vit, group=name, processor=processor)
     else:
-        config = Wav2Vec2Config(**TINY, **SOUND, num_conv_pos_embedding_groups=2)
+        config = Wav2Vec2Config(**TINY, **AUDIO, num_conv_pos_embedding_groups=2)
         model = CanonicalizedModel.wrap(Wav2Vec2ForSequenceClassification(config), group=name)
     assert check_equivariance(model) == 0.0
     model.canonicalizer.forward = lambda x, lengths=None: torch.eye(group.order)[torch.zeros(len(x), dtype=int)]

@@ -14,7 +14,7 @@ PROCESSOR = ViTImageProcessorPil(size={"height": 8, "width": 8})
 RGB = SimpleNamespace(num_channels=3, num_labels=5, label2id={"ant": 0, "bee": 1, "cat": 2, "dog": 3, "elk": 4})
 
 
-def picture(i: int, mode: str = "RGB") -> Image.Image:
+def image(i: int, mode: str = "RGB") -> Image.Image:
     noise = np.random.default_rng(i).integers(0, 256, (12, 12, 3), dtype=np.uint8)
     return Image.fromarray(noise).convert(mode)
 
@@ -22,7 +22,7 @@ def picture(i: int, mode: str = "RGB") -> Image.Image:
 @pytest.fixture
 def dataset() -> datasets.Dataset:
     return datasets.Dataset.from_dict(
-        {"image": [picture(i) for i in range(5)], "label": [0, 1, 2, 3, 4]},
+        {"image": [image(i) for i in range(5)], "label": [0, 1, 2, 3, 4]},
         features=datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")}),
     )
 
@@ -98,11 +98,11 @@ def test_the_number_of_batches_is_known_where_it_can_be(dataset):
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 3), ("RGBA", 3), ("P", 3), ("RGB", 1), ("L", 1)])
-def test_pictures_get_the_channels_that_the_model_reads(mode, channels):
+def test_images_get_the_channels_that_the_model_reads(mode, channels):
     processor = ViTImageProcessorPil(size={"height": 8, "width": 8}, image_mean=[0.5], image_std=[0.5])
     config = SimpleNamespace(num_channels=channels)
     processor = PROCESSOR if channels == 3 else processor
-    found, _ = read([{"image": picture(0, mode)}], processor=processor, model_config=config)
+    found, _ = read([{"image": image(0, mode)}], processor=processor, model_config=config)
     assert found.shape == (1, channels, 8, 8)
 
 
@@ -118,18 +118,18 @@ def test_labels_are_matched_by_name_where_the_model_knows_the_names(dataset):
 
 
 def test_a_label_may_list_every_right_class(dataset):
-    items = [{"image": picture(0), "kinds": [1, 3]}, {"image": picture(1), "kinds": [2]}]
+    items = [{"image": image(0), "kinds": [1, 3]}, {"image": image(1), "kinds": [2]}]
     assert read(items, label_column="kinds")[1] == [(1, 3), (2,)]
 
 
 @pytest.mark.parametrize("missing", [None, -1, -100])
 def test_no_labels_at_all_is_fine_and_some_are_not(missing):
-    assert read([{"image": picture(0)}])[1] == [None]
-    assert read([{"image": picture(0), "label": missing}])[1] == [None]
+    assert read([{"image": image(0)}])[1] == [None]
+    assert read([{"image": image(0), "label": missing}])[1] == [None]
     with pytest.raises(ValueError, match="Some items have a label and some have none"):
-        read([{"image": picture(i), "label": label} for i, label in enumerate([1, 2, missing])])
+        read([{"image": image(i), "label": label} for i, label in enumerate([1, 2, missing])])
     with pytest.raises(ValueError, match="Some items have a label and some have none"):
-        read([{"image": picture(i), "label": label} for i, label in enumerate([missing, missing, missing, 0])])
+        read([{"image": image(i), "label": label} for i, label in enumerate([missing, missing, missing, 0])])
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_no_labels_at_all_is_fine_and_some_are_not(missing):
         ("mnist", {}, "'mnist' is no data set"),
         (7, {}, "7 is no data set"),
         ([(torch.zeros(3, 8, 8), 0)], {}, "An item of the data set is a tuple"),
-        ([{"text": "a", "label": 0}], {}, "no picture among the columns 'text', 'label'"),
-        ([{"left": picture(0), "right": picture(1)}], {}, "2 pictures among the columns"),
-        ([{"image": picture(0)}], {"processor": None}, r"AutoImageProcessor.from_pretrained"),
-        ([{"image": picture(0)}], {"label_column": "kind"}, "no column 'kind'.*'image'"),
-        ([{"image": picture(0), "label": 5}], {}, "The label 5 has no class in this model, which has 5"),
+        ([{"text": "a", "label": 0}], {}, "no image among the columns 'text', 'label'"),
+        ([{"left": image(0), "right": image(1)}], {}, "2 images among the columns"),
+        ([{"image": image(0)}], {"processor": None}, r"AutoImageProcessor.from_pretrained"),
+        ([{"image": image(0)}], {"label_column": "kind"}, "no column 'kind'.*'image'"),
+        ([{"image": image(0), "label": 5}], {}, "The label 5 has no class in this model, which has 5"),
         ([{"pixel_values": torch.zeros(3, n, n)} for n in (8, 9)], {}, "different shapes"),
-        ([{"image": picture(0)}], {"batch_size": 0}, "A batch of 0 pictures"),
+        ([{"image": image(0)}], {"batch_size": 0}, "A batch of 0 images"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_a_sentence(data, kwargs, sentence):
@@ -155,9 +155,9 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(data, kwargs, sentence):
         read(data, **kwargs)
 
 
-def test_pictures_by_hand():
+def test_images_by_hand():
     tensor = torch.rand(3, 8, 8)
     assert to_pixel_values(tensor, None).shape == (1, 3, 8, 8)
     assert to_pixel_values([tensor, tensor], None).shape == (2, 3, 8, 8)
-    assert to_pixel_values(picture(0), PROCESSOR, RGB).shape == (1, 3, 8, 8)
-    assert to_pixel_values([picture(0), picture(1)], PROCESSOR, RGB).shape == (2, 3, 8, 8)
+    assert to_pixel_values(image(0), PROCESSOR, RGB).shape == (1, 3, 8, 8)
+    assert to_pixel_values([image(0), image(1)], PROCESSOR, RGB).shape == (2, 3, 8, 8)

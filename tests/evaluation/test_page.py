@@ -12,8 +12,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from evaluation.test_other_groups import RATE, listener, sounds  # noqa: F401 (fixtures)
-from pictures import pictures
+from evaluation.test_other_groups import RATE, audio_model, clips  # noqa: F401 (fixtures)
+from images import images
 from transformers import (
     SegformerConfig,
     SegformerForSemanticSegmentation,
@@ -27,8 +27,8 @@ from hf_canon.evaluation.decision_log import is_member
 from hf_canon.evaluation.display import displayed
 from hf_canon.evaluation.galleries import Galleries
 from hf_canon.evaluation.memory import HeldByTensors
-from hf_canon.evaluation.transforms import Shift, moved_by, parse_transforms
-from hf_canon.groups import Pictures, Waveforms
+from hf_canon.evaluation.transforms import Rotation, parse_transforms, transformed_by
+from hf_canon.groups import Images, Waveforms
 from hf_canon.reports.diagnosis import risk_curve
 from hf_canon.reports.page import render_page, verdict
 from hf_canon.selection import Calibration
@@ -151,8 +151,8 @@ def test_the_diagnosis_by_hand(wrap, items, x):
     model = wrap("c4", "orbit")
     found = evaluate_robustness(model, items, ["c4", 30], batch_size=9).diagnosis
     with torch.inference_mode():
-        poses = [model(pixel_values=Shift(angle)(x)) for angle in (0, 90, 180, 270)]
-        between = model(pixel_values=Shift(30.0)(x))
+        poses = [model(pixel_values=Rotation(angle)(x)) for angle in (0, 90, 180, 270)]
+        between = model(pixel_values=Rotation(30.0)(x))
     confidence = torch.cat([one.canonicalization.probabilities.amax(1) for one in poses])
     element = torch.cat([one.canonicalization.probabilities.argmax(1) for one in poses])
     true = torch.arange(4).repeat_interleave(len(x))
@@ -177,7 +177,7 @@ def test_the_diagnosis_by_hand(wrap, items, x):
     assert found.decisions.actions["canonicalized"].answers == found.answers and found.decisions.passes == 1
     assert found.diversity.found == {f"{90 * i}°": int((element[: len(x)] == i).sum()) for i in range(4)}
     assert [one.items for one in found.diversity.classes] == torch.bincount(labels).tolist()
-    assert len(found.diversity.thin) == 5  # of 23 pictures
+    assert len(found.diversity.thin) == 5  # of 23 images
 
 
 def test_the_diagnosis_does_not_depend_on_batches(wrap, items):
@@ -226,20 +226,20 @@ def test_the_examples_are_what_they_are_said_to_be(wrap, items, x, size, monkeyp
     model = wrap("c4", "orbit")
     report = evaluate_robustness(model, items, "c4", batch_size=size, report=tmp_path, baselines=False)
     (examples,) = kept
-    harmed, mended, unsure = (examples.harmed, examples.mended, examples.unsure)
+    harmed, fixed, unsure = (examples.harmed, examples.fixed, examples.unsure)
     found = report.sets["c4"]
-    assert examples.totals == {"harmed": found.right_to_wrong, "mended": found.wrong_to_right}
-    assert len(unsure) == 8 and 0 < len(harmed) <= 8 and 0 < len(mended) <= 8
+    assert examples.totals == {"harmed": found.right_to_wrong, "fixed": found.wrong_to_right}
+    assert len(unsure) == 8 and 0 < len(harmed) <= 8 and 0 < len(fixed) <= 8
     with torch.inference_mode():
-        for example in harmed + mended:
+        for example in harmed + fixed:
             angle = 0 if example.pose == "as it came" else int(re.search(r"\d+", example.pose)[0])
-            turned = Shift(angle)(x[example.number - 1 : example.number])
+            turned = Rotation(angle)(x[example.number - 1 : example.number])
             label = items[example.number - 1]["label"]
             after, before = model(pixel_values=turned), model.predictor(pixel_values=turned)
             assert (int(before.logits.argmax()) == label) == example.before.right == (example in harmed)
-            assert (int(after.logits.argmax()) == label) == example.after.right == (example in mended)
+            assert (int(after.logits.argmax()) == label) == example.after.right == (example in fixed)
             assert example.confidence == pytest.approx(float(after.canonicalization.confidence), abs=1e-4)
-    for examples in (harmed, mended, unsure):
+    for examples in (harmed, fixed, unsure):
         assert len({example.number for example in examples}) == len(examples)
     sure = [example.confidence for example in harmed]
     assert sure == sorted(sure, reverse=True)
@@ -277,7 +277,7 @@ def test_segmenters_have_scores_and_no_classes(tmp_path):
         num_attention_heads=[1], mlp_ratios=[2], decoder_hidden_size=8, num_labels=3, initializer_range=0.5,
     )  # fmt: skip
     model = CanonicalizedModel.wrap(SegformerForSemanticSegmentation(config).eval(), group="c4", canonicalizer="shift")
-    data = [{"pixel_values": one} for one in pictures(3, 32)]
+    data = [{"pixel_values": one} for one in images(3, 32)]
     report = evaluate_robustness(model, data, "c4", report=tmp_path)
     text = page_of(tmp_path)
     assert_stands_alone(text)
@@ -285,37 +285,37 @@ def test_segmenters_have_scores_and_no_classes(tmp_path):
     assert "mean IoU" in text and "lose over 10 points" in text and "right → wrong" not in text
 
 
-def test_sounds_are_drawn_and_padding_is_not(listener, sounds, tmp_path, monkeypatch):  # noqa: F811
+def test_clips_are_drawn_and_padding_is_not(audio_model, clips, tmp_path, monkeypatch):  # noqa: F811
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
-    model = CanonicalizedModel.wrap(listener, group="gain", canonicalizer="moment", processor=extractor)
+    model = CanonicalizedModel.wrap(audio_model, group="gain", canonicalizer="moment", processor=extractor)
     drawn = []
     import hf_canon.evaluation.galleries as gallery
 
-    original = gallery.drawn_sound
-    monkeypatch.setattr(gallery, "drawn_sound", lambda one, *rest: drawn.append(len(one)) or original(one, *rest))
-    evaluate_robustness(model, sounds, {"gain": [-6, 0, 6]}, processor=extractor, report=tmp_path, batch_size=5)
+    original = gallery.drawn_audio
+    monkeypatch.setattr(gallery, "drawn_audio", lambda one, *rest: drawn.append(len(one)) or original(one, *rest))
+    evaluate_robustness(model, clips, {"gain": [-6, 0, 6]}, processor=extractor, report=tmp_path, batch_size=5)
     assert_stands_alone(page_of(tmp_path))
     assert set(drawn) <= {300 + 40 * i for i in range(5)} and len(set(drawn)) > 1
 
 
-def test_pictures_look_as_they_came():
+def test_images_look_as_they_came():
     photo = torch.rand(3, 8, 8)
     mean, deviation = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
-    scale, shift = tuple(1 / d for d in deviation), tuple(-m / d for m, d in zip(mean, deviation, strict=True))
-    read = photo * torch.tensor(scale).view(3, 1, 1) + torch.tensor(shift).view(3, 1, 1)
-    shown = displayed(read, None, Pictures(scale, shift))(read)
+    scale, transform = tuple(1 / d for d in deviation), tuple(-m / d for m, d in zip(mean, deviation, strict=True))
+    read = photo * torch.tensor(scale).view(3, 1, 1) + torch.tensor(transform).view(3, 1, 1)
+    shown = displayed(read, None, Images(scale, transform))(read)
     assert shown == pytest.approx(photo.permute(1, 2, 0).numpy(), abs=1e-5)
 
 
 def test_what_is_an_element_of_the_group_and_what_lies_between():
     d4, c8, product = get_group("d4"), get_group("c8"), get_group("d4*channels")
-    assert is_member(Shift(90, True), d4) and not is_member(Shift(90, True), c8)
-    assert is_member(Shift(45), c8) and not is_member(Shift(45), d4) and not is_member(Shift(45), product)
-    assert is_member(Shift(90), product) and is_member(moved_by(product, 7), product)
-    hue6 = get_group("hue6").on(Pictures((1.0,) * 3, (0.0,) * 3))
+    assert is_member(Rotation(90, True), d4) and not is_member(Rotation(90, True), c8)
+    assert is_member(Rotation(45), c8) and not is_member(Rotation(45), d4) and not is_member(Rotation(45), product)
+    assert is_member(Rotation(90), product) and is_member(transformed_by(product, 7), product)
+    hue6 = get_group("hue6").on(Images((1.0,) * 3, (0.0,) * 3))
     exact, between = parse_transforms({"hue12": [2, 3]}, hue6)["hue12"]
     assert is_member(exact, hue6) and not is_member(between, hue6)
-    assert not is_member(moved_by(get_group("gain").on(Waveforms(RATE)), 3.0), c8)
+    assert not is_member(transformed_by(get_group("gain").on(Waveforms(RATE)), 3.0), c8)
 
 
 @pytest.mark.parametrize("name", ["index.html", "report.json"])
@@ -383,10 +383,10 @@ def test_galleries_hold_no_more_than_they_show(wrap):
     galleries = Galleries(model, Classes(), None)
     with torch.inference_mode():
         for start in range(0, 40, 10):
-            x = pictures(10, 16, seed=start)
+            x = images(10, 16, seed=start)
             output = model(pixel_values=x)
             answers = {"before": {"logits": output.logits}, "after": {"logits": output.logits}}
             judged = {"before": torch.ones(10), "after": torch.zeros(10)}
-            galleries.add(Shift(0.0), (0, start), x, None, output, answers, judged, None)
-    assert galleries.totals == {"harmed": 40, "mended": 0}
-    assert [len(galleries._kept[name]) for name in ("harmed", "mended", "unsure")] == [8, 0, 8]
+            galleries.add(Rotation(0.0), (0, start), x, None, output, answers, judged, None)
+    assert galleries.totals == {"harmed": 40, "fixed": 0}
+    assert [len(galleries._kept[name]) for name in ("harmed", "fixed", "unsure")] == [8, 0, 8]

@@ -14,7 +14,7 @@ PROCESSOR = ViTImageProcessorPil(size={"height": 16, "width": 16})
 @pytest.fixture
 def photos():
     noise = np.random.default_rng(0).integers(0, 256, (2, 20, 20, 3), dtype=np.uint8)
-    return [Image.fromarray(picture) for picture in noise]
+    return [Image.fromarray(image) for image in noise]
 
 
 def drawn(path) -> np.ndarray:
@@ -37,7 +37,7 @@ def test_the_circle_is_drawn_for_every_report(wrap, items, transforms, baselines
     assert pixels.shape[1] == pytest.approx(688 * circles, abs=2)
 
 
-def test_a_strip_takes_pictures_and_tensors(wrap, photos, x, tmp_path):
+def test_a_strip_takes_images_and_tensors(wrap, photos, x, tmp_path):
     model = wrap("d4", "orbit")
     plot_strip(model, photos[0], tmp_path / "one.png", processor=PROCESSOR, transforms="d4")
     plot_strip(model, photos, tmp_path / "two.png", processor=PROCESSOR, transforms=[0, 33], labels=[0, 1])
@@ -61,7 +61,7 @@ def test_right_and_wrong_look_different_and_follow_the_labels(wrap, x, tmp_path)
     assert np.array_equal(drawn(tmp_path / "agreement.png").reshape(-1, 3), figures["right"])
 
 
-def test_a_picture_is_shown_as_it_came(wrap, photos, tmp_path):
+def test_a_image_is_shown_as_it_came(wrap, photos, tmp_path):
     white = Image.new("RGB", (16, 16), (255, 255, 255))
     plot_strip(wrap("c4", 0), white, tmp_path / "white.png", processor=PROCESSOR, transforms=[0])
     pixels = drawn(tmp_path / "white.png")
@@ -78,8 +78,8 @@ def test_both_fit_in_one_figure(wrap, items, photos, group, tmp_path):
     assert (tmp_path / "report.svg").read_text(encoding="utf-8").lstrip().startswith("<?xml")
 
 
-def test_as_many_labels_as_pictures(wrap, photos, tmp_path):
-    with pytest.raises(ValueError, match="2 pictures and 1 labels"):
+def test_as_many_labels_as_images(wrap, photos, tmp_path):
+    with pytest.raises(ValueError, match="2 images and 1 labels"):
         plot_strip(wrap("c4"), photos, tmp_path / "strip.png", processor=PROCESSOR, labels=[1])
 
 

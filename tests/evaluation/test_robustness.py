@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from hf_canon import RobustnessReport, evaluate_robustness, get_group
-from hf_canon.evaluation.robustness import bootstrap, evaluating
+from hf_canon.evaluation.statistics import bootstrap
+from hf_canon.predictors.untouched import evaluating
 
 SIXTEEN = [11.25 + 22.5 * k for k in range(16)]
 
@@ -66,22 +67,22 @@ def test_every_figure_agrees_with_the_long_way(wrap, items, x, group, canonicali
     model = wrap(group, canonicalizer)
     labels = torch.tensor([item["label"] for item in items])
     report = evaluate_robustness(model, items, transforms, batch_size=10)
-    # Two ways to compute one logit differ in the last bits, and one picture in 23 may sit between two answers.
+    # Two ways to compute one logit differ in the last bits, and one image in 23 may sit between two answers.
     close = pytest.approx
     assert report.items == len(items) and report.labelled
     for found in report.sets.values():
-        gains, mended, spoiled = [], 0, 0
+        gains, fixed, spoiled = [], 0, 0
         for row in found.transforms:
             right, agree, _ = by_hand(model, x, labels, row.angle, row.mirrored)
             for method, score in row.scores.items():
                 assert score.accuracy == close(right[method].double().mean().item(), abs=1e-9), (row.name, method)
                 assert score.agreement == close(agree[method].double().mean().item(), abs=1e-9), (row.name, method)
             gains.append(right["after"].double().mean() - right["before"].double().mean())
-            mended += int((~right["before"] & right["after"]).sum())
+            fixed += int((~right["before"] & right["after"]).sum())
             spoiled += int((right["before"] & ~right["after"]).sum())
         assert found.gain.value == close(100 * float(np.mean(gains)))
         assert found.gain.low <= found.gain.value <= found.gain.high
-        assert (found.right_to_wrong, found.wrong_to_right) == (spoiled, mended)
+        assert (found.right_to_wrong, found.wrong_to_right) == (spoiled, fixed)
         for method, mean in found.mean.items():
             accuracies = [row.scores[method].accuracy for row in found.transforms]
             assert mean.accuracy == close(np.mean(accuracies)) and found.worst[method].accuracy == min(accuracies)
@@ -104,22 +105,22 @@ def test_a_canonicalizer_that_does_nothing_changes_nothing(wrap, items):
     assert found.before == found.mean["before"].accuracy < 1
 
 
-def test_the_upright_tax_is_what_upright_pictures_lose(wrap, items):
+def test_the_upright_tax_is_what_upright_images_lose(wrap, items):
     report = evaluate_robustness(wrap("c4", 2), items, [180], baselines=False)
     upright = report.upright
     lost = report.upright_right_to_wrong - report.upright_wrong_to_right
     assert report.upright_tax.value == pytest.approx(100 * lost / len(items))
     assert report.upright_tax.value == pytest.approx(100 * (upright.before.accuracy - upright.after.accuracy))
-    # What undoes a half turn does it to upright pictures too, and makes of a turned one an upright one.
+    # What undoes a half turn does it to upright images too, and makes of a turned one an upright one.
     (turned,) = report.sets["angles"].transforms
     assert turned.after.agreement == 1 and turned.before == upright.after
 
 
 def test_without_labels_agreement_takes_the_place_of_accuracy(wrap, x):
     model = wrap("c8")
-    report = evaluate_robustness(model, [{"pixel_values": picture} for picture in x], "c8")
+    report = evaluate_robustness(model, [{"pixel_values": image} for image in x], "c8")
     labels = model.predictor(pixel_values=x).logits.argmax(-1)
-    same = [{"pixel_values": picture, "label": int(label)} for picture, label in zip(x, labels, strict=True)]
+    same = [{"pixel_values": image, "label": int(label)} for image, label in zip(x, labels, strict=True)]
     labelled = evaluate_robustness(model, same, "c8")
     assert not report.labelled and labelled.labelled
     assert all(score.accuracy is None for score in report.upright.scores.values())
@@ -132,12 +133,12 @@ def test_without_labels_agreement_takes_the_place_of_accuracy(wrap, x):
 def test_any_of_several_right_answers_is_right(wrap, x):
     model = wrap("c4", 0)
     every = list(range(model.config.num_labels))
-    report = evaluate_robustness(model, [{"pixel_values": picture, "label": every} for picture in x], "c4")
+    report = evaluate_robustness(model, [{"pixel_values": image, "label": every} for image in x], "c4")
     assert report.sets["c4"].before == 1
     answers = model.predictor(pixel_values=x).logits.argmax(-1).tolist()
     others = [
-        {"pixel_values": picture, "label": [c for c in every if c != answer]}
-        for picture, answer in zip(x, answers, strict=True)
+        {"pixel_values": image, "label": [c for c in every if c != answer]}
+        for image, answer in zip(x, answers, strict=True)
     ]
     assert evaluate_robustness(model, others, "c4").upright.before.accuracy == 0
 
@@ -246,7 +247,7 @@ def test_an_empty_data_set_is_refused(wrap):
         evaluate_robustness(wrap("c2"), [])
 
 
-def test_oblong_pictures_can_be_turned_by_half(wrap, vit):
+def test_oblong_images_can_be_turned_by_half(wrap, vit):
     model = wrap("c2")
     oblong = [{"pixel_values": torch.rand(3, 16, 20)} for _ in range(4)]
     model.predictor.forward, original = (

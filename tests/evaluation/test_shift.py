@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from audio_models import tiny_audio_model
 from evaluation.conftest import SaysAlways
 from evaluation.test_page import assert_stands_alone, page_of
-from listeners import tiny_listener
+from images import images
 from peft import LoraConfig, get_peft_model
-from pictures import pictures
 from PIL import Image
 from torch import Tensor
 from transformers import (
@@ -29,8 +29,8 @@ from hf_canon.adaptation import comodulate, quadratic_lift
 from hf_canon.canonicalizers import Canonicalizer
 from hf_canon.evaluation import Distance, Interval, ShiftReport, Side, plot_shift
 from hf_canon.evaluation.distribution import samples as shift_samples
+from hf_canon.evaluation.distribution.comparison import measured, nearer
 from hf_canon.evaluation.distribution.energy import dealt_out, drawn_again, mean_distances, samples, squared_energy
-from hf_canon.evaluation.distribution.shift import measured, nearer
 
 PROCESSOR = ViTImageProcessorPil(size={"height": 16, "width": 16})
 N = 40
@@ -38,12 +38,12 @@ EXACT = ["c2", "c4", "d1", "d4", "channels", "negative", "c2*negative"]
 
 
 def lit(n: int, seed: int, size: int = 16) -> Tensor:
-    """Pictures with a right way up: bright above, and redder there."""
+    """Images with a right way up: bright above, and redder there."""
     light = torch.linspace(4, -4, size).unsqueeze(-1)
-    return pictures(n, size, seed=seed) + light * torch.tensor([1.0, 0.6, 0.3]).view(3, 1, 1)
+    return images(n, size, seed=seed) + light * torch.tensor([1.0, 0.6, 0.3]).view(3, 1, 1)
 
 
-def moved(x: Tensor, group: str, seed: int = 0) -> Tensor:
+def transformed(x: Tensor, group: str, seed: int = 0) -> Tensor:
     acting = get_group(group).on(CanonicalizedModel.wrap(tiny(), group=group, processor=PROCESSOR).group.kind)
     return acting.act(x, acting.sample(len(x), torch.Generator().manual_seed(seed)))
 
@@ -130,7 +130,7 @@ def test_weights_are_numbers_of_copies_that_are_in_no_pair_with_each_other():
     assert found == pytest.approx(2 * mean(one, other) - mean(one, one) - mean(other, other))
 
 
-def test_where_a_share_has_moved_the_distance_is_that_share_of_what_it_would_be():
+def test_where_a_share_has_transformed_the_distance_is_that_share_of_what_it_would_be():
     rng = np.random.default_rng(0)
     x, y = torch.tensor(rng.normal(size=(1500, 1, 2))), torch.tensor(rng.normal(size=(1500, 1, 2)))
     far = torch.tensor([4.0, 0.0], dtype=torch.float64)
@@ -198,7 +198,7 @@ def test_nothing_is_said_to_be_removed_where_there_might_be_nothing():
 
 @pytest.mark.parametrize("group", EXACT)
 def test_moving_the_items_changes_nothing_modulo_the_group(group, reference, others):
-    still, turned = compare(reference, others, group), compare(reference, moved(others, group), group)
+    still, turned = compare(reference, others, group), compare(reference, transformed(others, group), group)
     assert turned.modulo.squared == pytest.approx(still.modulo.squared, abs=1e-5)
     assert turned.modulo.p_value == pytest.approx(still.modulo.p_value, abs=0.02)
     assert abs(turned.plain.squared - still.plain.squared) > 1e-3
@@ -206,33 +206,33 @@ def test_moving_the_items_changes_nothing_modulo_the_group(group, reference, oth
 
 
 @pytest.mark.parametrize("group", ["c4", "channels"])
-def test_averaging_over_the_orbit_is_averaging_over_the_symmetrised_law(group, reference):
+def test_averaging_over_the_orbit_is_averaging_over_the_symmetrised_distribution(group, reference):
     """E_P[S_G f] = E_{S^G P}[f], as the features are used here."""
     model = CanonicalizedModel.wrap(tiny(), group=group, processor=PROCESSOR)
     drawn = shift_samples.Drawn(items(reference), "x", model, PROCESSOR, 16, np.random.default_rng(0))
     from hf_canon.evaluation.distribution.features import LastHidden
 
     with torch.inference_mode():
-        look = LastHidden(drawn.first)
+        look = LastHidden(model, drawn.first)
         orbit = drawn.read(look, torch.Generator(), adapted=False).orbit
         # Every item in every pose, one after the other: the empirical S^G P.
         everything = model.group.orbit(reference).flatten(0, 1)
-        law = model.predictor.vit(everything).last_hidden_state[:, 0]
-    assert (orbit.mean(1).mean(0) - law.mean(0)).abs().max() < 1e-6
+        distribution = model.predictor.vit(everything).last_hidden_state[:, 0]
+    assert (orbit.mean(1).mean(0) - distribution.mean(0)).abs().max() < 1e-6
     k = model.group.order
-    apart = torch.cdist(law.double(), law.double()).view(N, k, N, k).mean((1, 3)).fill_diagonal_(0)
+    apart = torch.cdist(distribution.double(), distribution.double()).view(N, k, N, k).mean((1, 3)).fill_diagonal_(0)
     assert mean_distances(orbit) == pytest.approx(apart.numpy(), abs=1e-6)
 
 
 def test_a_turn_is_seen_as_pose_and_a_tint_is_not(reference, others):
-    turned = compare(reference, moved(others, "c4"))
+    turned = compare(reference, transformed(others, "c4"))
     assert turned.plain.seen and not turned.modulo.seen
     assert turned.verdict == [
         f"The shift may be pose alone: it can be seen as they came (p = {turned.plain.p_value:.2g}), and modulo c4 "
         f"nothing can be told from chance (p = {turned.modulo.p_value:.2g}), which hides distances up to "
         f"{turned.modulo.chance:.3f}."
     ]
-    both = compare(reference, moved(others - 1.5, "c4"))
+    both = compare(reference, transformed(others - 1.5, "c4"))
     assert both.plain.seen and both.modulo.seen and "Not all of the shift is pose" in both.verdict[0]
     neither = compare(reference, others)
     assert not neither.plain.seen and not neither.modulo.seen and "No shift can be seen" in neither.verdict[0]
@@ -243,10 +243,10 @@ def test_a_turn_is_seen_as_pose_and_a_tint_is_not(reference, others):
 @pytest.mark.covering()
 @pytest.mark.parametrize("group", ["so2", "c4*hue6", "d12"])
 def test_of_many_elements_some_are_drawn_for_each_item(group, reference, others):
-    report = compare(reference, moved(others, group), group)
+    report = compare(reference, transformed(others, group), group)
     assert report.members == 16 and not report.modulo.seen
-    assert compare(reference, moved(others, group), group) == report
-    assert compare(reference, moved(others, group), group, seed=1).modulo != report.modulo
+    assert compare(reference, transformed(others, group), group) == report
+    assert compare(reference, transformed(others, group), group, seed=1).modulo != report.modulo
 
 
 def test_the_order_of_the_items_does_not_matter(reference, others):
@@ -262,7 +262,7 @@ def test_the_order_of_the_items_does_not_matter(reference, others):
 
 
 def test_a_perfect_canonicalizer_removes_all_and_one_that_turns_anyhow_removes_nothing(reference, others):
-    turned = moved(others, "c4")
+    turned = transformed(others, "c4")
     model = CanonicalizedModel.wrap(tiny(), group="c4", canonicalizer=SeesLight())
     assert torch.equal(model.canonicalize(turned).canonical, others)
     report = compare(reference, turned, None, model=model)
@@ -276,12 +276,12 @@ def test_a_perfect_canonicalizer_removes_all_and_one_that_turns_anyhow_removes_n
     assert "cannot be said" in report.verdict[1] or "farther away" in report.verdict[1]
     spoiled = compare(reference, others, model=anyhow)
     assert not spoiled.plain.seen and spoiled.canonicalized.seen and spoiled.removed is None
-    assert "moves what should stay as it is" in spoiled.verdict[1]
+    assert "transforms what should stay as it is" in spoiled.verdict[1]
 
 
 def test_what_is_said_of_an_adapter():
     seen, unseen = Distance(0.25, 0.1, 0.001), Distance(-0.01, 0.1, 0.7)
-    report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "pictures", "logits", 4, 999, seen, seen, unseen)
+    report = ShiftReport("vit", "c4", Side(90, 90), Side(80, 80), "images", "logits", 4, 999, seen, seen, unseen)
 
     def said(canonicalized: Distance, removed: Interval | None, plain: Distance = seen) -> str:
         return dataclasses.replace(report, plain=plain, canonicalized=canonicalized, removed=removed).verdict[1]
@@ -335,7 +335,7 @@ def test_maps_are_averaged_and_what_has_no_output_layer_is_taken_as_it_is(refere
     report = compare(reference, others, model=segmenter)
     assert report.features == "the input of decode_head.classifier, averaged over places (12 numbers)"
     backbone = ResNetModel(ResNetConfig(embedding_size=8, **small))
-    report = compare(reference, moved(others, "c4"), model=backbone)
+    report = compare(reference, transformed(others, "c4"), model=backbone)
     assert report.features == "the last hidden state, averaged over places (8 numbers)"
 
 
@@ -373,7 +373,7 @@ def test_of_many_items_some_are_drawn(reference, others, monkeypatch):
         report = distribution_shift(items(reference), incoming, "c4", model=tiny(), permutations=19)
         assert report.incoming.items == report.reference.items == 25
         assert (report.reference.of, report.incoming.of) == (N, N + 5)
-    assert "25 pictures drawn from 45" in str(report)
+    assert "25 images drawn from 45" in str(report)
 
 
 def test_every_item_is_as_likely_to_be_drawn(monkeypatch):
@@ -391,7 +391,7 @@ def test_every_item_is_as_likely_to_be_drawn(monkeypatch):
     assert np.abs(counts - 100).max() < 4 * 75**0.5
 
 
-def test_pictures_go_through_the_processor_and_labels_are_not_looked_at(reference, others):
+def test_images_go_through_the_processor_and_labels_are_not_looked_at(reference, others):
     def files(x: Tensor) -> list[dict[str, Any]]:
         drawn = (x * 40 + 128).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
         return [{"image": Image.fromarray(one), "label": 99 if i % 2 else None} for i, one in enumerate(drawn)]
@@ -404,26 +404,26 @@ def test_pictures_go_through_the_processor_and_labels_are_not_looked_at(referenc
         distribution_shift(files(reference), files(others), "c4", model=tiny())
 
 
-def test_sounds_are_compared_whatever_they_are_padded_to():
+def test_clips_are_compared_whatever_they_are_padded_to():
     rng = np.random.default_rng(0)
 
-    def sounds(n: int) -> list[dict[str, Any]]:
+    def clips(n: int) -> list[dict[str, Any]]:
         # Fading away, each of another length.
         return [
             {"input_values": (rng.normal(size=700 + 10 * i) * np.linspace(2, 0, 700 + 10 * i)).astype(np.float32)}
             for i in range(n)
         ]
 
-    kept, came = sounds(30), sounds(30)
+    kept, came = clips(30), clips(30)
     back = [{"input_values": one["input_values"][::-1].copy()} for one in came]
     torch.manual_seed(0)
-    listener = tiny_listener()
+    audio_model = tiny_audio_model()
 
     def compared(incoming: Any, **settings: Any) -> ShiftReport:
-        return distribution_shift(kept, incoming, "reverse", model=listener, permutations=199, **settings)
+        return distribution_shift(kept, incoming, "reverse", model=audio_model, permutations=199, **settings)
 
     report, alone = compared(back), compared(back, batch_size=1)
-    assert report.unit == "sounds" and report.features == "the input of classifier (8 numbers)"
+    assert report.unit == "clips" and report.features == "the input of classifier (8 numbers)"
     assert report.plain.squared == pytest.approx(alone.plain.squared, abs=1e-4)
     assert compared(came).modulo.squared == pytest.approx(report.modulo.squared, abs=1e-5)
 
@@ -439,19 +439,19 @@ def test_what_cannot_be_compared_is_refused(reference, others):
             distribution_shift(one, other, group, **{"model": tiny(), **settings})
 
     refused("The incoming data are the reference itself", same, same)
-    refused("All incoming pictures are in the reference too", same, items(reference[:30].clone()))
+    refused("All incoming images are in the reference too", same, items(reference[:30].clone()))
     refused("The reference has 19 items, among which hardly any shift", items(reference[:19]))
     refused("What is incoming has 3 items", other=items(others[:3]))
     refused("The data set is empty", other=[])
     refused("Give a group, such as group='c4'", group=None)
     refused("There is no group 'b4'", group="b4")
     refused("does not act on what ViTForImageClassification reads", group="pitch12")
-    refused("nothing says how these pictures are normalised", group="hue6")
+    refused("nothing says how these images are normalised", group="hue6")
     refused(r"has the shape \(3, 16, 16\), and one that is incoming \(3, 8, 8\)", other=items(others[..., ::2, ::2]))
     refused("turns height into width", *(items(x[..., :12]) for x in (reference, others)))
     refused("With 18 permutations no p-value can be below 5 %", permutations=18)
     refused("numbers in it that are none", other=items(others * float("nan")))
-    refused("is the same for all pictures", items(reference[:1].expand(N, 3, 16, 16)))
+    refused("is the same for all images", items(reference[:1].expand(N, 3, 16, 16)))
     model = CanonicalizedModel.wrap(tiny(), group="c4", canonicalizer="shift")
     refused("canonicalizes over c4, and would be compared modulo d4", group="d4", model=model)
     refused("canonicalizes over c4, and would be compared modulo d4", group=get_group("d4"), model=model)
@@ -473,7 +473,7 @@ def test_a_predictor_that_answers_to_more_than_an_input_is_refused(reference, ot
 @pytest.fixture(scope="module")
 def found(reference, others) -> ShiftReport:
     model = CanonicalizedModel.wrap(tiny(), group="c4", canonicalizer=SeesLight())
-    return compare(reference, moved(others - 0.4, "c4"), None, model=model)
+    return compare(reference, transformed(others - 0.4, "c4"), None, model=model)
 
 
 def test_the_file_holds_all(found, tmp_path):
@@ -505,7 +505,7 @@ def test_a_figure_is_drawn(found, tmp_path, suffix):
 
 def test_an_evaluation_can_have_a_reference(reference, others, tmp_path):
     model = CanonicalizedModel.wrap(tiny(), group="c4", canonicalizer=SeesLight())
-    kept, came = items(reference), items(moved(others, "c4"))
+    kept, came = items(reference), items(transformed(others, "c4"))
     report = evaluate_robustness(model, came, "c4", reference=kept, report=tmp_path)
     assert report.shift == distribution_shift(kept, came, model=model)
     assert RobustnessReport.load(tmp_path / "report.json") == report

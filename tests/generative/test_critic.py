@@ -70,8 +70,8 @@ def test_the_mean_over_the_orbit_does_for_any_finite_group(group: str, shape: tu
 
 
 @pytest.mark.parametrize("group", ["c4", "d4", "c2"])
-def test_a_symmetrized_critic_of_a_law_is_a_critic_of_the_symmetrized_law(group: str) -> None:
-    """E_P[S_G f] = E_{S^G P}[f] (arXiv 2305.13517), the law being that of a generator."""
+def test_a_symmetrized_critic_of_a_distribution_is_a_critic_of_the_symmetrized_distribution(group: str) -> None:
+    """E_P[S_G f] = E_{S^G P}[f] (arXiv 2305.13517), the distribution being that of a generator."""
     known = get_group(group)
     base = nn.Sequential(nn.Linear(4, 36), nn.Tanh(), nn.Unflatten(1, (1, 6, 6))).double()
     generator = SymmetrizedGenerator(base, known, 4)
@@ -79,13 +79,13 @@ def test_a_symmetrized_critic_of_a_law_is_a_critic_of_the_symmetrized_law(group:
     noise = torch.randn(50, 4, dtype=torch.float64)
     of_symmetrized_critic = OrbitCritic(critic, known)(base(noise)).mean()
     every_pose = torch.stack([generator(noise, one.expand(50)) for one in known.elements])
-    of_symmetrized_law = critic(every_pose.flatten(0, 1)).mean()
-    assert abs(of_symmetrized_critic - of_symmetrized_law) < 1e-12
-    assert abs(critic(base(noise)).mean() - of_symmetrized_law) > 1e-3
+    of_symmetrized_distribution = critic(every_pose.flatten(0, 1)).mean()
+    assert abs(of_symmetrized_critic - of_symmetrized_distribution) < 1e-12
+    assert abs(critic(base(noise)).mean() - of_symmetrized_distribution) > 1e-3
 
 
 def path_through_a_tie(group: Any) -> Tensor:
-    """Between a picture and itself turned: somewhere on the way two elements are equally likely."""
+    """Between an image and itself turned: somewhere on the way two elements are equally likely."""
     torch.manual_seed(3)
     x = torch.rand(1, 1, 16, 16) + torch.linspace(0, 2, 16)
     share = torch.linspace(0, 1, 4001).view(-1, 1, 1, 1)

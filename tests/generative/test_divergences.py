@@ -20,10 +20,10 @@ def test_the_conjugate_is_that_of_the_alpha_divergence(alpha: float, y: float) -
     assert float(found) == pytest.approx(float(by_search), rel=1e-4, abs=1e-4)
 
 
-def test_equal_laws_have_no_divergence() -> None:
+def test_equal_distributions_have_no_divergence() -> None:
     scores = torch.randn(1000, dtype=torch.float64)
     assert Wasserstein().critic_loss(scores, scores) == 0
-    # No critic gets above 0 where the laws are the same; the constant 1 reaches it.
+    # No critic gets above 0 where the distributions are the same; the constant 1 reaches it.
     for critic in (scores, scores.abs(), torch.ones(1000), torch.full((1000,), 1.1)):
         assert LipschitzAlpha().critic_loss(critic, critic) > -1e-7
     assert float(LipschitzAlpha().critic_loss(torch.ones(9), torch.ones(9))) == pytest.approx(0, abs=1e-7)

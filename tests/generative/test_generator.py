@@ -1,4 +1,4 @@
-"""Generators whose law a group leaves as it is."""
+"""Generators whose distribution a group leaves as it is."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from hf_canon.generative import (
     orbit_diversity,
     orbit_uniformity,
 )
-from hf_canon.groups import Pictures, Spectrograms
+from hf_canon.groups import Images, Spectrograms
 from hf_canon.groups.kinds import describe_kind
 
-LAWS = [
+DISTRIBUTIONS = [
     ("c4", "output", (1, 12, 12)),
     ("c4", "features", (1, 12, 12)),
     ("d4", "output", (3, 9, 9)),
@@ -43,7 +43,7 @@ def generator_of(group: str, symmetry: str, shape: tuple[int, ...], width: int =
 
 
 @pytest.mark.covering("group", "symmetry")
-@pytest.mark.parametrize(("group", "symmetry", "shape"), LAWS)
+@pytest.mark.parametrize(("group", "symmetry", "shape"), DISTRIBUTIONS)
 def test_generated_orbits_are_uniform_whatever_the_weights_are(
     group: str, symmetry: str, shape: tuple[int, ...]
 ) -> None:
@@ -54,7 +54,7 @@ def test_generated_orbits_are_uniform_whatever_the_weights_are(
 
 
 @pytest.mark.covering()
-@pytest.mark.parametrize(("group", "shape"), [(g, s) for g, y, s in LAWS if y == "output"])
+@pytest.mark.parametrize(("group", "shape"), [(g, s) for g, y, s in DISTRIBUTIONS if y == "output"])
 def test_a_plain_generator_does_not_pass_that_test(group: str, shape: tuple[int, ...]) -> None:
     generator = generator_of(group, "none", shape)
     samples = generator.sample(60 * generator.group.order, torch.Generator().manual_seed(1))
@@ -74,13 +74,13 @@ def test_the_equivariant_form_carries_the_element_to_the_sample(
     known = get_group(group)
     size = (height, height if known.turns_the_frame else width)  # type: ignore[attr-defined]
     torch.manual_seed(0)
-    generator = EquivariantGenerator(Decoder(5, (2, *size), 3, Pictures(), known), 5).double()  # type: ignore[arg-type]
+    generator = EquivariantGenerator(Decoder(5, (2, *size), 3, Images(), known), 5).double()  # type: ignore[arg-type]
     noise = torch.randn(1, 5, dtype=torch.float64).expand(known.order, -1)
     first = torch.tensor([data.draw(st.integers(0, known.order - 1))]).expand(known.order)
     made = generator(noise, first)
-    moved = generator(noise, known.compose(known.elements, first))
-    assert torch.allclose(moved, known.act(made, known.elements), atol=1e-10)
-    assert known.order == 1 or not torch.allclose(moved, made, atol=1e-3)
+    transformed = generator(noise, known.compose(known.elements, first))
+    assert torch.allclose(transformed, known.act(made, known.elements), atol=1e-10)
+    assert known.order == 1 or not torch.allclose(transformed, made, atol=1e-3)
 
 
 def test_both_forms_move_the_sample_by_the_element_that_they_are_given() -> None:
@@ -94,7 +94,7 @@ def test_both_forms_move_the_sample_by_the_element_that_they_are_given() -> None
 
 
 def test_gradients_reach_the_network_through_every_group() -> None:
-    for group, symmetry, shape in LAWS:
+    for group, symmetry, shape in DISTRIBUTIONS:
         generator = generator_of(group, symmetry, shape)
         generator(torch.randn(3, 6)).samples.square().sum().backward()
         assert all(one.grad is not None and one.grad.abs().sum() > 0 for one in generator.parameters()), group
@@ -141,9 +141,9 @@ def test_a_card_that_somebody_edited_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("symmetry", "said"), [("output", "from a law that c4 ("), ("none", "no symmetry is built in")]
+    ("symmetry", "said"), [("output", "from a distribution that c4 ("), ("none", "no symmetry is built in")]
 )
-def test_a_card_says_whether_the_law_is_invariant(symmetry: str, said: str, tmp_path: Path) -> None:
+def test_a_card_says_whether_the_distribution_is_invariant(symmetry: str, said: str, tmp_path: Path) -> None:
     generator_of("c4", symmetry, (1, 8, 8)).save_pretrained(tmp_path)
     first = (tmp_path / "README.md").read_text().split("![Samples]")[0]
     assert said in first and ("leaves as it is" in first) == (symmetry == "output")
@@ -171,11 +171,11 @@ def test_another_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
         ),
         ({"group": "hue12", "symmetry": "features", "shape": (3, 8, 8)}, "hue12 does not"),
         ({"symmetry": "outptu"}, "symmetry is 'output', 'features' or 'none', and this is 'outptu'"),
-        ({"shape": (512,), "group": "speed4"}, "speed4 changes how long a sound is"),
+        ({"shape": (512,), "group": "speed4"}, "speed4 changes how long an audio clip is"),
         ({"width": 0}, "has noise and channels, and not 64 and 0"),
-        ({"kind": describe_kind(Pictures((2.0,), (-1.0,)))}, r"are from 0 \(black\) to 1"),
+        ({"kind": describe_kind(Images((2.0,), (-1.0,)))}, r"are from 0 \(black\) to 1"),
         ({"shape": (1, 8, 12)}, "c4 turns height into width"),
-        ({"shape": (100,)}, "acts on pictures"),
+        ({"shape": (100,)}, "acts on images"),
         ({"shape": (10, 20), "group": "gain"}, r"shape \(10, 20\) mean is not known"),
         ({"shape": (1, 2, 3, 4), "group": "c2"}, r"shape \(1, 2, 3, 4\)"),
         ({"group": "c0"}, "no group 'c0'"),

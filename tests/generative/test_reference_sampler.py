@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from architectures import sound
+from architectures import audio
 from huggingface_hub.utils import filter_repo_objects
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessorPil, Wav2Vec2FeatureExtractor
 
@@ -59,7 +59,7 @@ def test_the_card_names_it(adapter: Path) -> None:
     assert "Reference sampler" not in (adapter / "README.md").read_text()
     add_reference_sampler(adapter, sampler(training={"samples": 200}))
     card = (adapter / "README.md").read_text()
-    assert "draws pictures of 1 x 12 x 12 numbers, learned from 200 samples" in card
+    assert "draws images of 1 x 12 x 12 numbers, learned from 200 samples" in card
     assert 'reference_samples("adapter", 500)' in card and "reference_sampler/samples.png" in card
     (adapter / "README.md").write_text("In my own words.\n")
     add_reference_sampler(adapter, sampler())
@@ -80,9 +80,9 @@ def test_an_adapter_that_is_saved_again_leaves_it_while_it_fits(adapter: Path, c
     assert "Reference sampler" in after["README.md"].decode()
 
 
-def test_it_goes_with_the_pictures_that_it_was_for(adapter: Path, tmp_path: Path) -> None:
+def test_it_goes_with_the_images_that_it_was_for(adapter: Path, tmp_path: Path) -> None:
     add_reference_sampler(adapter, sampler())
-    sound.build("Wav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "ears")
+    audio.build("Wav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "ears")
     CanonicalizedModel.wrap(tmp_path / "ears", group="reverse").save_pretrained(adapter)
     assert not [name for name in contents(adapter) if name.startswith("reference_sampler")]
     assert "Reference sampler" not in (adapter / "README.md").read_text()
@@ -134,17 +134,17 @@ def test_samples_are_compared_with_and_trained_on(adapter: Path, tmp_path: Path)
         assert trainer.train().global_step == 1
 
 
-def test_of_sounds(tmp_path: Path) -> None:
-    sound.build("Wav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "ears")
+def test_of_clips(tmp_path: Path) -> None:
+    audio.build("Wav2Vec2ForSequenceClassification").save_pretrained(tmp_path / "ears")
     Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "ears")
     CanonicalizedModel.wrap(tmp_path / "ears", group="reverse").save_pretrained(tmp_path / "adapter")
     add_reference_sampler(tmp_path / "adapter", sampler((400,), group="reverse"))
     (one,) = reference_samples(tmp_path / "adapter", 1)
     assert one["audio"]["array"].shape == (400,) and one["audio"]["sampling_rate"] == 16_000
-    with pytest.raises(ValueError, match="draws pictures, and the adapter's checkpoint reads sound, as a waveform"):
+    with pytest.raises(ValueError, match="draws images, and the adapter's checkpoint reads audio, as a waveform"):
         add_reference_sampler(tmp_path / "adapter", sampler())
     faster = describe_kind(Waveforms(44_100))
-    with pytest.raises(ValueError, match="reads sound, as a waveform, of another kind"):
+    with pytest.raises(ValueError, match="reads audio, as a waveform, of another kind"):
         add_reference_sampler(tmp_path / "adapter", sampler((400,), group="reverse", kind=faster))
 
 
@@ -156,9 +156,9 @@ class TestRefusals:
         ("generator", "sentence"),
         [
             (sampler(symmetry="output"), "draws in all poses of c4, and a reference shows what upright is"),
-            (sampler((400,)), "draws sound, as a waveform, and the adapter's checkpoint reads pictures"),
-            (sampler((30, 24), group="gain", kind=KIND), "draws sound, as a spectrogram, and .* reads pictures"),
-            (sampler((2, 8, 8)), "draws pictures of 2 channels, and processors read pictures of 1, 3 or 4"),
+            (sampler((400,)), "draws audio, as a waveform, and the adapter's checkpoint reads images"),
+            (sampler((30, 24), group="gain", kind=KIND), "draws audio, as a spectrogram, and .* reads images"),
+            (sampler((2, 8, 8)), "draws images of 2 channels, and processors read images of 1, 3 or 4"),
         ],
     )
     def test_what_cannot_be_a_reference(self, adapter: Path, generator: InvariantGenerator, sentence: str) -> None:

@@ -26,7 +26,7 @@ from hf_canon.generative import (
     orbit_uniformity,
 )
 from hf_canon.generative.health import PATIENCE, Health, vital_signs
-from hf_canon.groups import Pictures
+from hf_canon.groups import Images
 
 SHAPE = (1, 8, 8)
 C4 = get_group("c4")
@@ -221,11 +221,11 @@ def test_one_sample_in_all_poses_is_a_collapse(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("group", ["c4", "c8", "d4*channels", "c36*hue12", "gain", "gamma", "hue12", "so2"])
-def test_laws_that_are_invariant_raise_no_alarm(group: str) -> None:
+def test_distributions_that_are_invariant_raise_no_alarm(group: str) -> None:
     known = get_group(group)
-    sound = group == "gain"
-    known = known if sound else known.on(Pictures((1.0,) * 3, (0.0,) * 3))
-    x = 0.1 * torch.randn(200, 96) if sound else torch.rand(200, 3, 8, 8)
+    audio = group == "gain"
+    known = known if audio else known.on(Images((1.0,) * 3, (0.0,) * 3))
+    x = 0.1 * torch.randn(200, 96) if audio else torch.rand(200, 3, 8, 8)
     turned = [known.act(x, known.sample(200)) for _ in range(2)]
     signs = vital_signs(*turned, torch.zeros(()), known)
     health = Health(steps=100, invariant=True)
@@ -245,7 +245,7 @@ def test_samples_that_look_the_same_in_every_pose_are_in_all_of_them() -> None:
 @pytest.mark.covering()
 @pytest.mark.parametrize("group", ["c4", "d4", "c8", "hue12"])
 def test_the_test_of_uniformity_keeps_its_level(group: str) -> None:
-    known = get_group(group).on(Pictures((1.0,) * 3, (0.0,) * 3))
+    known = get_group(group).on(Images((1.0,) * 3, (0.0,) * 3))
     p = []
     for seed in range(60):
         generator = torch.Generator().manual_seed(seed)
@@ -291,7 +291,7 @@ def test_any_module_is_trained_if_a_group_is_known(tmp_path: Path) -> None:
     assert (other / "model.safetensors").read_text() == "its weights"
 
 
-def test_sounds(tmp_path: Path) -> None:
+def test_clips(tmp_path: Path) -> None:
     generator = InvariantGenerator(GeneratorConfig("reverse*polarity", "output", (256,), latent_size=4, width=4))
     clips = Dataset.from_dict({"audio": [(2 * torch.rand(200 + 20 * i) - 1).tolist() for i in range(6)]})
     critic = critic_of("orbit", generator.group, (256,), 4)
@@ -300,12 +300,12 @@ def test_sounds(tmp_path: Path) -> None:
     assert (tmp_path / "samples-2.png").is_file()
 
 
-def test_pictures_of_a_data_set_are_fitted(tmp_path: Path) -> None:
-    pictures = [Image.new("RGB", (30 + i, 20), (40 * i, 0, 0)) for i in range(6)]
+def test_images_of_a_data_set_are_fitted(tmp_path: Path) -> None:
+    images = [Image.new("RGB", (30 + i, 20), (40 * i, 0, 0)) for i in range(6)]
     generator = InvariantGenerator(GeneratorConfig("d4", "output", (3, 12, 12), latent_size=4, width=4))
     critic = critic_of("orbit", generator.group, (3, 12, 12), 4)
     args = GANArguments(str(tmp_path), steps=1, batch_size=4)
-    one = GANTrainer(generator, critic, Dataset.from_dict({"image": pictures}), args)
+    one = GANTrainer(generator, critic, Dataset.from_dict({"image": images}), args)
     assert one.samples[3].shape == (3, 12, 12)
     assert torch.allclose(one.samples[3][0], torch.tensor(120 / 255), atol=1e-3)
     one.train()
@@ -319,14 +319,14 @@ def test_pictures_of_a_data_set_are_fitted(tmp_path: Path) -> None:
         (torch.rand(5, 8, 8), r"Sample 0 is \(8, 8\), .* with x.unsqueeze\(1\)"),
         (torch.rand(5, 8, 8, 3), r"Sample 0 is \(8, 8, 3\), .* with x.permute\(0, 3, 1, 2\)"),
         (torch.full((5, *SHAPE), float("nan")), "Sample 0 holds numbers that are not finite"),
-        (torch.rand(1, *SHAPE), "A law cannot be learned from 1 samples"),
+        (torch.rand(1, *SHAPE), "A distribution cannot be learned from 1 samples"),
         (iter([{"pixel_values": torch.rand(SHAPE)}]), "a data set with a length, and this is a list_iterator"),
         ({"pixel_values": torch.rand(5, *SHAPE)}, "and this is a dict"),
-        (torch.randint(256, (5, *SHAPE), dtype=torch.uint8), "pictures are learned from 0 to 1"),
+        (torch.randint(256, (5, *SHAPE), dtype=torch.uint8), "images are learned from 0 to 1"),
         (2 * torch.rand(5, *SHAPE) - 1, "undo their normalization"),
         ([(torch.rand(SHAPE), 1)] * 3, "An item of the data set is a tuple"),
-        ([{"image": Image.new("I;16", (8, 8))}] * 3, "of mode 'I;16', and pictures"),
-        ([{"audio": [0.0]}] * 3, "There is no picture among the columns 'audio'"),
+        ([{"image": Image.new("I;16", (8, 8))}] * 3, "of mode 'I;16', and images"),
+        ([{"audio": [0.0]}] * 3, "There is no image among the columns 'audio'"),
     ],
 )
 def test_wrong_data_are_refused(tmp_path: Path, given: Any, sentence: str) -> None:
@@ -413,14 +413,14 @@ def test_the_average_forgets_the_first_weights(tmp_path: Path) -> None:
     one = trainer(tmp_path, steps=60, generator_learning_rate=1e-2, logging_steps=100)
     first = weights(one.generator)
     one.train()
-    moved, left = (
+    transformed, left = (
         sum(float((a[name] - b[name]).square().sum()) for name in first) ** 0.5
         for a, b in (
             (weights(one.average.module), first),
             (weights(one.average.module), weights(one.generator)),
         )
     )
-    assert left < moved
+    assert left < transformed
 
 
 def test_another_checkpoint_is_refused_before_the_training(tmp_path: Path) -> None:

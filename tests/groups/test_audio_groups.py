@@ -1,4 +1,4 @@
-"""Groups on sound: the common suite, and each against tones whose transposition is known."""
+"""Groups on audio: the common suite, and each against tones whose transposition is known."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from scipy import signal
 from torch import Tensor
 
 from hf_canon import get_group
-from hf_canon.groups import Group, OneParameter, Pictures, Spectrograms, Temporal, Waveforms
+from hf_canon.groups import Group, Images, OneParameter, Spectrograms, Temporal, Waveforms
 
 RATE = 16_000
 EXACT = ["reverse", "polarity", "time_shift1", "time_shift3", "time_shift4"]
@@ -29,7 +29,7 @@ ON = [(name, kind) for name in GROUPS for kind in KINDS if not (name == "polarit
 
 
 def bound(name: str, kind: str, batch: int = 3, dtype: torch.dtype = torch.float32) -> tuple[Group, Tensor]:
-    """A group on a kind of sound, and noise of that kind."""
+    """A group on a kind of audio, and noise of that kind."""
     meant, shape = KINDS[kind]
     return get_group(name).on(meant), torch.randn(batch, *shape).to(dtype)
 
@@ -93,7 +93,7 @@ def test_axioms(name: str) -> None:
     words = [group.describe(one) for one in elements.tolist()]
     assert len(set(words)) == len(words)
     if isinstance(group, OneParameter):
-        assert group.parameters(3).tolist() == [-group.reach, 0, group.reach] and group.tolerance < group.reach
+        assert group.grid(3).tolist() == [-group.reach, 0, group.reach] and group.tolerance < group.reach
 
 
 @pytest.mark.parametrize(("name", "kind"), ON)
@@ -102,41 +102,41 @@ class TestAction:
         group, x = bound(name, kind)
         for lengths in (None, some_lengths(group, x, kind)):
             assert torch.equal(group.act(x, torch.full((3,), group.identity), lengths), x)
-            moved = group.act(x, some_elements(group, 3), lengths)
-            size = min(moved.shape[-1], x.shape[-1])
-            assert torch.equal(moved[1, ..., :size], x[1, ..., :size])
+            transformed = group.act(x, some_elements(group, 3), lengths)
+            size = min(transformed.shape[-1], x.shape[-1])
+            assert torch.equal(transformed[1, ..., :size], x[1, ..., :size])
 
     @pytest.mark.covering("name", "kind", "dtype")
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
     def test_dtypes(self, name: str, kind: str, dtype: torch.dtype) -> None:
         group, x = bound(name, kind, dtype=dtype)
-        moved = group.act(x, some_elements(group, 3))
+        transformed = group.act(x, some_elements(group, 3))
         expected = group.act(x.double(), some_elements(group, 3))
-        assert moved.dtype == dtype
+        assert transformed.dtype == dtype
         # Halves are computed in single precision and rounded once.
-        torch.testing.assert_close(moved, expected.to(dtype), rtol=torch.finfo(dtype).eps, atol=1e-3)
+        torch.testing.assert_close(transformed, expected.to(dtype), rtol=torch.finfo(dtype).eps, atol=1e-3)
 
-    def test_each_sound_as_if_it_were_alone(self, name: str, kind: str) -> None:
+    def test_each_audio_as_if_it_were_alone(self, name: str, kind: str) -> None:
         """Padding does not matter, be it silence or not, and the others in the batch do not."""
         group, x = bound(name, kind, batch=4)
         element, lengths = some_elements(group, 4), some_lengths(group, x, kind)
-        moved, axis = group.act(x, element, lengths), group.time_axis  # type: ignore[attr-defined]
-        moved_lengths = group.moved_lengths(lengths, element)
-        for i, (length, after) in enumerate(zip(lengths.tolist(), moved_lengths.tolist(), strict=True)):
+        transformed, axis = group.act(x, element, lengths), group.time_axis  # type: ignore[attr-defined]
+        transformed_lengths = group.transformed_lengths(lengths, element)
+        for i, (length, after) in enumerate(zip(lengths.tolist(), transformed_lengths.tolist(), strict=True)):
             alone = group.act(x[i : i + 1].narrow(axis, 0, length), element[i : i + 1])[0]
             size = min(after, alone.shape[axis])
-            inside = moved[i].narrow(axis, 0, size)
+            inside = transformed[i].narrow(axis, 0, size)
             torch.testing.assert_close(inside, alone.narrow(axis, 0, size), rtol=1e-3, atol=2e-3)
 
     def test_padding_stays(self, name: str, kind: str) -> None:
         group, x = bound(name, kind)
         element, lengths = some_elements(group, 3), some_lengths(group, x, kind)
         padded = torch.where(group.inside(x, lengths), x, 0.0)  # type: ignore[attr-defined]
-        moved = group.act(padded, element, lengths)
-        ends = torch.maximum(lengths, group.moved_lengths(lengths, element))
+        transformed = group.act(padded, element, lengths)
+        ends = torch.maximum(lengths, group.transformed_lengths(lengths, element))
         if kind == "waveforms":
-            ends = group.moved_lengths(lengths, element)
-        assert not moved[~group.inside(moved, ends).expand_as(moved)].any()  # type: ignore[attr-defined]
+            ends = group.transformed_lengths(lengths, element)
+        assert not transformed[~group.inside(transformed, ends).expand_as(transformed)].any()  # type: ignore[attr-defined]
 
     def test_input_is_not_written_to(self, name: str, kind: str) -> None:
         group, x = bound(name, kind)
@@ -145,16 +145,17 @@ class TestAction:
         assert torch.equal(x, before) and torch.equal(element, some_elements(group, 3))
 
     def test_gradient(self, name: str, kind: str) -> None:
-        """What an action does to a sound is linear but for floors and phases, which have no say in how loud it is:
-        the derivative along the sound itself is the result, without the offset that a gain has."""
+        """What an action does to an audio clip is linear but for floors and phases, which have no say in how loud it
+        is:
+        the derivative along the audio itself is the result, without the offset that a gain has."""
         group, x = bound(name, kind, dtype=torch.float64)
         element = some_elements(group, 3)
         x.requires_grad_(True)
-        moved = group.act(x, element)
-        pull = torch.randn_like(moved)
-        (gradient,) = torch.autograd.grad(moved, x, pull)
+        transformed = group.act(x, element)
+        pull = torch.randn_like(transformed)
+        (gradient,) = torch.autograd.grad(transformed, x, pull)
         offset = group.act(torch.zeros_like(x), element)
-        torch.testing.assert_close((gradient * x).sum(), ((moved - offset) * pull).sum())
+        torch.testing.assert_close((gradient * x).sum(), ((transformed - offset) * pull).sum())
         assert gradient.flatten(1).any(1).all()
 
     def test_orbit_and_random_act(self, name: str, kind: str) -> None:
@@ -165,14 +166,14 @@ class TestAction:
         assert orbit.shape[:2] == (2, 3)
         every = group.act(x.repeat_interleave(3, 0), elements.repeat(2), lengths.repeat_interleave(3))
         assert torch.equal(orbit.flatten(0, 1), every)
-        moved, element, offset = group.random_act(x, torch.Generator().manual_seed(0), lengths)
-        assert torch.equal(moved, group.act(x, element, lengths)) and not offset.any()
+        transformed, element, offset = group.random_act(x, torch.Generator().manual_seed(0), lengths)
+        assert torch.equal(transformed, group.act(x, element, lengths)) and not offset.any()
 
     def test_every_device(self, name: str, kind: str, second_device: torch.device) -> None:
         group, x = bound(name, kind)
-        moved = group.act(x.to(second_device), some_elements(group, 3))
-        assert moved.device.type == second_device.type
-        torch.testing.assert_close(moved.cpu(), group.act(x, some_elements(group, 3)), rtol=1e-3, atol=1e-3)
+        transformed = group.act(x.to(second_device), some_elements(group, 3))
+        assert transformed.device.type == second_device.type
+        torch.testing.assert_close(transformed.cpu(), group.act(x, some_elements(group, 3)), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -201,8 +202,8 @@ class TestExact:
 
 class TestTemporal:
     @pytest.mark.parametrize("name", ["reverse", "time_shift3", "time_shift4"])
-    def test_frames_move_with_the_sound(self, name: str) -> None:
-        """The level of each stretch of the moved sound is the moved level, with and without padding."""
+    def test_frames_move_with_the_audio(self, name: str) -> None:
+        """The level of each stretch of the transformed audio is the transformed level, with and without padding."""
         group, hop = get_group(name), 10
         assert isinstance(group, Temporal)
 
@@ -211,10 +212,10 @@ class TestTemporal:
 
         x, frames = torch.randn(6, 36 * hop), torch.tensor([12, 36, 24, 36, 12, 24])
         element = group.sample(6, torch.Generator().manual_seed(0))
-        assert group.temporal_part(element) == (group, element)
+        assert group.temporal is group
         for lengths in (None, frames):
-            moved = group.act(x, element, None if lengths is None else hop * lengths)
-            assert torch.equal(group.act_frames(levels(x), element, lengths), levels(moved))
+            transformed = group.act(x, element, None if lengths is None else hop * lengths)
+            assert torch.equal(group.act_frames(levels(x), element, lengths), levels(transformed))
 
     def test_signs(self) -> None:
         x = torch.tensor([[1.0, 2.0, 3.0, 4.0, 9.0, 9.0]]).expand(2, -1)
@@ -223,7 +224,7 @@ class TestTemporal:
         backwards = get_group("reverse").act(x, torch.tensor([0, 1]), torch.tensor([4, 5]))
         assert backwards.tolist() == [[1, 2, 3, 4, 9, 9], [9, 4, 3, 2, 1, 9]]
 
-    def test_frames_of_a_faster_sound(self) -> None:
+    def test_frames_of_a_faster_audio(self) -> None:
         """Frames of a slowly changing quantity, against what it is at the moments that they stand for."""
         group = get_group("speed12")
         assert isinstance(group, Temporal)
@@ -234,10 +235,10 @@ class TestTemporal:
 
         middle = torch.arange(frames) + 0.5
         found = quantity(middle).expand(5, -1, -1)
-        lengths = group.moved_lengths(torch.full((5,), frames), element)
-        moved = group.act_frames(found, element)
-        assert moved.shape == (5, int(lengths.max()), 2)
-        for one, t, length in zip(moved, element.tolist(), lengths.tolist(), strict=True):
+        lengths = group.transformed_lengths(torch.full((5,), frames), element)
+        transformed = group.act_frames(found, element)
+        assert transformed.shape == (5, int(lengths.max()), 2)
+        for one, t, length in zip(transformed, element.tolist(), lengths.tolist(), strict=True):
             expected = quantity((torch.arange(length) + 0.5) * 2 ** (t / 12))
             # Half a frame at either end lies outside of what was found.
             assert (one[:length] - expected)[1:-1].abs().max() < 0.01
@@ -245,7 +246,7 @@ class TestTemporal:
         assert torch.equal(group.act_frames(found, element)[2, :frames], found[2])
         labels = torch.arange(frames).expand(5, -1)
         assert group.act_frames(labels, element)[4, :30].tolist() in ([*range(0, 60, 2)], [*range(1, 60, 2)])
-        there_and_back = group.act_frames(moved, group.inverse(element), lengths, frames)
+        there_and_back = group.act_frames(transformed, group.inverse(element), lengths, frames)
         assert (there_and_back - found)[:, 2:-2].abs().max() < 0.05
 
     def test_what_n_does_not_divide_is_refused(self) -> None:
@@ -258,9 +259,11 @@ class TestTemporal:
         with pytest.raises(ValueError, match="has 49 frames"):
             group.act_frames(torch.randn(1, 49, 2), torch.tensor([1]))
 
-    def test_what_does_not_move_moments_has_no_temporal_part(self) -> None:
+    def test_what_does_not_move_moments_leaves_frames_as_they_are(self) -> None:
+        frames = torch.rand(1, 9, 2)
         for name in ("polarity", "gain", "pitch12"):
-            assert get_group(name).temporal_part(torch.zeros(1)) is None
+            group = get_group(name)
+            assert group.temporal is None and group.act_frames(frames, torch.ones(1)) is frames
 
 
 class TestGain:
@@ -273,8 +276,8 @@ class TestGain:
         torch.testing.assert_close(twice, group.act(x, group.compose(b, a), lengths))
         for some in (None, lengths):
             moment = group.moment(x, some)  # type: ignore[attr-defined]
-            moved = group.moment(group.act(x, a, some), some)  # type: ignore[attr-defined]
-            torch.testing.assert_close(moved, moment + a)
+            transformed = group.moment(group.act(x, a, some), some)  # type: ignore[attr-defined]
+            torch.testing.assert_close(transformed, moment + a)
 
     def test_a_spectrogram_rises_as_that_of_the_louder_waveform(self) -> None:
         x, element = torch.randn(2, 4096, dtype=torch.double), torch.tensor([6.0, -11.0])
@@ -310,29 +313,31 @@ class TestSpeed:
         """Against the tone itself, sample by sample, to 2e-4 of its level. Ends, beyond which is silence, aside."""
         group, ratio = get_group("speed24"), 2 ** (semitones / 12)
         x = tone(300, 16_000, partials=20, highest=0.9 * 8000 / max(ratio, 1))
-        moved = group.act(x[None], torch.tensor([semitones]))[0]
-        moved_length = int(group.moved_lengths(torch.tensor([16_000]), torch.tensor([semitones])))
-        assert len(moved) == round(16_000 / ratio) == moved_length
-        expected = tone(300 * ratio, len(moved), partials=20, highest=0.9 * 8000 / max(ratio, 1) * ratio)
+        transformed = group.act(x[None], torch.tensor([semitones]))[0]
+        transformed_length = int(group.transformed_lengths(torch.tensor([16_000]), torch.tensor([semitones])))
+        assert len(transformed) == round(16_000 / ratio) == transformed_length
+        expected = tone(300 * ratio, len(transformed), partials=20, highest=0.9 * 8000 / max(ratio, 1) * ratio)
         inside = slice(300, -300)
-        assert distance(moved[inside], expected[inside]) < 2e-4
+        assert distance(transformed[inside], expected[inside]) < 2e-4
 
     def test_nothing_folds_back(self) -> None:
         """A tone that would be above the new Nyquist frequency is gone: 75 dB down."""
-        moved = get_group("speed12").act(tone(4200, 16_000)[None], torch.tensor([12.0]))[0, 300:-300]
-        assert moved.square().mean().sqrt() < 0.7 * 10 ** (-75 / 20)
+        transformed = get_group("speed12").act(tone(4200, 16_000)[None], torch.tensor([12.0]))[0, 300:-300]
+        assert transformed.square().mean().sqrt() < 0.7 * 10 ** (-75 / 20)
 
     @pytest.mark.parametrize(("up", "down"), [(3, 2), (2, 3), (1, 2), (2, 1), (5, 4)])
     def test_against_scipy(self, up: int, down: int) -> None:
         """Two independent implementations, on speech-like noise below the new Nyquist frequency."""
         x = speech(12_000, highest=0.85 * 8000 * min(1, up / down))
-        moved = get_group("speed24").act(x[None], torch.tensor([12 * math.log2(down / up)], dtype=torch.double))[0]
+        transformed = get_group("speed24").act(x[None], torch.tensor([12 * math.log2(down / up)], dtype=torch.double))[
+            0
+        ]
         by_poly = torch.from_numpy(signal.resample_poly(x.numpy(), up, down, window=("kaiser", 12.0)))
         by_fourier = torch.from_numpy(signal.resample(x.numpy(), 12_000 * up // down))
-        assert len(moved) == len(by_poly)
+        assert len(transformed) == len(by_poly)
         inside = slice(500, -500)
-        assert distance(moved[inside], by_fourier[inside]) < 1e-3
-        assert distance(moved[inside], by_poly[inside]) < 1e-2
+        assert distance(transformed[inside], by_fourier[inside]) < 1e-3
+        assert distance(transformed[inside], by_poly[inside]) < 1e-2
 
     @given(a=st.floats(-12, 12), b=st.floats(-12, 12))
     @settings(max_examples=20, deadline=None)
@@ -348,16 +353,16 @@ class TestSpeed:
         back = group.act(group.act(x, first), group.inverse(first))
         assert distance(back[:, 300:5700], x[:, 300:5700]) < 1e-3
 
-    def test_late_moments_of_a_long_sound(self) -> None:
+    def test_late_moments_of_a_long_audio(self) -> None:
         """Positions need more than single precision: an hour's end is as exact as its beginning."""
         from hf_canon.groups.resampling import resample
 
         moment = torch.arange(3_000_000, dtype=torch.double)
         x = (0.4 * moment).sin().float()[None]
         ratio = torch.tensor([2 ** (0.37 / 12)])
-        moved = resample(x, ratio.double(), 2_900_000)[0]
+        transformed = resample(x, ratio.double(), 2_900_000)[0]
         expected = (0.4 * float(ratio.double()) * moment[:2_900_000]).sin()
-        assert distance(moved[-9000:-1000], expected[-9000:-1000]) < 1e-3
+        assert distance(transformed[-9000:-1000], expected[-9000:-1000]) < 1e-3
 
     def test_gradcheck(self) -> None:
         x = torch.randn(2, 40, dtype=torch.double, requires_grad=True)
@@ -375,16 +380,16 @@ class TestPitch:
         """In frequency to a fifth of a cent; and in magnitude, at each moment and frequency, to 2 %."""
         group, ratio = get_group("pitch12"), 2 ** (semitones / 12)
         x = tone(frequency, 16_000, partials=8, highest=7000 / max(ratio, 1))
-        moved = group.act(x[None], torch.tensor([semitones]))[0]
+        transformed = group.act(x[None], torch.tensor([semitones]))[0]
         expected = tone(frequency * ratio, 16_000, partials=8, highest=7000 / max(ratio, 1) * ratio)
-        assert len(moved) == 16_000
-        assert abs(12 * math.log2(pitch_of(moved) / (frequency * ratio))) < 0.002
+        assert len(transformed) == 16_000
+        assert abs(12 * math.log2(pitch_of(transformed) / (frequency * ratio))) < 0.002
 
         def magnitudes(x: Tensor) -> Tensor:
             window = torch.hann_window(1024, dtype=torch.double)
             return torch.stft(x[1500:-1500], 1024, window=window, return_complex=True, center=False).abs()
 
-        assert distance(magnitudes(moved), magnitudes(expected)) < 0.02
+        assert distance(magnitudes(transformed), magnitudes(expected)) < 0.02
 
     def test_tempo_stays(self) -> None:
         """Bursts of a tone stay where they are."""
@@ -395,8 +400,8 @@ class TestPitch:
         def loudness(x: Tensor) -> Tensor:
             return x.square().unflatten(-1, (-1, 400)).mean(-1).sqrt()
 
-        for moved in get_group("pitch12").act(x.expand(4, -1), torch.tensor([-10.0, -3.0, 4.0, 11.0])):
-            assert distance(loudness(moved), loudness(x)) < 0.12
+        for transformed in get_group("pitch12").act(x.expand(4, -1), torch.tensor([-10.0, -3.0, 4.0, 11.0])):
+            assert distance(loudness(transformed), loudness(x)) < 0.12
 
     def test_there_and_back(self) -> None:
         group, x = get_group("pitch12"), tone(300, 16_000, partials=6, highest=3000)[None].float()
@@ -410,18 +415,20 @@ class TestPitch:
         x = torch.zeros(3, 3000)
         x[1, 1500], x[2, 0] = 1, 1
         x.requires_grad_(True)
-        moved = get_group("pitch12").act(x, torch.tensor([5.0, 5.0, -5.0]))
-        moved.square().sum().backward()
-        assert moved.isfinite().all() and not moved[0].any() and moved[1].any()
+        transformed = get_group("pitch12").act(x, torch.tensor([5.0, 5.0, -5.0]))
+        transformed.square().sum().backward()
+        assert transformed.isfinite().all() and not transformed[0].any() and transformed[1].any()
         assert x.grad is not None and x.grad.isfinite().all() and x.grad.abs().max() < 10
 
 
 @pytest.mark.parametrize("samples", [1, 2, 7, 100])
 @pytest.mark.parametrize("name", ["speed12", "pitch12", "gain", "reverse"])
-def test_very_short_sounds(name: str, samples: int) -> None:
+def test_very_short_clips(name: str, samples: int) -> None:
     group = get_group(name)
-    moved = group.act(torch.randn(2, samples), torch.tensor([1, 0]) if group.finite else torch.tensor([12.0, -12.0]))
-    assert moved.isfinite().all() and len(moved) == 2
+    transformed = group.act(
+        torch.randn(2, samples), torch.tensor([1, 0]) if group.finite else torch.tensor([12.0, -12.0])
+    )
+    assert transformed.isfinite().all() and len(transformed) == 2
 
 
 class TestWarp:
@@ -430,7 +437,7 @@ class TestWarp:
     kind = Spectrograms(tuple(float(f) for f in np.geomspace(100, 6000, 120)), -1, 100.0, 1.0)
 
     def ridge(self, semitones: Tensor, tempo: Tensor, frames: int = 80) -> Tensor:
-        """A partial that glides in pitch and comes and goes, moved by so many semitones at such a tempo."""
+        """A partial that glides in pitch and comes and goes, transformed by so many semitones at such a tempo."""
         moment = (torch.arange(frames, dtype=torch.double) + 0.5) * tempo.unsqueeze(1) - 0.5
         pitch = 12 * torch.tensor(self.kind.frequencies, dtype=torch.double).log2() - semitones.view(-1, 1, 1)
         centre = 12 * math.log2(800) + 3 * (moment / 20).sin().unsqueeze(2)
@@ -439,7 +446,7 @@ class TestWarp:
 
     @pytest.mark.parametrize("axis", [-1, -2])
     @pytest.mark.parametrize("name", ["pitch12", "speed12"])
-    def test_against_the_moved_ridge(self, name: str, axis: int) -> None:
+    def test_against_the_transformed_ridge(self, name: str, axis: int) -> None:
         from dataclasses import replace
 
         group = get_group(name).on(replace(self.kind, frequency_axis=axis))
@@ -448,12 +455,12 @@ class TestWarp:
         x, expected = self.ridge(zero, still), self.ridge(element, 2 ** (element / 12) if name == "speed12" else still)
         if axis == -2:
             x, expected = x.mT, expected.mT
-        moved = group.act(x, element)
-        assert (moved - expected).abs().max() < 0.02
+        transformed = group.act(x, element)
+        assert (transformed - expected).abs().max() < 0.02
         twice = group.act(group.act(x, element / 2), element / 2)
-        assert (twice - moved).abs().max() < 0.02
+        assert (twice - transformed).abs().max() < 0.02
 
-    def test_the_spectrogram_moves_as_that_of_the_moved_waveform(self) -> None:
+    def test_the_spectrogram_moves_as_that_of_the_transformed_waveform(self) -> None:
         """Both kinds mean the same by an element: the strongest bin of a tone, found in either way."""
         frequencies = torch.linspace(0, RATE / 2, 513)
         kind = Spectrograms(tuple(frequencies.tolist()), -2, RATE / 256, math.log(10) / 10)
@@ -465,18 +472,18 @@ class TestWarp:
 
         for name in ("pitch12", "speed12"):
             warped = get_group(name).on(kind).act(spectrogram(x), element)
-            moved = spectrogram(get_group(name).act(x, element))
+            transformed = spectrogram(get_group(name).act(x, element))
             frame = 12  # the shortest has 31
-            assert (warped[..., frame].argmax(1) - moved[..., frame].argmax(1)).abs().max() <= 2
+            assert (warped[..., frame].argmax(1) - transformed[..., frame].argmax(1)).abs().max() <= 2
 
     @pytest.mark.parametrize("name", ["pitch12", "speed12"])
     def test_what_was_not_heard_is_the_floor(self, name: str) -> None:
         x = torch.rand(2, 30, 120) + torch.tensor([3.0, -20.0]).view(2, 1, 1)
-        moved = get_group(name).on(self.kind).act(x, torch.tensor([-12.0, 12.0]))
-        assert torch.equal(moved.flatten(1).amin(1), x.flatten(1).amin(1))
-        assert (moved[0, :, -5:] == x[0].min()).all() and (moved[1, :, :5] == x[1].min()).all()
+        transformed = get_group(name).on(self.kind).act(x, torch.tensor([-12.0, 12.0]))
+        assert torch.equal(transformed.flatten(1).amin(1), x.flatten(1).amin(1))
+        assert (transformed[0, :, -5:] == x[0].min()).all() and (transformed[1, :, :5] == x[1].min()).all()
         if name == "speed12":
-            assert (moved[1, 16:] == x[1].min()).all()
+            assert (transformed[1, 16:] == x[1].min()).all()
 
     @pytest.mark.parametrize("name", ["pitch12", "speed12"])
     def test_gradcheck(self, name: str) -> None:
@@ -490,13 +497,13 @@ class TestWarp:
 def test_other_shapes_are_refused(name: str) -> None:
     group = get_group(name)
     for shape in ((100,), (2, 1, 100)):
-        with pytest.raises(ValueError, match=rf"{name} acts on waveforms \(batch, samples\).*Give a single sound"):
+        with pytest.raises(ValueError, match=rf"{name} acts on waveforms \(batch, samples\).*Give a single clip"):
             group.act(torch.randn(shape), torch.zeros(2))
-    with pytest.raises(ValueError, match=f"{name} .*acts on sound, as a waveform"):
-        group.on(Pictures())
+    with pytest.raises(ValueError, match=f"{name} .*acts on audio, as a waveform"):
+        group.on(Images())
     kind, _ = SPECTROGRAMS["bins last"]
     if name == "polarity":
-        with pytest.raises(ValueError, match="spectrogram does not show.*these inputs are sound, as a spec"):
+        with pytest.raises(ValueError, match="spectrogram does not show.*these inputs are audio, as a spec"):
             group.on(kind)
         return
     for shape in ((24, 40), (2, 40, 24)):

@@ -1,4 +1,4 @@
-"""Colours move as they would on plain RGB, however the pictures are normalised."""
+"""Colours move as they would on plain RGB, however the images are normalised."""
 
 import colorsys
 import math
@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from hf_canon import get_group
-from hf_canon.groups import Group, Pictures, Waveforms
+from hf_canon.groups import Group, Images, Waveforms
 from hf_canon.groups.color import Color, Gamma, Hue, WhiteBalance
 
 FINITE = ["channels", "negative", "hue1", "hue2", "hue3", "hue6", "hue12", "hue7"]
@@ -19,15 +19,15 @@ COLORS = [*FINITE, "hue", "white_balance", "gamma"]
 GREY = ["negative", "gamma"]
 PERMUTING = ["channels", "hue1", "hue3"]
 
-PLAIN = Pictures((1.0,) * 3, (0.0,) * 3)
-HALVES = Pictures((2.0,) * 3, (-1.0,) * 3)
-BYTES = Pictures((255.0,) * 3, (0.0,) * 3)
+PLAIN = Images((1.0,) * 3, (0.0,) * 3)
+HALVES = Images((2.0,) * 3, (-1.0,) * 3)
+BYTES = Images((255.0,) * 3, (0.0,) * 3)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-IMAGENET = Pictures(tuple(1 / d for d in DEVIATION), tuple(-m / d for m, d in zip(MEAN, DEVIATION, strict=True)))
+IMAGENET = Images(tuple(1 / d for d in DEVIATION), tuple(-m / d for m, d in zip(MEAN, DEVIATION, strict=True)))
 KINDS = [PLAIN, HALVES, BYTES, IMAGENET]
 
 
-def color(name: str, kind: Pictures = PLAIN) -> Color:
+def color(name: str, kind: Images = PLAIN) -> Color:
     group = get_group(name).on(kind)
     assert isinstance(group, Color)
     return group
@@ -37,12 +37,12 @@ def some_elements(group: Group, n: int = 9) -> Tensor:
     return group.elements if group.finite else group.sample(n, torch.Generator().manual_seed(0))
 
 
-def normalized(v: Tensor, kind: Pictures) -> Tensor:
-    return v * torch.tensor(kind.scale).view(3, 1, 1) + torch.tensor(kind.shift).view(3, 1, 1)
+def normalized(v: Tensor, kind: Images) -> Tensor:
+    return v * torch.tensor(kind.scale).view(3, 1, 1) + torch.tensor(kind.offset).view(3, 1, 1)
 
 
-def shown(x: Tensor, kind: Pictures) -> Tensor:
-    return (x - torch.tensor(kind.shift).view(3, 1, 1)) / torch.tensor(kind.scale).view(3, 1, 1)
+def shown(x: Tensor, kind: Images) -> Tensor:
+    return (x - torch.tensor(kind.offset).view(3, 1, 1)) / torch.tensor(kind.scale).view(3, 1, 1)
 
 
 def by_hand(name: str, v: Tensor, element: Tensor) -> Tensor:
@@ -69,17 +69,17 @@ def by_hand(name: str, v: Tensor, element: Tensor) -> Tensor:
 class TestOnEveryNormalisation:
     @given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 2**16))
     @settings(max_examples=15, deadline=None)
-    def test_acts_on_rgb(self, name: str, kind: Pictures, height: int, width: int, seed: int) -> None:
+    def test_acts_on_rgb(self, name: str, kind: Images, height: int, width: int, seed: int) -> None:
         group = color(name, kind)
         v = torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed)) * 1.4 - 0.2
         element = some_elements(group)
-        moved = shown(group.act(normalized(v, kind).expand(len(element), -1, -1, -1), element), kind)
-        for one, there in zip(element, moved, strict=True):
+        transformed = shown(group.act(normalized(v, kind).expand(len(element), -1, -1, -1), element), kind)
+        for one, there in zip(element, transformed, strict=True):
             # Rounding, in units of the whole range; a steep power of nearly black makes more of it.
             allowed = 2e-3 if name == "gamma" else 2e-6
             assert (there - by_hand(name, v, one)).abs().max() < allowed
 
-    def test_pairs_of_elements(self, name: str, kind: Pictures) -> None:
+    def test_pairs_of_elements(self, name: str, kind: Images) -> None:
         group = color(name, kind)
         a, b = (one.flatten() for one in torch.meshgrid(*[some_elements(group)] * 2, indexing="ij"))
         v = torch.rand(1, 3, 8, 8) * 0.9 + 0.05
@@ -91,22 +91,22 @@ class TestOnEveryNormalisation:
 
     @pytest.mark.covering("name", "kind", "dtype")
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.uint8])
-    def test_identity_touches_nothing_among_others(self, name: str, kind: Pictures, dtype: torch.dtype) -> None:
+    def test_identity_touches_nothing_among_others(self, name: str, kind: Images, dtype: torch.dtype) -> None:
         group = color(name, kind)
         x = (torch.rand(6, 3, 4, 4) * (200 if dtype == torch.uint8 else 1)).to(dtype)
         x[:, :, 0, 0] = torch.tensor([-0.0, 0.0, 1e-30]).to(dtype)
         other = some_elements(group)[-1]
         element = torch.stack([torch.zeros_like(other), other]).repeat(3)
-        moved = group.act(x, element)
-        assert moved.dtype == dtype
+        transformed = group.act(x, element)
+        assert transformed.dtype == dtype
         bits = (
             torch.uint8 if dtype == torch.uint8 else {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
         )
-        assert torch.equal(moved[::2].view(bits), x[::2].view(bits))
+        assert torch.equal(transformed[::2].view(bits), x[::2].view(bits))
         if name != "hue1":
-            assert not torch.equal(moved[1::2], x[1::2])
+            assert not torch.equal(transformed[1::2], x[1::2])
 
-    def test_half_precision_is_computed_in_single(self, name: str, kind: Pictures) -> None:
+    def test_half_precision_is_computed_in_single(self, name: str, kind: Images) -> None:
         group = color(name, kind)
         element = some_elements(group)
         x = normalized(torch.rand(len(element), 3, 5, 5), kind).bfloat16()
@@ -115,7 +115,7 @@ class TestOnEveryNormalisation:
             inside = group.act(x.float(), element)
         assert torch.equal(inside, group.act(x.float(), element))
 
-    def test_gradient_is_the_slope(self, name: str, kind: Pictures) -> None:
+    def test_gradient_is_the_slope(self, name: str, kind: Images) -> None:
         group = color(name, kind)
         element = some_elements(group)
         x = normalized(torch.rand(1, 3, 2, 2) * 0.8 + 0.1, kind).double().expand(len(element), -1, -1, -1).clone()
@@ -129,14 +129,14 @@ class TestOnEveryNormalisation:
 @given(seed=st.integers(0, 2**16), height=st.integers(1, 6), width=st.integers(1, 6))
 @settings(max_examples=10, deadline=None)
 def test_permutations_only_move_values(
-    name: str, dtype: torch.dtype, kind: Pictures, seed: int, height: int, width: int
+    name: str, dtype: torch.dtype, kind: Images, seed: int, height: int, width: int
 ) -> None:
     group = color(name, kind)
     x = (torch.randn(3, height, width, generator=torch.Generator().manual_seed(seed)).abs() * 90).to(dtype)
     orbit = group.orbit(x[None])[0]
-    for moved, one in zip(orbit, group.elements, strict=True):
+    for transformed, one in zip(orbit, group.elements, strict=True):
         source = by_hand(name, torch.tensor([0.0, 1.0, 2.0]).view(3, 1, 1), one).flatten().round().long()
-        assert torch.equal(moved, x[source])
+        assert torch.equal(transformed, x[source])
     assert group.is_exact
 
 
@@ -147,10 +147,10 @@ def test_thirds_among_others_are_permutations(name: str) -> None:
     assert len(exact) == 3
     x = torch.randn(6, 3, 4, 4)
     other = group.sample(3, torch.Generator().manual_seed(3))
-    moved = group.act(x, torch.stack([exact, other], 1).flatten())
+    transformed = group.act(x, torch.stack([exact, other], 1).flatten())
     for third in range(3):
-        assert torch.equal(moved[2 * third], x[2 * third].roll(third, 0))
-    assert torch.equal(group.act(moved, group.inverse(torch.stack([exact, other], 1).flatten()))[::2], x[::2])
+        assert torch.equal(transformed[2 * third], x[2 * third].roll(third, 0))
+    assert torch.equal(group.act(transformed, group.inverse(torch.stack([exact, other], 1).flatten()))[::2], x[::2])
 
 
 def test_whole_numbers_are_bytes_under_any_normalisation() -> None:
@@ -164,11 +164,11 @@ def test_whole_numbers_are_bytes_under_any_normalisation() -> None:
 
 def test_negatives_are_negations_where_black_and_white_are_opposite() -> None:
     x = torch.randn(2, 3, 8, 8)
-    halves = Pictures((1 / 255 / 0.5 * 255,) * 3, (-0.5 / 0.5,) * 3)  # as a processor's numbers come out
+    halves = Images((1 / 255 / 0.5 * 255,) * 3, (-0.5 / 0.5,) * 3)  # as a processor's numbers come out
     assert torch.equal(color("negative", halves).act(x, torch.ones(2, dtype=torch.long)), -x)
 
 
-def picture() -> Image.Image:
+def photograph() -> Image.Image:
     """Every corner of the colour cube, and what lies between, as bytes."""
     levels = torch.linspace(0, 255, 9).round().byte()
     return Image.fromarray(torch.cartesian_prod(levels, levels, levels).view(27, 27, 3).numpy())
@@ -183,7 +183,7 @@ def as_tensor(image: Image.Image) -> Tensor:
 
 
 def test_against_pillow() -> None:
-    image = picture()
+    image = photograph()
     x = as_tensor(image)
     assert torch.equal(get_group("negative").act(x, torch.tensor([1])), as_tensor(ImageOps.invert(image)))
     bgr = Image.merge("RGB", image.split()[::-1])
@@ -201,8 +201,8 @@ def test_hue_turns_as_in_hsv(sixth: int) -> None:
     assert abs(math.remainder(math.atan2(chroma[1], chroma[0]) - 2 * math.pi * hue, 2 * math.pi)) < 1e-5
     for turn in range(0, 360, 5):
         red = torch.tensor([1.0, 0.5, 0.5]).view(1, 3, 1, 1)
-        moved = get_group("hue").act(red, torch.tensor([math.radians(turn)])).flatten()
-        found = 360 * colorsys.rgb_to_hsv(*moved.tolist())[0]
+        transformed = get_group("hue").act(red, torch.tensor([math.radians(turn)])).flatten()
+        found = 360 * colorsys.rgb_to_hsv(*transformed.tolist())[0]
         assert abs(math.remainder(found - turn, 360)) < 1.2
 
 
@@ -210,7 +210,7 @@ def test_hue_turns_as_in_hsv(sixth: int) -> None:
 class TestMoments:
     @given(seed=st.integers(0, 2**16), size=st.integers(2, 12))
     @settings(max_examples=20, deadline=None)
-    def test_lines(self, kind: Pictures, seed: int, size: int) -> None:
+    def test_lines(self, kind: Images, seed: int, size: int) -> None:
         """An element adds itself, whatever is black or white."""
         generator = torch.Generator().manual_seed(seed)
         for name, allowed in (("white_balance", 1e-5), ("gamma", 1e-3)):
@@ -220,13 +220,13 @@ class TestMoments:
             v[:, :, 0, 0], v[:, :, 0, 1] = (0.0, 1.0) if name == "gamma" else (0.2, 0.3)
             element = group.sample(4, generator)
             x = normalized(v, kind)
-            moved = group.moment(group.act(x, element))
-            assert torch.allclose(moved, group.moment(x) + element, rtol=0, atol=allowed)
+            transformed = group.moment(group.act(x, element))
+            assert torch.allclose(transformed, group.moment(x) + element, rtol=0, atol=allowed)
 
     @pytest.mark.parametrize("name", ["hue", "hue5", "hue12"])
     @given(seed=st.integers(0, 2**16))
     @settings(max_examples=20, deadline=None)
-    def test_circles(self, name: str, kind: Pictures, seed: int) -> None:
+    def test_circles(self, name: str, kind: Images, seed: int) -> None:
         group = color(name, kind)
         assert isinstance(group, Hue)
         generator = torch.Generator().manual_seed(seed)
@@ -238,7 +238,7 @@ class TestMoments:
 
 
 @pytest.mark.parametrize("name", ["white_balance", "gamma", "hue"])
-def test_moments_are_finite_for_every_flat_picture(name: str) -> None:
+def test_moments_are_finite_for_every_flat_image(name: str) -> None:
     group = color(name)
     for level in (-1.0, 0.0, 0.5, 1.0, 2.0):
         x = torch.full((1, 3, 4, 4), level, requires_grad=True)
@@ -252,16 +252,16 @@ def test_gamma_has_finite_gradients_and_leaves_what_is_not_between_alone() -> No
     x = torch.tensor([-1.0, 0.0, 1e-9, 1e-6, 2e-6, 0.5, 1.0, 2.0]).expand(3, 8).reshape(1, 3, 2, 4).requires_grad_()
     for t in (-1.0, -0.5, 0.5, 1.0):
         element = torch.tensor([t], requires_grad=True)
-        moved = group.act(x, element)
-        assert torch.equal(moved.flatten()[:4], x.flatten()[:4]) and moved.flatten()[6] == 1
-        assert moved.flatten()[7].item() == pytest.approx(2 ** (2**t))
-        for gradient in torch.autograd.grad(moved.sum(), (x, element)):
+        transformed = group.act(x, element)
+        assert torch.equal(transformed.flatten()[:4], x.flatten()[:4]) and transformed.flatten()[6] == 1
+        assert transformed.flatten()[7].item() == pytest.approx(2 ** (2**t))
+        for gradient in torch.autograd.grad(transformed.sum(), (x, element)):
             assert gradient.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["channels", "negative", "hue1", "hue3", "hue12"])
 @pytest.mark.parametrize("kind", [PLAIN, IMAGENET], ids=["plain", "imagenet"])
-def test_compiles_without_graph_breaks(name: str, kind: Pictures) -> None:
+def test_compiles_without_graph_breaks(name: str, kind: Images) -> None:
     group = color(name, kind)
     x = torch.randn(group.elements.numel(), 3, 6, 6)
     compiled = torch.compile(group.act, fullgraph=True, backend="eager")
@@ -270,8 +270,8 @@ def test_compiles_without_graph_breaks(name: str, kind: Pictures) -> None:
 
 @pytest.mark.parametrize("name", GREY)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.uint8], ids=str)
-def test_grey_pictures_move_as_each_channel_does(name: str, dtype: torch.dtype) -> None:
-    halves = get_group(name).on(Pictures((2.0,), (-1.0,)))
+def test_grey_images_move_as_each_channel_does(name: str, dtype: torch.dtype) -> None:
+    halves = get_group(name).on(Images((2.0,), (-1.0,)))
     x = torch.rand(4, 1, 5, 6) * 255 if dtype == torch.uint8 else normalized(torch.rand(4, 1, 5, 6), HALVES)[:, :1]
     x = x.to(dtype)
     element = some_elements(halves, 4).expand(4) if name == "gamma" else torch.tensor([0, 1, 1, 0])
@@ -286,31 +286,31 @@ def test_grey_pictures_move_as_each_channel_does(name: str, dtype: torch.dtype) 
 class TestRefusals:
     def test_unknown_normalisation(self, name: str) -> None:
         with pytest.raises(ValueError, match=f"^{name} .*preprocessor_config.json.*`processor=`"):
-            get_group(name).on(Pictures())
+            get_group(name).on(Images())
 
     def test_other_channels(self, name: str) -> None:
         for shape in [(1, 1, 8, 8), (1, 4, 8, 8), (2, 3, 8), (3, 8, 8)]:
-            with pytest.raises(
-                ValueError, match=f"^{name} acts on pictures in red, green and blue.*convert it to RGB"
-            ):
+            with pytest.raises(ValueError, match=f"^{name} acts on images in red, green and blue.*convert it to RGB"):
                 get_group(name).act(torch.rand(shape), torch.zeros(shape[0], dtype=torch.long))
-        with pytest.raises(ValueError, match=f"^{name} acts on .*and the channels of these pictures are 4"):
-            get_group(name).on(Pictures((2.0,) * 4, (-1.0,) * 4))
+        with pytest.raises(ValueError, match=f"^{name} acts on .*and the channels of these images are 4"):
+            get_group(name).on(Images((2.0,) * 4, (-1.0,) * 4))
         if name not in GREY:
             with pytest.raises(
-                ValueError, match="the channels of these pictures are 1. Grey ones have negative and gamma"
+                ValueError, match="the channels of these images are 1. Grey ones have negative and gamma"
             ):
-                get_group(name).on(Pictures((2.0,), (-1.0,)))
+                get_group(name).on(Images((2.0,), (-1.0,)))
 
-    def test_sound(self, name: str) -> None:
-        with pytest.raises(ValueError, match=f"^{name} .*acts on pictures, and these inputs are sound"):
+    def test_audio(self, name: str) -> None:
+        with pytest.raises(ValueError, match=f"^{name} .*acts on images, and these inputs are audio"):
             get_group(name).on(Waveforms())
 
 
 def test_places_stay() -> None:
     for name in COLORS:
         group = get_group(name)
-        assert group.planar_part(some_elements(group)) is None
+        element = some_elements(group)
+        boxes = torch.rand(len(element), 3, 4)
+        assert group.planar is None and group.act_boxes(boxes, element) is boxes
 
 
 def test_bound_groups_are_their_own() -> None:

@@ -1,4 +1,4 @@
-"""Points and boxes move with the pixels that they mark."""
+"""Points and boxes transform with the pixels that they mark."""
 
 import math
 
@@ -22,11 +22,11 @@ def planar(name: str) -> Planar:
 
 
 def rectangle(side: int, box: tuple[int, int, int, int]) -> Tensor:
-    """A picture that is 1 inside left, top, right, bottom (pixels)."""
+    """An image that is 1 inside left, top, right, bottom (pixels)."""
     left, top, right, bottom = box
-    picture = torch.zeros(1, 1, side, side)
-    picture[..., top:bottom, left:right] = 1
-    return picture
+    image = torch.zeros(1, 1, side, side)
+    image[..., top:bottom, left:right] = 1
+    return image
 
 
 def centre_and_size(side: int, box: tuple[int, int, int, int]) -> Tensor:
@@ -34,8 +34,8 @@ def centre_and_size(side: int, box: tuple[int, int, int, int]) -> Tensor:
     return torch.tensor([[[(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]]]) / side
 
 
-def bounds(picture: Tensor) -> tuple[int, int, int, int]:
-    rows, columns = picture[0, 0].any(1).nonzero(), picture[0, 0].any(0).nonzero()
+def bounds(image: Tensor) -> tuple[int, int, int, int]:
+    rows, columns = image[0, 0].any(1).nonzero(), image[0, 0].any(0).nonzero()
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
@@ -47,15 +47,17 @@ def test_boxes_move_with_their_pixels(name: str, data: st.DataObject, side: int)
     left, top = (data.draw(st.integers(0, side - 2)) for _ in range(2))
     right, bottom = (data.draw(st.integers(low + 1, side)) for low in (left, top))
     group = planar(name)
-    picture, box = rectangle(side, (left, top, right, bottom)), centre_and_size(side, (left, top, right, bottom))
+    image, box = rectangle(side, (left, top, right, bottom)), centre_and_size(side, (left, top, right, bottom))
     for g in group.elements:
-        moved = bounds(group.act(picture, g.view(1)))
-        torch.testing.assert_close(group.act_boxes(box, g.view(1)), centre_and_size(side, moved), rtol=0, atol=1e-6)
+        transformed = bounds(group.act(image, g.view(1)))
+        torch.testing.assert_close(
+            group.act_boxes(box, g.view(1)), centre_and_size(side, transformed), rtol=0, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_points_move_with_their_pixels(name: str) -> None:
-    """At every angle: a soft spot is found where its centre was moved to."""
+    """At every angle: a soft spot is found where its centre was transformed to."""
     side, group = 65, planar(name)
     y, x = torch.meshgrid(*[(torch.arange(side) + 0.5) / side] * 2, indexing="ij")
     for point in torch.tensor([[0.5, 0.3], [0.62, 0.4], [0.35, 0.66]]):
@@ -90,7 +92,7 @@ def test_a_hull_holds_the_four_corners_and_no_more(name: str) -> None:
     centre, size = boxes.split(2, -1)
     signs = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
     corners = centre.unsqueeze(2) + signs * size.unsqueeze(2)
-    moved = group.act_points(corners, element)
-    low, high = moved.amin(2), moved.amax(2)
+    transformed = group.act_points(corners, element)
+    low, high = transformed.amin(2), transformed.amax(2)
     expected = torch.cat([(low + high) / 2, high - low], -1)
     torch.testing.assert_close(group.act_boxes(boxes, element), expected, rtol=1e-5, atol=1e-6)

@@ -36,7 +36,7 @@ def same(group: Group, a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def smooth(size: int, batch: int = 1, channels: int = 3, seed: int = 0) -> torch.Tensor:
-    """Pictures that a resampling hardly changes, fading out before the border."""
+    """Images that a resampling hardly changes, fading out before the border."""
     noise = torch.randn(batch, channels, 5, 5, generator=torch.Generator().manual_seed(seed))
     x = torch.nn.functional.interpolate(noise, size, mode="bicubic", align_corners=True)
     r = torch.linspace(-1, 1, size)
@@ -88,8 +88,8 @@ class TestGroup:
         group = get_group(name)
         element = some_elements(group)
         x = torch.randn(len(element), 3, 12, 12).to(dtype)
-        moved = group.act(x, element)
-        assert moved.shape == x.shape and moved.dtype == dtype and moved.isfinite().all()
+        transformed = group.act(x, element)
+        assert transformed.shape == x.shape and transformed.dtype == dtype and transformed.isfinite().all()
 
     def test_input_is_not_written_to(self, name: str) -> None:
         group = get_group(name)
@@ -110,15 +110,15 @@ class TestGroup:
     def test_random_act_stays_in_its_cell(self, name: str) -> None:
         group = get_group(name)
         x = smooth(33, batch=64, channels=2 if isinstance(group, Planar) else 3)
-        moved, element, offset = group.random_act(x, torch.Generator().manual_seed(0))
-        assert moved.shape == x.shape and element.shape == offset.shape == (64,)
+        transformed, element, offset = group.random_act(x, torch.Generator().manual_seed(0))
+        assert transformed.shape == x.shape and element.shape == offset.shape == (64,)
         assert (offset.abs() <= 0.5).all()
         if group.is_exact:
-            assert torch.equal(moved, group.act(x, element)) and not offset.any()
+            assert torch.equal(transformed, group.act(x, element)) and not offset.any()
         elif group.finite:
-            # Nearest element means nearest picture: no other element moves the picture closer to what came out.
+            # Nearest element means nearest image: no other element transforms the image closer to what came out.
             candidates = group.orbit(x)
-            distance = (candidates - moved.unsqueeze(1)).square().sum((2, 3, 4))
+            distance = (candidates - transformed.unsqueeze(1)).square().sum((2, 3, 4))
             near = offset.abs() < 0.3
             assert (distance.argmin(1) == element)[near].float().mean() > 0.95
 
@@ -127,18 +127,60 @@ class TestGroup:
         words = [group.describe(one) for one in some_elements(group).tolist()]
         assert len(set(words)) == len(words)
 
+    def test_distance_is_one_of_elements(self, name: str) -> None:
+        """It is zero from an element to itself alone, symmetric, and the same after one more element."""
+        group = get_group(name)
+        a, b = pairs(group)
+        apart = group.distance(a, b)
+        assert torch.equal(apart, group.distance(b, a)) and not bool(group.distance(a, a).any())
+        different = (group.compose(a, group.inverse(b)).double().abs() > 1e-5) if not group.finite else a != b
+        assert torch.equal(apart > 1e-5, different)
+        if group.finite or getattr(group, "period", None):
+            c = a.flip(0)
+            again = group.distance(group.compose(c, a), group.compose(c, b))
+            assert torch.allclose(again, apart, atol=1e-5)
+
+    def test_what_is_nearest_to_an_element_of_the_grid_is_itself(self, name: str) -> None:
+        group = get_group(name)
+        grid = group.grid(8)
+        assert torch.equal(group.nearest(grid, 8), torch.arange(len(grid)))
+        logits = torch.nn.functional.one_hot(torch.arange(len(grid)), len(grid)).float()
+        assert len(grid) < 3 or bool((group.distance(group.peak(logits), grid) <= group.tolerance + 1e-5).all())
+
+    def test_maps_points_and_boxes_move_together(self, name: str) -> None:
+        """A marked pixel of a map lies where its place goes; what moves no places returns what it is given."""
+        group, size = get_group(name), 9
+        element = group.exact_elements
+        maps = torch.zeros(len(element), 2, size, size)
+        maps[..., 1, 6] = 1.0
+        place = (torch.tensor([6.0, 1.0]) + 0.5).expand(len(element), 1, 2) / size
+        boxes = torch.cat([place, torch.tensor([0.2, 0.1]).expand_as(place)], -1)
+        transformed, points, found = (
+            group.act_maps(maps, element),
+            group.act_points(place, element),
+            group.act_boxes(boxes, element),
+        )
+        if group.planar is None:
+            assert transformed is maps and points is place and found is boxes
+        column, row = (points[:, 0] * size).floor().long().unbind(-1)
+        assert (
+            bool((transformed[torch.arange(len(element)), :, row, column] == 1).all())
+            and transformed.sum() == maps.sum()
+        )
+        assert torch.allclose(found[..., :2], points) and torch.allclose(found[..., 2:].sum(-1), torch.tensor(0.3))
+
     def test_every_device(self, name: str, second_device: torch.device) -> None:
         group = get_group(name)
         element = some_elements(group)
         x = torch.randn(len(element), 3, 10, 10)
-        moved = group.act(x.to(second_device), element)
-        assert moved.device.type == second_device.type
-        assert torch.allclose(moved.cpu(), group.act(x, element), atol=1e-5)
+        transformed = group.act(x.to(second_device), element)
+        assert transformed.device.type == second_device.type
+        assert torch.allclose(transformed.cpu(), group.act(x, element), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", PLANAR)
 def test_gradient(name: str) -> None:
-    """Each pixel of the moved picture pulls on the pixels that it came from, with weights that add up to one."""
+    """Each pixel of the transformed image pulls on the pixels that it came from, with weights that add up to one."""
     group = get_group(name)
     element = some_elements(group)
     x = torch.randn(len(element), 1, 7, 7, requires_grad=True)
@@ -195,18 +237,18 @@ def test_exact_elements_stay_exact_among_others(name: str) -> None:
     exact = group.exact_elements
     other = group.sample(len(exact), torch.Generator().manual_seed(1))
     x = torch.randn(2 * len(exact), 1, 11, 11)
-    moved = group.act(x, torch.cat([exact, other]))
+    transformed = group.act(x, torch.cat([exact, other]))
     for i, one in enumerate(exact):
         turned, mirrored = group.angle_and_mirror(one[None])  # type: ignore[attr-defined]
         expected = torch.rot90(x[i].flip(-1) if mirrored else x[i], round(float(turned) / (math.pi / 2)), (-2, -1))
-        assert torch.equal(moved[i], expected)
+        assert torch.equal(transformed[i], expected)
 
 
 def test_autocast_does_not_move_pixels() -> None:
     group, x = get_group("c8"), smooth(224)
     with torch.autocast("cpu", torch.bfloat16):
-        moved = group.act(x, torch.tensor([1]))
-    assert torch.equal(moved, group.act(x, torch.tensor([1])))
+        transformed = group.act(x, torch.tensor([1]))
+    assert torch.equal(transformed, group.act(x, torch.tensor([1])))
 
 
 def test_bytes_are_rounded() -> None:
@@ -218,8 +260,8 @@ def test_bytes_are_rounded() -> None:
 def test_oblong_inputs_where_the_frame_stays(name: str) -> None:
     group = get_group(name)
     x = torch.randn(len(group.elements), 2, 4, 7)
-    moved = group.act(x, group.elements)
-    assert torch.equal(group.act(moved, group.inverse(group.elements)), x)
+    transformed = group.act(x, group.elements)
+    assert torch.equal(group.act(transformed, group.inverse(group.elements)), x)
 
 
 @pytest.mark.parametrize(("name", "instead"), [("c4", "c2"), ("d4", "d2"), ("c8", "c2"), ("so2", "c2")])

@@ -1,4 +1,4 @@
-"""Pictures with a margin: corners that a turn brings in are real pixels, and come in the same single resampling."""
+"""Images with a margin: corners that a turn brings in are real pixels, and come in the same single resampling."""
 
 import math
 
@@ -18,6 +18,7 @@ from transformers import (
 from hf_canon import CanonicalizedModel, get_group
 from hf_canon.groups import Planar, Product
 from hf_canon.groups.planar import centre
+from hf_canon.outputs import Inputs
 
 
 def planar(name: str) -> Planar:
@@ -27,11 +28,11 @@ def planar(name: str) -> Planar:
 
 
 def waves(height: int, width: int, angle: float = 0.0) -> Tensor:
-    """A smooth picture that goes on for ever, turned counter-clockwise by `angle` about its middle."""
+    """A smooth image that goes on for ever, turned counter-clockwise by `angle` about its middle."""
     y, x = torch.meshgrid(
         torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij"
     )
-    # Where the turned picture's pixels were; y points down.
+    # Where the turned image's pixels were; y points down.
     u = math.cos(angle) * x - math.sin(angle) * y
     v = math.sin(angle) * x + math.cos(angle) * y
     return (torch.sin(0.2 * u + 0.5) + torch.cos(0.15 * v) + 0.01 * u)[None, None]
@@ -55,7 +56,7 @@ def test_the_centre_of_the_whole(name: str, data: st.DataObject, rows: int, marg
 
 
 def test_corners_hold_what_was_there() -> None:
-    """A picture turned by 45 degrees is turned back: without a margin its corners are made up."""
+    """An image turned by 45 degrees is turned back: without a margin its corners are made up."""
     side, margin = 32, 10
     turned = waves(side + 2 * margin, side + 2 * margin, math.pi / 4)
     undo = torch.tensor([7])
@@ -67,7 +68,7 @@ def test_corners_hold_what_was_there() -> None:
     assert (without - truth).abs().max() > 0.5
 
 
-def test_oblong_pictures_with_a_square_centre_turn() -> None:
+def test_oblong_images_with_a_square_centre_turn() -> None:
     x = torch.rand(1, 3, 20, 28)
     assert torch.equal(planar("c4").act(x, torch.tensor([1]), crop=16), torch.rot90(x[..., 2:18, 6:22], 1, (2, 3)))
 
@@ -110,14 +111,15 @@ def test_products_take_the_margin_too(name: str) -> None:
     element = torch.randint(group.elements.numel(), (6,), generator=torch.Generator().manual_seed(0))
     model = CanonicalizedModel.wrap(vit(), group=name, processor=ViTImageProcessorPil())
     expected = centre(group.act(x, element), 16)
-    assert torch.allclose(model._move(x, element, None, 16), expected, atol=1e-5)
+    transformed = Inputs(x, crop=16).transformed(model.group, element).x
+    assert torch.allclose(transformed, expected, atol=1e-5)
     if isinstance(group, Product):
-        assert torch.allclose(group.act(x, element, crop=16), expected, atol=1e-5)
+        assert torch.allclose(group.act_cropped(x, element, 16), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["c8", "c8*channels", "hue6"])
 def test_a_gradient_changes_no_answer(name: str) -> None:
-    """Where gradients are taken, which is in training, the canonical picture has the margin's pixels as well."""
+    """Where gradients are taken, which is in training, the canonical image has the margin's pixels as well."""
     model = CanonicalizedModel.wrap(vit(), group=name, processor=ViTImageProcessorPil()).train()
     x = torch.rand(3, 3, 24, 24)
     learned = model.canonicalize(x, crop=16)

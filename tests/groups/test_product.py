@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_canon import get_group
-from hf_canon.groups import Group, Pictures, Product, Waveforms
+from hf_canon.groups import Group, Images, Product, Waveforms
 from hf_canon.groups.audio import Polarity, Reverse, TimeShift
 
 PRODUCTS = ["d4*channels", "channels*d4", "d4*negative", "c4*hue12", "c8*hue3", "hue2*hue3", "d2*channels*negative"]
@@ -47,12 +47,12 @@ class TestProduct:
     def test_factors_act_in_any_order(self, name: str) -> None:
         group = product(name)
         x = torch.rand(group.order, 3, 9, 9)
-        moved = group.act(x, group.elements)
+        transformed = group.act(x, group.elements)
         for order in permutations(zip(group.factors, group.split(group.elements), strict=True)):
             other = x
             for factor, part in order:
                 other = factor.act(other, part)
-            assert torch.allclose(moved, other, atol=1e-6)
+            assert torch.allclose(transformed, other, atol=1e-6)
 
     def test_exact_elements(self, name: str) -> None:
         group = product(name)
@@ -82,23 +82,24 @@ class TestProduct:
     def test_random_act_is_undone_by_its_element(self, name: str) -> None:
         group = product(name)
         x = torch.rand(32, 3, 8, 8)
-        moved, element, offset = group.random_act(x, torch.Generator().manual_seed(0))
+        transformed, element, offset = group.random_act(x, torch.Generator().manual_seed(0))
         assert element.shape == offset.shape == (32,) and len(element.unique()) > group.order / 4
         assert bool(offset.any()) == (not group.is_exact)
         if group.is_exact:
-            assert torch.allclose(group.act(moved, group.inverse(element)), x, atol=1e-6)
+            assert torch.allclose(group.act(transformed, group.inverse(element)), x, atol=1e-6)
 
     def test_places_move_with_the_planar_factor(self, name: str) -> None:
-        group = product(name)
-        part = group.planar_part(group.elements)
+        group, points, maps = product(name), torch.rand(24 * 7, 5, 2), torch.rand(24 * 7, 2, 3, 6, 6)
         planar = [factor.name[0] in "cd" and factor.name != "channels" for factor in group.factors]
+        element = group.elements.repeat(24 * 7)[: 24 * 7]
         if not any(planar):
-            assert part is None
+            assert group.planar is None and group.act_points(points, element) is points
             return
-        assert part is not None
         index = planar.index(True)
-        assert part[0] == group.factors[index] and torch.equal(part[1], group.split(group.elements)[index])
-        assert group.temporal_part(group.elements) is None
+        factor, part = group.factors[index], group.split(element)[index]
+        assert group.planar == factor and group.temporal is None
+        assert torch.equal(group.act_points(points, element), factor.act_points(points, part))
+        assert torch.equal(group.act_maps(maps, element), factor.act_maps(maps, part))
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -106,7 +107,7 @@ class TestProduct:
 @settings(max_examples=20, deadline=None)
 def test_exact_products_are_exact(name: str, size: int, seed: int) -> None:
     """To the bit, where black and white are opposite numbers."""
-    group = product(name).on(Pictures((2.0,) * 3, (-1.0,) * 3))
+    group = product(name).on(Images((2.0,) * 3, (-1.0,) * 3))
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(16, 3, size, size, generator=generator)
     a, b = group.sample(16, generator), group.sample(16, generator)
@@ -114,40 +115,42 @@ def test_exact_products_are_exact(name: str, size: int, seed: int) -> None:
 
 
 def test_a_product_is_bound_with_its_factors() -> None:
-    kind = Pictures((2.0,) * 3, (-1.0,) * 3)
+    kind = Images((2.0,) * 3, (-1.0,) * 3)
     group = product("d4*negative")
     bound = group.on(kind)
     assert bound.kind == kind and all(factor.kind == kind for factor in bound.factors)
-    assert group.kind == Pictures((1.0,) * 3, (0.0,) * 3) and group.acts_on == (Pictures,)
+    assert group.kind == Images((1.0,) * 3, (0.0,) * 3) and group.acts_on == (Images,)
     x = torch.randn(1, 3, 5, 5)
     negative = torch.tensor([1])
     assert torch.equal(bound.act(x, negative), -x) and torch.equal(group.act(x, negative), 1 - x)
 
 
 @pytest.mark.parametrize(("factor", "orders"), [(Reverse(), (2, 2)), (TimeShift(7), (7, 2))])
-def test_sounds(factor: Group, orders: tuple[int, int]) -> None:
-    """Moments move with the factor that moves them, and padding stays where it is."""
+def test_clips(factor: Group, orders: tuple[int, int]) -> None:
+    """Moments transform with the factor that transforms them, and padding stays where it is."""
     group = Product([factor, Polarity()])
     assert group.orders == orders and group.kind == Waveforms() and group.acts_on == (Waveforms,)
     x, lengths = torch.randn(group.order, 28), torch.full((group.order,), 21)
     x[:, 21:] = 0
-    part = group.temporal_part(group.elements)
-    assert part is not None and part[0] == factor and group.planar_part(group.elements) is None
-    moved = group.act(x, group.elements, lengths)
+    assert group.temporal == factor and group.planar is None
+    transformed = group.act(x, group.elements, lengths)
     sign = 1 - 2 * (group.elements % 2).unsqueeze(1)
-    assert torch.equal(moved, sign * factor.act(x, part[1], lengths)) and not moved[:, 21:].any()
-    assert torch.equal(group.act(moved, group.inverse(group.elements), lengths), x)
+    assert (
+        torch.equal(transformed, sign * factor.act(x, group.split(group.elements)[0], lengths))
+        and not transformed[:, 21:].any()
+    )
+    assert torch.equal(group.act(transformed, group.inverse(group.elements), lengths), x)
 
 
 @pytest.mark.parametrize(
     ("factors", "reason"),
     [
-        ((get_group("c4"), Reverse()), "c4 acts on pictures, and reverse acts on sound"),
-        ((get_group("channels"), Polarity()), "channels acts on pictures, and polarity acts on sound"),
-        ((Reverse(), TimeShift(4)), "reverse and time_shift4 both move sound in time"),
+        ((get_group("c4"), Reverse()), "c4 acts on images, and reverse acts on audio"),
+        ((get_group("channels"), Polarity()), "channels acts on images, and polarity acts on audio"),
+        ((Reverse(), TimeShift(4)), "reverse and time_shift4 both move audio in time"),
     ],
 )
-def test_sounds_that_do_not_fit(factors: tuple[Group, ...], reason: str) -> None:
+def test_clips_that_do_not_fit(factors: tuple[Group, ...], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Product(factors)
 
@@ -167,8 +170,8 @@ def test_compiles_without_graph_breaks() -> None:
         ("c4*gamma", "gamma is continuous"),
         ("channels*channels", "channels is in it twice"),
         ("d4*channels*d4", "d4 is in it twice"),
-        ("c4*d4", "c4 and d4 both turn the picture"),
-        ("c2*d1", "c2 and d1 both turn the picture"),
+        ("c4*d4", "c4 and d4 both turn the image"),
+        ("c2*d1", "c2 and d1 both turn the image"),
         ("channels*hue12", "channels after hue12 is not hue12 after channels"),
         ("hue3*channels", "hue3 after channels is not"),
         ("hue4*hue12", "hue4 and hue12 have elements in common"),
@@ -197,8 +200,8 @@ def test_inputs_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="convert it to RGB"):
         get_group("d4*channels").check_shape((1, 1, 10, 10))
     with pytest.raises(ValueError, match="preprocessor_config.json"):
-        get_group("d4*channels").on(Pictures())
-    with pytest.raises(ValueError, match="d4\\*channels .*these inputs are sound"):
+        get_group("d4*channels").on(Images())
+    with pytest.raises(ValueError, match="d4\\*channels .*these inputs are audio"):
         get_group("d4*channels").on(Waveforms())
 
 

@@ -129,8 +129,8 @@ def test_the_results_can_be_read_by_machines(reports: dict[bool, RobustnessRepor
         ("feature-extraction", "Wav2Vec2Model", False),
     ],
 )
-def test_the_card_of_what_listens_is_about_sound(task: str, architecture: str, has_pipeline: bool) -> None:
-    facts = replace(BARE, sound=True, task=task, base_architecture=architecture, group="speed12")
+def test_the_card_of_what_listens_is_about_audio(task: str, architecture: str, has_pipeline: bool) -> None:
+    facts = replace(BARE, audio=True, task=task, base_architecture=architecture, group="speed12")
     card = render_card(facts)
     for word in ("photo", "Image", "upright", "satellite"):
         assert word not in card, word

@@ -1,15 +1,12 @@
 """What is saved: all of it or nothing, and complete."""
 
-import json
 import resource
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from transformers import AutoImageProcessor, ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 
 from hf_canon import CanonicalizedModel, evaluate_robustness
@@ -54,7 +51,7 @@ def test_a_default_adapter_is_small(checkpoint: Path, tmp_path: Path, group: str
 
 def test_a_processor_of_ones_own_an_edited_card_and_a_report_stay(checkpoint: Path, tmp_path: Path) -> None:
     model = CanonicalizedModel.wrap(checkpoint, group="c4")
-    report = evaluate_robustness(model, [{"pixel_values": x} for x in pictures(2, 32)], "c4")
+    report = evaluate_robustness(model, [{"pixel_values": x} for x in images(2, 32)], "c4")
     folder = tmp_path / "adapter"
     model.save_pretrained(folder, report=report)
     ViTImageProcessorPil(image_mean=[0.5, 0.5, 0.5]).save_pretrained(folder)
@@ -68,7 +65,7 @@ def test_a_processor_of_ones_own_an_edited_card_and_a_report_stay(checkpoint: Pa
 
 def test_a_full_checkpoint_and_an_adapter_replace_each_other(checkpoint: Path, tmp_path: Path) -> None:
     model = CanonicalizedModel.wrap(checkpoint, group="c4")
-    x = pictures(2, 32)
+    x = images(2, 32)
     folder = tmp_path / "both"
     expected = model(pixel_values=x).logits
     for full, shards in ((True, "20KB"), (False, None), (True, None), (True, "20KB"), (False, None)):
@@ -91,24 +88,3 @@ def test_a_full_disk_leaves_what_was_there(checkpoint: Path, tmp_path: Path) -> 
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert contents(tmp_path / "adapter") == before
     assert not [path for path in (tmp_path / "adapter").iterdir() if path.name.startswith(".")]
-
-
-@pytest.mark.slow
-def test_code_for_those_who_do_not_import_us(checkpoint: Path, tmp_path: Path) -> None:
-    model = CanonicalizedModel.wrap(checkpoint, group="c4")
-    model.save_pretrained(tmp_path / "plain")
-    assert "auto_map" not in json.loads((tmp_path / "plain" / "config.json").read_text())
-    model.save_pretrained(tmp_path / "code", export_code=True)
-    x = pictures(2, 32)
-    torch.save(x, tmp_path / "x.pt")
-    code = (
-        "import sys, torch\n"
-        "from transformers import AutoModelForImageClassification\n"
-        "assert not any(name.startswith('hf_canon') for name in sys.modules)\n"
-        "model = AutoModelForImageClassification.from_pretrained(sys.argv[1], trust_remote_code=True)\n"
-        "torch.save(model(pixel_values=torch.load(sys.argv[2])).logits.detach(), sys.argv[3])\n"
-    )
-    words = [str(tmp_path / name) for name in ("code", "x.pt", "logits.pt")]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert torch.equal(torch.load(tmp_path / "logits.pt"), model(pixel_values=x).logits)

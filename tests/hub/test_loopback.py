@@ -131,7 +131,7 @@ show(
     assert len(hub.commits("me/model")) == 3
 
 
-def test_what_a_revision_names_stays_readable_after_main_moved(hub):
+def test_what_a_revision_names_stays_readable_after_main_transformed(hub):
     old = hub.put("me/model", {"config.json": b"old"})
     seen = ask(
         hub,

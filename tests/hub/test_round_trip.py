@@ -31,12 +31,12 @@ def vit(seed):
         intermediate_size=32, image_size=32, patch_size=8, id2label=names,
         label2id={name: i for i, name in names.items()}))
 
-def pictures(n=4):
+def images(n=4):
     return torch.rand(n, 3, 32, 32, generator=torch.Generator().manual_seed(5))
 
 def logits(model):
     with torch.inference_mode():
-        return model.eval()(pixel_values=pictures()).logits.tolist()
+        return model.eval()(pixel_values=images()).logits.tolist()
 
 def say(**facts):
     print(json.dumps(facts))
@@ -49,7 +49,7 @@ vit(0).push_to_hub("me/base")
 ViTImageProcessorPil(size={"height": 32, "width": 32}).push_to_hub("me/base")
 torch.manual_seed(1)
 model = CanonicalizedModel.wrap("me/base", group="d4", canonicalizer="orbit")
-items = [{"pixel_values": x, "label": i % 3} for i, x in enumerate(pictures(9))]
+items = [{"pixel_values": x, "label": i % 3} for i, x in enumerate(images(9))]
 report = evaluate_robustness(model, items, ["d4", 10.0])
 first = model.push_to_hub("me/adapter", report=report, commit_message="The first")
 again = model.push_to_hub("me/adapter", report=report)
@@ -238,7 +238,7 @@ def test_edited_cards_are_kept_and_untouched_ones_renewed(hub: Hub, published: d
         PRELUDE
         + """
 model = CanonicalizedModel.from_pretrained("me/adapter")
-items = [{"pixel_values": x} for x in pictures(3)]
+items = [{"pixel_values": x} for x in images(3)]
 model.push_to_hub("me/adapter", report=evaluate_robustness(model, items, "c4"), **json.loads(sys.argv[1]))
 """
     )

@@ -36,7 +36,7 @@ from hf_canon.demo.space import push_space
 
 for one in sys.argv[1:]:
     asked = json.loads(one)
-    offered = Offered(tuple(asked.pop("checkpoints")), asked.pop("pictures"))
+    offered = Offered(tuple(asked.pop("checkpoints")), asked.pop("images"))
     try:
         done = push_space(offered, asked.pop("to"), **asked)
         print(json.dumps({"oid": done.oid, "url": str(done.repo_url)}))
@@ -63,10 +63,10 @@ print(json.dumps({"package": hf_canon.__file__, "page": type(page).__name__, "ac
 """
 
 
-def asked(*checkpoints: str | Path, to: str = "me/demo", pictures: Path | None = None, **how: Any) -> str:
+def asked(*checkpoints: str | Path, to: str = "me/demo", images: Path | None = None, **how: Any) -> str:
     """What is pushed where, for `push`."""
     names = [str(name) for name in checkpoints]
-    return json.dumps({"checkpoints": names, "pictures": pictures and str(pictures), "to": to, **how})
+    return json.dumps({"checkpoints": names, "images": images and str(images), "to": to, **how})
 
 
 def push(hub: Hub, *pushes: str, token: str | None = "writer") -> list[dict[str, Any]]:
@@ -91,14 +91,14 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_pushed_run_by_a_stranger_and_renewed(hub: Hub, adapter: Path, photos: Path, tmp_path: Path) -> None:
-    first, again = push(hub, *[asked(adapter, "me/shared", pictures=photos)] * 2)
+    first, again = push(hub, *[asked(adapter, "me/shared", images=photos)] * 2)
     assert first["oid"] == again["oid"] == hub.commits("me/demo", kind="space")[0].oid
     assert len(hub.commits("me/demo", kind="space")) == 2  # the Hub's own, and one
     files = hub.files("me/demo", kind="space")
     assert {"app.py", "README.md", "requirements.txt", "demo.json", "hf_canon/__init__.py"} <= set(files)
     assert files["adapters/d4/model.safetensors"] == (adapter / "model.safetensors").read_bytes()
     assert {name for name in files if name.startswith("examples/")} == {
-        f"examples/pictures/{name}.png" for name in ("cat/1", "dog/2", "cat/3", "dog/4")
+        f"examples/images/{name}.png" for name in ("cat/1", "dog/2", "cat/3", "dog/4")
     }
     assert not any("__pycache__" in name for name in files)
     assert not any(str(tmp_path).encode() in content for content in files.values())
@@ -200,7 +200,7 @@ def test_strangers_open_what_is_on_the_hub_if_it_is_harmless_and_not_too_large(h
     ]  # fmt: skip
     out = hub.run(VISIT, *[word for visit in visits for word in visit], token=None)
     said = [json.loads(line) for line in out.strip().splitlines() if line.startswith(("[", '"'))]
-    assert said[:2] == [["d4", "picture"], ["c4", "picture"]]
+    assert said[:2] == [["d4", "image"], ["c4", "image"]]
     assert all("GB of weights, and this page loads" in one and "hf-canon demo me/" in one for one in said[2:4])
     assert "no repository on the Hub, and this page opens no folders" in said[4]
     assert "No checkpoint could be read from 'me/evil'" in said[5]

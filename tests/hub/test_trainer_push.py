@@ -21,7 +21,7 @@ processor = ViTImageProcessorPil(size={"height": 32, "width": 32})
 processor.push_to_hub("me/base")
 torch.manual_seed(1)
 model = CanonicalizedModel.wrap("me/base", group="c4")
-data = [{"pixel_values": x, "label": i % 3} for i, x in enumerate(pictures(16))]
+data = [{"pixel_values": x, "label": i % 3} for i, x in enumerate(images(16))]
 output = Path(tempfile.mkdtemp())
 (output / "notes.txt").write_text("mine")
 options = json.loads(sys.argv[1])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from architectures import sound
-from pictures import pictures
+from architectures import audio
+from images import images
 from torch import Tensor
 from transformers import TrainerCallback, ViTConfig, ViTForImageClassification, ViTImageProcessorPil
 
@@ -30,7 +30,7 @@ def wrapped(group: str = "c4", canonicalizer: str = "orbit") -> CanonicalizedMod
 
 def scenes(count: int, seed: int) -> Tensor:
     """Light above and dark below, with something in between: a right way up."""
-    return pictures(count, 16, seed=seed) * 0.15 + torch.linspace(0.8, -0.8, 16)[:, None]
+    return images(count, 16, seed=seed) * 0.15 + torch.linspace(0.8, -0.8, 16)[:, None]
 
 
 def weights(objective: AdversarialPrior) -> list[Tensor]:
@@ -51,12 +51,12 @@ def test_the_gradient_is_that_of_the_formula(group: str) -> None:
     found = torch.autograd.grad(loss, list(model.canonicalizer.parameters()))
 
     torch.manual_seed(5)
-    moved, _, _ = model.group.random_act(x)
-    posterior = model.canonicalizer(moved).softmax(-1)
+    transformed, _, _ = model.group.random_act(x)
+    posterior = model.canonicalizer(transformed).softmax(-1)
     total = torch.zeros(())
     for i in range(len(x)):
         for g in model.group.elements:
-            look = undone(model, moved[i : i + 1])[0, g]
+            look = undone(model, transformed[i : i + 1])[0, g]
             total = total - posterior[i, g] * objective.critic(look[None]).detach()[0]
     expected = torch.autograd.grad(total / len(x), list(model.canonicalizer.parameters()))
     assert sum(float(one.abs().sum()) for one in found) > 0
@@ -140,9 +140,9 @@ def test_it_does_not_learn_from_numbers_of_half_precision() -> None:
 
 
 @pytest.mark.parametrize("group", ["reverse", "polarity*time_shift4"])
-def test_of_sounds_of_several_lengths(group: str) -> None:
+def test_of_clips_of_several_lengths(group: str) -> None:
     torch.manual_seed(0)
-    model = CanonicalizedModel.wrap(sound.build("Wav2Vec2ForSequenceClassification"), group=group).train()
+    model = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForSequenceClassification"), group=group).train()
     x, lengths = torch.randn(3, 4000), torch.tensor([4000, 3000, 3500])
     objective = AdversarialPrior(model, [(x, lengths), (x, None)], width=4)
     loss = objective(model, x, lengths=lengths)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from transformers import ViTConfig, ViTForImageClassification
 
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, check_equivariance
@@ -38,7 +38,7 @@ def test_trained_saved_and_loaded(
     checkpoint: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = CanonicalizedModel.wrap(checkpoint, "d4", name, canonicalizer_settings=SETTINGS[name])
-    data = [{"pixel_values": one} for one in pictures(8, 32)]
+    data = [{"pixel_values": one} for one in images(8, 32)]
     trainer = CanonicalizationTrainer(model=model, args=arguments(tmp_path / "out"), train_dataset=data)
     trainer.train()
     second = second_order_parameters(model)
@@ -50,7 +50,7 @@ def test_trained_saved_and_loaded(
     assert check_equivariance(model.eval()) == 0.0
 
     model.save_pretrained(tmp_path / "adapter")
-    x = pictures(4, 32)
+    x = images(4, 32)
     for folder in (tmp_path / "adapter", tmp_path / "out" / "checkpoint-4"):
         loaded = CanonicalizedModel.from_pretrained(folder)
         assert loaded.config.canonicalizer_settings == model.canonicalizer.settings
@@ -69,7 +69,7 @@ def test_trained_saved_and_loaded(
 @pytest.mark.parametrize("name", SETTINGS)
 def test_trained_in_half_precision(checkpoint: Path, tmp_path: Path, name: str) -> None:
     model = CanonicalizedModel.wrap(checkpoint, "c4", name, canonicalizer_settings=SETTINGS[name])
-    data = [{"pixel_values": one} for one in pictures(8, 32)]
+    data = [{"pixel_values": one} for one in images(8, 32)]
     args = arguments(tmp_path / "out", bf16=True, eval_strategy="steps", save_strategy="no")
     trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=data, eval_dataset=data)
     mixed = []
@@ -88,7 +88,7 @@ def test_trained_in_half_precision(checkpoint: Path, tmp_path: Path, name: str) 
 def test_a_resumed_training_goes_on_at_both_rates(checkpoint: Path, tmp_path: Path) -> None:
     """Interrupted after two steps and resumed, it has the weights of a training that was not."""
     states = []
-    data = [{"pixel_values": one} for one in pictures(8, 32)]
+    data = [{"pixel_values": one} for one in images(8, 32)]
     for seed, resume in enumerate((None, str(tmp_path / "out" / "checkpoint-2"))):
         torch.manual_seed(seed)  # so that what it begins with has to come from the checkpoint
         model = CanonicalizedModel.wrap(checkpoint, "c4", "shift", canonicalizer_settings={"neuron": "quadratic"})
@@ -101,7 +101,7 @@ def test_a_resumed_training_goes_on_at_both_rates(checkpoint: Path, tmp_path: Pa
 
 def test_a_ratio_of_zero_leaves_neurons_linear(checkpoint: Path, tmp_path: Path) -> None:
     model = CanonicalizedModel.wrap(checkpoint, "c4", "shift", canonicalizer_settings={"neuron": "quadratic"})
-    data = [{"pixel_values": one} for one in pictures(8, 32)]
+    data = [{"pixel_values": one} for one in images(8, 32)]
     args = arguments(tmp_path / "out", quadratic_lr_ratio=0.0, save_strategy="no")
     CanonicalizationTrainer(model=model, args=args, train_dataset=data).train()
     second = second_order_parameters(model)
@@ -111,7 +111,7 @@ def test_a_ratio_of_zero_leaves_neurons_linear(checkpoint: Path, tmp_path: Path)
 def test_an_optimizer_of_ones_own_is_left_alone(checkpoint: Path, tmp_path: Path) -> None:
     model = CanonicalizedModel.wrap(checkpoint, "c4", "shift", canonicalizer_settings={"neuron": "quadratic"})
     optimizer = torch.optim.SGD(model.canonicalizer.parameters(), lr=1e-3)
-    data = [{"pixel_values": one} for one in pictures(8, 32)]
+    data = [{"pixel_values": one} for one in images(8, 32)]
     args = arguments(tmp_path / "out", save_strategy="no")
     CanonicalizationTrainer(model=model, args=args, train_dataset=data, optimizers=(optimizer, None)).train()
     assert len(optimizer.param_groups) == 1

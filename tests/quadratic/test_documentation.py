@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from pictures import pictures
+from images import images
 from transformers import AutoModelForImageClassification, ViTConfig, ViTForImageClassification
 
 from hf_canon.adaptation import QuadraticLift
@@ -19,7 +19,7 @@ def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32)
     ViTForImageClassification(tiny).save_pretrained(tmp_path / "checkpoint")
     monkeypatch.chdir(tmp_path)
-    x = pictures(2, 32)
+    x = images(2, 32)
     names: dict[str, Any] = {
         "checkpoint": "./checkpoint",
         "data": [{"pixel_values": one, "labels": index} for index, one in enumerate(x)],

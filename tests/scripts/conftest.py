@@ -1,4 +1,4 @@
-"""A tiny checkpoint and a few pictures, as files that the scripts read."""
+"""A tiny checkpoint and a few images, as files that the scripts read."""
 
 import sys
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SIZE = 16
-# Not in the order of the alphabet, by which a folder of pictures numbers its classes.
+# Not in the order of the alphabet, by which a folder of images numbers its classes.
 CLASSES = ("dog", "ant", "cat")
 LEVELS = range(40, 200, 10)
-"""How bright each picture is: no two are the same, so that one can tell which of them was seen."""
+"""How bright each image is: no two are the same, so that one can tell which of them was seen."""
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def scene(level: int) -> Image.Image:
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixteen pictures in a folder for each class."""
+    """Sixteen images in a folder for each class."""
     folder = tmp_path_factory.mktemp("photos")
     for number, level in enumerate(LEVELS):
         place = folder / CLASSES[number % len(CLASSES)]
@@ -67,8 +67,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same pictures in a parquet file, under names that say nothing."""
-    file = tmp_path_factory.mktemp("table") / "pictures.parquet"
+    """The same images in a parquet file, under names that say nothing."""
+    file = tmp_path_factory.mktemp("table") / "images.parquet"
     names = [CLASSES[number % len(CLASSES)] for number in range(len(LEVELS))]
     Dataset.from_dict({"before": [scene(level) for level in LEVELS], "answer": names}).to_parquet(str(file))
     return file

@@ -3,7 +3,7 @@
 torchrun --nproc_per_node 2 tests/scripts/recorded_training.py jobs.json output/
 
 `jobs.json` holds `{name: {"words": [...], "same_turns": bool}}`. For every name, `output/name-RANK.pt` holds `seen`,
-the brightness of every picture by batch; `turns`, the elements drawn by batch; `losses`, by batch; `weights`; and
+the brightness of every image by batch; `turns`, the elements drawn by batch; `losses`, by batch; `weights`; and
 `best`, the best checkpoint.
 """
 
@@ -29,13 +29,13 @@ datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN = 0  # it waits for seconds after
 
 
 def levels(pixel_values: Tensor) -> Tensor:
-    """How bright each picture is on average, which tells the pictures of the tests apart."""
+    """How bright each image is on average, which tells the images of the tests apart."""
     return ((pixel_values.double().mean((1, 2, 3)) * 0.5 + 0.5) * 255).round().long()
 
 
 @contextmanager
 def recording(same_turns: bool) -> Iterator[dict[str, Any]]:
-    """Record training batches; with `same_turns`, a picture is turned the same way whoever sees it, and when."""
+    """Record training batches; with `same_turns`, an image is turned the same way whoever sees it, and when."""
     record: dict[str, Any] = {"seen": [], "turns": [], "losses": []}
     random_act, compute_loss = FinitePlanar.random_act, CanonicalizationTrainer.compute_loss
 
@@ -46,11 +46,11 @@ def recording(same_turns: bool) -> Iterator[dict[str, Any]]:
             return random_act(group, x, generator)
         if same_turns:
             element = levels(x) // 10 % group.order
-            moved, offset = group.act(x, element), torch.zeros(len(x))
+            transformed, offset = group.act(x, element), torch.zeros(len(x))
         else:
-            moved, element, offset = random_act(group, x)
+            transformed, element, offset = random_act(group, x)
         record["turns"].append(element.tolist())
-        return moved, element, offset
+        return transformed, element, offset
 
     def recorded_loss(self: Any, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         record["seen"].append(levels(inputs["pixel_values"]).tolist())

@@ -56,8 +56,8 @@ def test_half_of_the_examples_are_positive_as_far_as_there_are_as_many(
 
 
 def test_a_mosaic_has_its_digits_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures = torch.arange(10.0)[:, None, None].expand(10, 28, 28)
-    monkeypatch.setattr(tasks, "single_digits", lambda split: (pictures, torch.arange(10)))
+    images = torch.arange(10.0)[:, None, None].expand(10, 28, 28)
+    monkeypatch.setattr(tasks, "single_digits", lambda split: (images, torch.arange(10)))
     x, y = tasks.mosaic("train", 5, torch.Generator().manual_seed(0))
     corners = torch.stack([x[:, 0, 3, 3], x[:, 0, 3, 50], x[:, 0, 50, 3], x[:, 0, 50, 50]], 1)
     assert x.shape == (5, 1, 56, 56) and torch.equal(corners.long(), y)

@@ -20,7 +20,7 @@ GROUPS = ["c1", "c4", "c8", "d3", "d4"]
 
 @given(group=st.sampled_from(GROUPS), dimensions=st.integers(2, 4), data=st.data())
 @settings(max_examples=30, deadline=None)
-def test_points_are_moved_by_a_group(group: str, dimensions: int, data: st.DataObject) -> None:
+def test_points_are_transformed_by_a_group(group: str, dimensions: int, data: st.DataObject) -> None:
     known = PointGroup(group)  # whose angles are of single precision
     x = torch.randn(5, dimensions, dtype=torch.float64)
     a, b = (torch.tensor([data.draw(st.integers(0, known.order - 1))]).expand(5) for _ in range(2))
@@ -42,7 +42,7 @@ def test_transport_between_orbits_is_that_between_symmetrized_samples(group: str
     assert tasks.transport(tasks.orbit_distances(known, a, b)) == pytest.approx(whole, abs=1e-6)
 
 
-def test_the_law_is_left_as_it_is_and_fills_the_ball() -> None:
+def test_the_distribution_is_left_as_it_is_and_fills_the_ball() -> None:
     x = tasks.in_ball(20_000, 3, torch.Generator().manual_seed(0))
     assert float(x.norm(dim=1).max()) <= 1
     assert float((x.norm(dim=1) < 0.5).double().mean()) == pytest.approx(1 / 8, abs=0.01)

@@ -82,8 +82,8 @@ def test_refusals(adapter: Path, photos: Path, words: list[str], sentence: str) 
     assert "\n" not in str(refusal.value)
 
 
-def test_a_broken_picture_is_named(adapter: Path, photos: Path, tmp_path: Path) -> None:
+def test_a_broken_image_is_named(adapter: Path, photos: Path, tmp_path: Path) -> None:
     shutil.copytree(photos / "dog", tmp_path / "photos" / "dog")
-    (tmp_path / "photos" / "dog" / "130.png").write_bytes(b"no picture")
+    (tmp_path / "photos" / "dog" / "130.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"130\.png.*cannot be read"):
         main(["--model", str(adapter), "--data", str(tmp_path / "photos")])

@@ -34,13 +34,13 @@ def adapter(checkpoint, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Three parquet files; one picture is broken."""
+    """Three parquet files; one image is broken."""
     folder = tmp_path_factory.mktemp("data")
     pixels = np.random.default_rng(0).integers(0, 255, (ROWS, 16, 16, 3), dtype=np.uint8)
     rows = []
-    for i, picture in enumerate(pixels):
+    for i, image in enumerate(pixels):
         buffer = BytesIO()
-        Image.fromarray(picture).save(buffer, "png")
+        Image.fromarray(image).save(buffer, "png")
         content = b"no image" if i == BROKEN else buffer.getvalue()
         rows.append({"id": f"number {i}", "image": {"bytes": content, "path": None}})
     features = Features(id=Value("string"), image=ImageFeature())
@@ -52,7 +52,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def words(adapter, data):
     def call(output, *more):
-        # One picture a pass is slow enough to be killed on the way.
+        # One image a pass is slow enough to be killed on the way.
         numbers = ["--batch_size", "1", "--rows_per_part", str(ROWS_PER_PART)]
         names = ["--model", str(adapter), "--data", str(data), "--output", str(output), "--columns", "id"]
         return [*names, *numbers, *more]

@@ -82,7 +82,7 @@ def test_everything_at_once_from_a_file(words: Words, tmp_path: Path, capsys: py
 
 
 class TestData:
-    """Whatever holds the pictures, a batch of it is the same."""
+    """Whatever holds the images, a batch of it is the same."""
 
     @pytest.fixture(params=["folder", "table", "csv", "saved", "saved splits"])
     def data(self, request: pytest.FixtureRequest, tmp_path: Path, photos: Path, table: Path) -> Path:
@@ -93,12 +93,12 @@ class TestData:
         if request.param == "csv":
             files = sorted(photos.rglob("*.png"))
             lines = ["before,answer", *(f"{file},{file.parent.name}" for file in files)]
-            (tmp_path / "pictures.csv").write_text("\n".join(lines))
-            return tmp_path / "pictures.csv"
-        pictures = Dataset.from_parquet(str(table), cache_dir=str(tmp_path / "cache"))
+            (tmp_path / "images.csv").write_text("\n".join(lines))
+            return tmp_path / "images.csv"
+        images = Dataset.from_parquet(str(table), cache_dir=str(tmp_path / "cache"))
         if request.param == "saved splits":
-            pictures = DatasetDict({"train": pictures, "validation": pictures.select(range(4))})
-        pictures.save_to_disk(str(tmp_path / "saved"))
+            images = DatasetDict({"train": images, "validation": images.select(range(4))})
+        images.save_to_disk(str(tmp_path / "saved"))
         return tmp_path / "saved"
 
     @pytest.mark.parametrize("streaming", [False, True])
@@ -125,8 +125,7 @@ class TestData:
         for streaming in ([], ["--streaming"]):
             trainer = built(words("--do_eval", "--max_eval_samples", "4", "--validation_share", "0.25", *streaming))
             train, held_back = (
-                {row["image"].tobytes() for row in pictures}
-                for pictures in (trainer.train_dataset, trainer.eval_dataset)
+                {row["image"].tobytes() for row in images} for images in (trainer.train_dataset, trainer.eval_dataset)
             )
             assert (len(train), len(held_back)) == (12, 4) and not train & held_back
 
@@ -150,7 +149,7 @@ class TestData:
 )
 def test_goes_on_after_an_interruption(words: Words, checkpoint: Path, tmp_path: Path, more: list[str]) -> None:
     def command(folder: str) -> list[str]:
-        # A stream of sixteen pictures has four batches; the others begin a second epoch.
+        # A stream of sixteen images has four batches; the others begin a second epoch.
         steps = {"max_steps": 4 if "--streaming" in more else 6, "save_strategy": "steps", "save_steps": 2}
         return words(*more, output_dir=tmp_path / folder, **steps)
 
@@ -188,7 +187,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("more", "sentence"),
         [
-            (["--streaming", "--max_steps", "-1"], "A stream does not say how many pictures.*add --max_steps 10000"),
+            (["--streaming", "--max_steps", "-1"], "A stream does not say how many images.*add --max_steps 10000"),
             (["--streaming", "--do_eval"], "A stream has no share.*--max_eval_samples 1000"),
             (["--lora_rank", "2"], "Only the task loss trains the checkpoint.*add --task_weight 1"),
             (["--lora_target_modules", "query"], "--lora_target_modules says where.*add --lora_rank 8"),

@@ -1,4 +1,4 @@
-"""The training script on two processes: it learns what one process learns, from every picture once."""
+"""The training script on two processes: it learns what one process learns, from every image once."""
 
 import json
 import os
@@ -99,7 +99,7 @@ def test_every_mode_trains_what_it_says(outcomes: tuple[Outcomes, Outcomes], che
 
 
 @pytest.mark.parametrize("job", ["stream", "own-turns"])
-def test_every_picture_is_seen_once_an_epoch(outcomes: tuple[Outcomes, Outcomes], job: str) -> None:
+def test_every_image_is_seen_once_an_epoch(outcomes: tuple[Outcomes, Outcomes], job: str) -> None:
     first, second = (process["seen"] for process in outcomes[1][job])
     batches = [a + b for a, b in zip(first, second, strict=True)]
     epochs = [sum(batches[:4], []), sum(batches[4:], [])]

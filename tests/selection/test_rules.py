@@ -1,10 +1,10 @@
-"""Every decision rule: what it asks the predictor about, and that it moves with the input where it says so."""
+"""Every decision rule: what it asks the predictor about, and that it transforms with the input where it says so."""
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import pictures
+from images import images
 from torch import Tensor
 from transformers import (
     DetrConfig,
@@ -69,7 +69,7 @@ def segmenter() -> SegformerForSemanticSegmentation:
 
 
 PROCESSOR = ViTImageProcessorPil(size={"height": SIZE, "width": SIZE})
-"""Says how pictures are normalized, which groups of colours ask for."""
+"""Says how images are normalized, which groups of colours ask for."""
 
 
 def wrapped(predictor, group: str, **changes) -> CanonicalizedModel:
@@ -88,18 +88,18 @@ def orbit_of(model: CanonicalizedModel, x: Tensor) -> list[tuple[Tensor, Tensor]
 @torch.no_grad()
 def test_a_rule_that_says_so_is_invariant_over_every_element(vit, group, name):
     model = wrapped(vit, group)
-    x = pictures(6, SIZE)
+    x = images(6, SIZE)
     expected = model(pixel_values=x, decision=name)
     found = expected.canonicalization
-    for g, moved in orbit_of(model, x):
-        out = model(pixel_values=moved, decision=name)
+    for g, transformed in orbit_of(model, x):
+        out = model(pixel_values=transformed, decision=name)
         here = out.canonicalization
         torch.testing.assert_close(out.logits, expected.logits, atol=2e-5, rtol=0)
         assert torch.equal(here.passes, found.passes)
         assert torch.equal(here.size, found.size)
         assert torch.equal(here.action, found.action)
         torch.testing.assert_close(here.confidence, found.confidence, atol=1e-5, rtol=0)
-        # The set moves with the input: h is in that of x where g h is in that of g x.
+        # The set transforms with the input: h is in that of x where g h is in that of g x.
         elements = model.group.elements
         where = model.group.compose(g[:, None], elements[None])
         assert torch.equal(here.set.gather(1, where), found.set)
@@ -109,10 +109,10 @@ def test_a_rule_that_says_so_is_invariant_over_every_element(vit, group, name):
 def test_the_identity_rule_is_the_one_that_is_not(vit):
     assert [name for name, rule in RULES.items() if not rule.invariant] == ["identity"]
     model = wrapped(vit, "c4", confidence=1.0)  # never acts
-    x = pictures(4, SIZE)
-    for _, moved in orbit_of(model, x):
-        out = model(pixel_values=moved, decision="identity")
-        assert torch.equal(out.logits, vit(pixel_values=moved).logits)
+    x = images(4, SIZE)
+    for _, transformed in orbit_of(model, x):
+        out = model(pixel_values=transformed, decision="identity")
+        assert torch.equal(out.logits, vit(pixel_values=transformed).logits)
         assert out.canonicalization.actions == ["left alone"] * 4
         assert not out.canonicalization.element.any()
 
@@ -120,7 +120,7 @@ def test_the_identity_rule_is_the_one_that_is_not(vit):
 @torch.no_grad()
 def test_below_the_threshold_identity_leaves_alone_and_abstain_flags(vit):
     model = wrapped(vit, "d4")
-    x = pictures(40, SIZE)
+    x = images(40, SIZE)
     likely = model(pixel_values=x)
     sure = likely.canonicalization.confidence
     middle = float(sure.median())
@@ -139,7 +139,7 @@ def test_below_the_threshold_identity_leaves_alone_and_abstain_flags(vit):
 @torch.no_grad()
 def test_one_element_in_the_set_is_the_answer_of_argmax_to_the_bit(vit):
     model = wrapped(vit, "d4", threshold=0.35)
-    x = pictures(32, SIZE)
+    x = images(32, SIZE)
     likely, conformal = model(pixel_values=x), model(pixel_values=x, decision="conformal")
     alone = conformal.canonicalization.size == 1
     assert alone.any() and not alone.all()
@@ -152,7 +152,7 @@ def test_one_element_in_the_set_is_the_answer_of_argmax_to_the_bit(vit):
 @torch.no_grad()
 def test_the_predictor_is_asked_once_more_and_only_about_what_needs_it(vit):
     model = wrapped(vit, "d4", threshold=0.35)
-    x = pictures(32, SIZE)
+    x = images(32, SIZE)
     asked = []
     handle = vit.register_forward_pre_hook(
         lambda _, __, given: asked.append(len(given["pixel_values"])), with_kwargs=True
@@ -169,7 +169,7 @@ def test_the_predictor_is_asked_once_more_and_only_about_what_needs_it(vit):
 def test_averages_are_those_of_weighted_frames(vit, group):
     """Against the sum over the orbit, written out."""
     model = wrapped(vit, group)
-    x = pictures(5, SIZE)
+    x = images(5, SIZE)
     for name in ("conformal", "orbit"):
         out = model(pixel_values=x, decision=name)
         found = out.canonicalization
@@ -186,8 +186,8 @@ def test_averages_are_those_of_weighted_frames(vit, group):
 def test_a_symmetric_input_has_its_whole_coset_in_the_set_and_an_answer_that_is_as_symmetric(segmenter):
     """A ball: every element of the stabilizer ties. Argmax has to choose, and its map is turned; an average is not."""
     model = wrapped(segmenter, "c4")
-    ball = sum(torch.rot90(pictures(3, SIZE), k, (2, 3)) for k in range(4)) / 4
-    half = pictures(3, SIZE)
+    ball = sum(torch.rot90(images(3, SIZE), k, (2, 3)) for k in range(4)) / 4
+    half = images(3, SIZE)
     half = half + torch.rot90(half, 2, (2, 3))  # fixed by the half turn alone
     for name in ("conformal", "orbit"):
         for x, stabilizer in ((ball, 4), (half, 2)):
@@ -203,15 +203,15 @@ def test_a_symmetric_input_has_its_whole_coset_in_the_set_and_an_answer_that_is_
 @torch.no_grad()
 def test_maps_are_carried_back_before_they_are_averaged(segmenter):
     model = wrapped(segmenter, "d4")
-    x = pictures(2, SIZE)
+    x = images(2, SIZE)
     expected = model(pixel_values=x, decision="orbit").logits.softmax(1)
-    for g, moved in orbit_of(model, x):
-        maps = model(pixel_values=moved, decision="orbit").logits.softmax(1)
+    for g, transformed in orbit_of(model, x):
+        maps = model(pixel_values=transformed, decision="orbit").logits.softmax(1)
         torch.testing.assert_close(maps, model.group.act(expected, g), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
-def test_sounds_of_several_lengths_are_averaged_too():
+def test_clips_of_several_lengths_are_averaged_too():
     torch.manual_seed(0)
     config = Wav2Vec2Config(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=(8,),
@@ -227,8 +227,8 @@ def test_sounds_of_several_lengths_are_averaged_too():
     assert expected.canonicalization.passes.tolist() == [4, 4, 4]
     lengths = mask.sum(1)
     for g in model.group.elements:
-        moved = model.group.act(x, g.expand(3), lengths)
-        out = model(input_values=moved, attention_mask=mask, decision="orbit")
+        transformed = model.group.act(x, g.expand(3), lengths)
+        out = model(input_values=transformed, attention_mask=mask, decision="orbit")
         torch.testing.assert_close(out.logits, expected.logits, atol=2e-5, rtol=0)
 
 
@@ -237,11 +237,11 @@ def test_modes_of_a_continuous_group_move_with_quarter_turns(vit):
     torch.manual_seed(0)
     model = CanonicalizedModel.wrap(vit, group="so2", canonicalizer="shift")
     model.config.calibration = calibration(temperature=0.2)  # an untrained posterior is flat
-    x = pictures(6, SIZE)
+    x = images(6, SIZE)
     expected = model(pixel_values=x, decision="conformal")
     assert bool((expected.canonicalization.passes > 1).any())
-    for g, moved in orbit_of(model, x):
-        out = model(pixel_values=moved, decision="conformal")
+    for g, transformed in orbit_of(model, x):
+        out = model(pixel_values=transformed, decision="conformal")
         assert torch.equal(out.canonicalization.size, expected.canonicalization.size)
         torch.testing.assert_close(out.logits, expected.logits, atol=1e-3, rtol=0)
         away = model.group.wrap(out.canonicalization.element - expected.canonicalization.element - g)
@@ -256,7 +256,7 @@ def test_modes_of_a_continuous_group_move_with_quarter_turns(vit):
 def test_modes_share_out_all_of_the_posterior(heights, name):
     group = get_group(name)
     probabilities = torch.tensor(heights).softmax(1)
-    parameters = group.parameters(24)
+    parameters = group.grid(24)
     best = parameters[probabilities.argmax(1)]
     ranking = rank(probabilities, group, best)
     torch.testing.assert_close(ranking.probability.sum(1), torch.ones(len(heights)))
@@ -280,7 +280,7 @@ def test_answers_that_cannot_be_averaged_are_refused_with_what_can_be_done():
         ),
     )  # fmt: skip
     model = wrapped(DetrForObjectDetection(config).eval(), "c4")
-    x = pictures(1, SIZE)
+    x = images(1, SIZE)
     for name in ("conformal", "orbit"):
         with pytest.raises(ValueError, match="cannot be averaged.*Use 'argmax'"):
             model(pixel_values=x, decision=name)
@@ -289,7 +289,7 @@ def test_answers_that_cannot_be_averaged_are_refused_with_what_can_be_done():
 
 def test_what_a_rule_needs_is_asked_for_in_a_sentence(vit):
     model = CanonicalizedModel.wrap(vit, group="c4")
-    x = pictures(1, SIZE)
+    x = images(1, SIZE)
     for name in ("conformal", "identity", "abstain"):
         with pytest.raises(ValueError, match=f"decision='{name}' goes by thresholds.*hf_canon.calibrate"):
             model(pixel_values=x, decision=name)
@@ -305,7 +305,7 @@ def test_what_a_rule_needs_is_asked_for_in_a_sentence(vit):
 def test_training_goes_by_the_likeliest_element(vit):
     model = wrapped(vit, "c4")
     model.config.decision = "orbit"
-    x = pictures(2, SIZE)
+    x = images(2, SIZE)
     assert model(pixel_values=x).canonicalization.passes.tolist() == [4, 4]
     assert model.train()(pixel_values=x).canonicalization.passes.tolist() == [1, 1]
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from architectures import sound
+from architectures import audio
 from datasets import Dataset
-from pictures import pictures
+from images import images
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -16,7 +16,7 @@ from transformers import HfArgumentParser, TrainerCallback, ViTConfig, ViTForIma
 
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel, get_group
 from hf_canon.objectives.distillation import predictor_scores
-from hf_canon.training import PictureCollator, SoundCollator
+from hf_canon.training import AudioCollator, ImageCollator
 from hf_canon.training.numbered import NUMBER, Numbered, NumberedCollator
 from hf_canon.training.realignment import POSES_FILE, repeated_draws
 
@@ -27,7 +27,7 @@ PROCESSOR = ViTImageProcessorPil(do_resize=False, image_mean=[0.5] * 3, image_st
 def scenes(count: int, seed: int) -> Tensor:
     """Light above and dark below, with something in between, `(count, 3, 16, 16)` in -1 .. 1: a right way up."""
     slope = torch.linspace(0.8, -0.8, 16)[:, None]
-    return (pictures(count, 16, seed=seed) * 0.15 + slope).clamp(-1, 1)
+    return (images(count, 16, seed=seed) * 0.15 + slope).clamp(-1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -165,13 +165,13 @@ def test_the_predictor_is_asked_once(
     assert sum(seen) == 4 * len(x)
 
 
-def test_pictures_and_a_collator_that_augments(
+def test_images_and_a_collator_that_augments(
     checkpoint: Path, scrambled: tuple[Tensor, Tensor], tmp_path: Path
 ) -> None:
     x, element = scrambled
     pixels = ((x + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     data = Dataset.from_dict({"image": [Image.fromarray(one) for one in pixels]})
-    reads = PictureCollator(PROCESSOR)
+    reads = ImageCollator(PROCESSOR)
 
     def brightened(examples: list[dict[str, Any]]) -> dict[str, Tensor]:
         batch = reads(examples)
@@ -184,11 +184,11 @@ def test_pictures_and_a_collator_that_augments(
     assert pose_found(trainer) > 0.9
 
 
-def test_sounds_of_several_lengths(tmp_path: Path) -> None:
-    base = sound.build("Wav2Vec2ForSequenceClassification")
+def test_clips_of_several_lengths(tmp_path: Path) -> None:
+    base = audio.build("Wav2Vec2ForSequenceClassification")
     base.save_pretrained(tmp_path / "base")
     model = CanonicalizedModel.wrap(tmp_path / "base", group="reverse")
-    sounds = [{"input_values": torch.randn(4000 + 100 * i)} for i in range(6)]
+    clips = [{"input_values": torch.randn(4000 + 100 * i)} for i in range(6)]
     args = CanonicalizationArguments(
         str(tmp_path / "out"),
         prior="predictor",
@@ -199,9 +199,9 @@ def test_sounds_of_several_lengths(tmp_path: Path) -> None:
         use_cpu=True,
         disable_tqdm=True,
     )
-    trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=sounds)
+    trainer = CanonicalizationTrainer(model=model, args=args, train_dataset=clips)
     trainer.train()
-    batch = SoundCollator()(sounds)
+    batch = AudioCollator()(clips)
     x = batch["input_values"]
     scores = predictor_scores(model, x, model.lengths(x, batch))
     assert trainer.realignment is not None and trainer.realignment.scores is not None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, IterableDataset
-from pictures import pictures
+from images import images
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import (
@@ -21,14 +21,14 @@ from transformers import (
 )
 
 from hf_canon import CanonicalizationArguments, CanonicalizationTrainer, CanonicalizedModel
-from hf_canon.training import PictureCollator
+from hf_canon.training import ImageCollator
 
 PROCESSOR = ViTImageProcessorPil(size={"height": 32, "width": 32})
 
 
 def scene(seed: int) -> Image.Image:
     """Light above and dark below, with something in between: it has a right way up."""
-    x = pictures(1, 40, seed=seed)[0] * 20 + 110
+    x = images(1, 40, seed=seed)[0] * 20 + 110
     x = x + torch.linspace(90, -90, 40)[:, None]
     return Image.fromarray(x.clamp(0, 255).byte().permute(1, 2, 0).numpy())
 
@@ -81,7 +81,7 @@ def test_learns_without_labels_and_logs_the_pose(
     trainer.train()
     poses = [entry["eval_pose_accuracy"] for entry in trainer.state.log_history if "eval_pose_accuracy" in entry]
     assert len(poses) == 12 and max(poses[-3:]) > 0.8
-    again, once_more = trainer.evaluate(), trainer.evaluate()  # the same pictures, turned the same way
+    again, once_more = trainer.evaluate(), trainer.evaluate()  # the same images, turned the same way
     assert again["eval_loss"] == once_more["eval_loss"]
     assert all(torch.equal(value, before[name]) for name, value in model.predictor.state_dict().items())
 
@@ -186,7 +186,7 @@ def test_with_labels(checkpoint: Path, scenes: Dataset, tmp_path: Path, end_to_e
     trainer.save_model(str(tmp_path / "saved"))
     again = CanonicalizedModel.from_pretrained(tmp_path / "saved")
     assert again.config.includes_predictor == end_to_end
-    x = pictures(2, 32)
+    x = images(2, 32)
     with torch.no_grad():
         assert torch.equal(again(pixel_values=x).logits, model.eval()(pixel_values=x).logits)
 
@@ -194,11 +194,11 @@ def test_with_labels(checkpoint: Path, scenes: Dataset, tmp_path: Path, end_to_e
 def test_plain_trainer_works_too(checkpoint: Path, scenes: Dataset, tmp_path: Path) -> None:
     """Batches that name the elements train the canonicalizer in transformers' own Trainer."""
     model = CanonicalizedModel.wrap(checkpoint, group="c4", canonicalizer="shift")
-    collate = PictureCollator(PROCESSOR)
+    collate = ImageCollator(PROCESSOR)
 
     def turned(examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        moved, element, _ = model.group.random_act(collate(examples)["pixel_values"])
-        return {"pixel_values": moved, "element": element}
+        transformed, element, _ = model.group.random_act(collate(examples)["pixel_values"])
+        return {"pixel_values": transformed, "element": element}
 
     args = TrainingArguments(
         str(tmp_path),
@@ -228,7 +228,7 @@ def test_phone_photos_are_set_upright_first() -> None:
     file = BytesIO()
     upright.transpose(Image.Transpose.ROTATE_90).save(file, "png", exif=exif)
     photo = Image.open(file)
-    collate = PictureCollator(PROCESSOR)
+    collate = ImageCollator(PROCESSOR)
     batch = collate([{"image": upright}, {"image": photo}])
     assert torch.equal(batch["pixel_values"][0], batch["pixel_values"][1])
 
@@ -254,11 +254,11 @@ class TestRefusals:
         with pytest.raises(ValueError, match="Every objective has the weight 0"):
             CanonicalizationTrainer(model=model, args=arguments(tmp_path, prior_weight=0.0))
 
-    def test_no_picture_and_no_processor(self) -> None:
-        with pytest.raises(ValueError, match="no picture among the columns 'text'"):
-            PictureCollator(PROCESSOR)([{"text": "a cat"}])
+    def test_no_image_and_no_processor(self) -> None:
+        with pytest.raises(ValueError, match="no image among the columns 'text'"):
+            ImageCollator(PROCESSOR)([{"text": "a cat"}])
         with pytest.raises(ValueError, match="AutoImageProcessor"):
-            PictureCollator()([{"image": scene(0)}])
+            ImageCollator()([{"image": scene(0)}])
 
 
 class StopAfter(TrainerCallback):
@@ -272,13 +272,13 @@ class StopAfter(TrainerCallback):
 
 
 def test_labels_are_numbered_as_the_checkpoint_does() -> None:
-    """A folder of pictures numbers its classes by the alphabet."""
+    """A folder of images numbers its classes by the alphabet."""
     config = ViTConfig(id2label={0: "owl", 1: "cat", 2: "dog"}, label2id={"owl": 0, "cat": 1, "dog": 2})
     examples = [{"pixel_values": torch.zeros(3, 8, 8), "label": i} for i in range(3)]
 
     def numbered(names: list[str] | None) -> list[int]:
         features = {"label": ClassLabel(names=names)} if names else None
-        return PictureCollator(None, config, features)(examples)["labels"].tolist()
+        return ImageCollator(None, config, features)(examples)["labels"].tolist()
 
     assert numbered(["cat", "dog", "owl"]) == [1, 2, 0]
     assert numbered(None) == numbered(["a", "b", "c"]) == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""What coordinates are: a circle of places, along which the group moves what an input shows."""
+"""What coordinates are: a circle of places, along which the group transforms what an input shows."""
 
 import math
 from abc import ABC, abstractmethod

@@ -12,7 +12,7 @@ from ...groups.constants import constant
 from .base import Circle
 
 CELLS = 4
-"""The picture is cut into so many by so many."""
+"""The image is cut into so many by so many."""
 BANDS = (0.15, 0.5, 0.85)
 """Mean brightnesses of the dark, the middle and the bright pixels; turning the hue changes none."""
 FAINT = 1e-3
@@ -20,7 +20,7 @@ FAINT = 1e-3
 
 
 class HueHistogram(Circle):
-    """How much colour there is of each hue, in cells of the picture and bands of brightness.
+    """How much colour there is of each hue, in cells of the image and bands of brightness.
 
     The histogram is a smooth one, each pixel counting by its chroma for the hues around its own, so that thirds of a
     turn shift it up to rounding, and other angles nearly so.

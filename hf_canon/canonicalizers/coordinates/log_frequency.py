@@ -21,16 +21,16 @@ ORIGIN = int(3.5 * PER_OCTAVE)
 """The place whose score is that of no move, in the middle of what is heard. Any other would do."""
 QUANTILES = (0.1, 0.5, 0.9, 1.0)
 FLOOR = 6.0
-"""Powers of ten below the mean power of a sound at which it counts as silent."""
+"""Powers of ten below the mean power of an audio clip at which it counts as silent."""
 
 DEVIATION = 12.0
-"""Decibels, about, of the values in a spectrogram of sound."""
+"""Decibels, about, of the values in a spectrogram of audio."""
 
 
 class LogFrequency(Coordinates):
-    """How loud a sound is at each pitch, in statistics over time: means, deviations and quantiles.
+    """How loud an audio clip is at each pitch, in statistics over time: means, deviations and quantiles.
 
-    Levels are relative to the sound's own, so that loudness does not matter, and silence is zero.
+    Levels are relative to the audio's own, so that loudness does not matter, and silence is zero.
 
     Args:
         group: `pitch<n>` or `speed<n>`, whose elements are semitones upwards.
@@ -53,7 +53,7 @@ class LogFrequency(Coordinates):
         self.settings = {}
         if self.bins > self.places:
             raise ValueError(
-                f"{group.name} moves sounds by up to {group.reach:g} semitones, and {self.places * 6 // PER_OCTAVE} "
+                f"{group.name} reaches {group.reach:g} semitones, and {self.places * 6 // PER_OCTAVE} "
                 "are as far as the 'shift' canonicalizer can tell. Use a smaller number."
             )
 
@@ -73,20 +73,20 @@ class LogFrequency(Coordinates):
 
     def target(self, element: Tensor, offset: Tensor | None) -> Tensor:
         """A bell around the true move, one bin wide."""
-        bins = self.group.parameters(self.bins).to(element.device)
+        bins = self.group.grid(self.bins).to(element.device)
         return (-((element[:, None] - bins) / (bins[1] - bins[0])).square() / 2).softmax(-1)
 
 
 def log_frequency_levels(
     x: Tensor, kind: Kind, lengths: Tensor | None, per_octave: int, octaves: int
 ) -> tuple[Tensor, Tensor]:
-    """How loud sounds are over time and log-frequency.
+    """How loud clips are over time and log-frequency.
 
     Returns:
-        Levels, `(batch, frames, per_octave * octaves)`: 0 for silence and about 1 for the mean power of the sound; and
-        how many frames are sound, `(batch,)`.
+        Levels, `(batch, frames, per_octave * octaves)`: 0 for silence and about 1 for the mean power of the audio; and
+        how many frames are audio, `(batch,)`.
     """
-    with torch.autocast(x.device.type, enabled=False):  # the powers of one sound span more than half precision holds
+    with torch.autocast(x.device.type, enabled=False):  # the powers of one clip span more than half precision holds
         if isinstance(kind, Waveforms):
             power, frames = waveform_power(x.float(), kind, lengths, per_octave, octaves)
         else:
@@ -120,14 +120,14 @@ def spectrogram_power(
     x = x.unflatten(0, (-1, 1)).flatten(1, -3).mean(1)  # of all channels, where there are any
     frames = torch.full((len(x),), x.shape[1], device=x.device) if lengths is None else lengths.to(x.device)
     means = band_means(kind.frequencies, per_octave, octaves, x.device)
-    # Where every sound is made equally loud, by a factor that nobody knows, values are standard deviations.
+    # Where every clip is made equally loud, by a factor that nobody knows, values are standard deviations.
     decibel = x @ means / (kind.decibel or 1 / DEVIATION)
     loudest = decibel.masked_fill(~frames_within(decibel, frames), -math.inf).amax((1, 2), keepdim=True)
     return 10 ** ((decibel - loudest).clamp(max=0) / 10) * (means.amax(0) > 0), frames
 
 
 def frames_within(values: Tensor, frames: Tensor) -> Tensor:
-    """Which frames of `(batch, frames, ...)` are sound, `(batch, frames, 1)`."""
+    """Which frames of `(batch, frames, ...)` are audio, `(batch, frames, 1)`."""
     return (torch.arange(values.shape[1], device=values.device) < frames[:, None]).unsqueeze(2)
 
 

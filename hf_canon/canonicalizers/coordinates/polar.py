@@ -1,4 +1,4 @@
-"""Log-polar coordinates: a rotation of the picture shifts the angle axis (Esteves et al., 2018, arXiv 1709.01889)."""
+"""Log-polar coordinates: a rotation of the image shifts the angle axis (Esteves et al., 2018, arXiv 1709.01889)."""
 
 import math
 from typing import cast
@@ -13,7 +13,7 @@ from .base import Circle
 
 
 class LogPolar(Circle):
-    """Rings around the centre of the picture; mirror images are a second view, of the mirrored angle axis.
+    """Rings around the centre of the image; mirror images are a second view, of the mirrored angle axis.
 
     Args:
         group: `c<n>`, `d<n>` or `so2`.
@@ -39,10 +39,10 @@ class LogPolar(Circle):
         return torch.cat([polar, reverse_angles(polar)]) if self.group.reflections else polar
 
     def fine(self, scores: Tensor) -> Tensor:
-        """A logit for every angle; with reflections, then one for every angle of a picture that was mirrored."""
+        """A logit for every angle; with reflections, then one for every angle of an image that was mirrored."""
         if not self.group.reflections:
             return scores
-        # Mirrored upside down, a picture that had been mirrored and turned by a is one turned by 180 degrees - a.
+        # Mirrored upside down, an image that had been mirrored and turned by a is one turned by 180 degrees - a.
         plain, upside_down = scores.chunk(2)
         return torch.cat([plain, reverse_angles(upside_down).roll(self.places // 2, -1)], -1)
 
@@ -66,7 +66,7 @@ def reverse_angles(signal: Tensor) -> Tensor:
 
 @constant
 def polar_grid(angles: int, radii: int, resolution: int, device: torch.device) -> Tensor:
-    """Where to read the picture, `(1, radii, angles, 2)`, x to the right and y down, in units of half a side."""
+    """Where to read the image, `(1, radii, angles, 2)`, x to the right and y down, in units of half a side."""
     angle = torch.arange(angles, device=device) * (2 * math.pi / angles)
     outermost = 1 - 1 / resolution  # the centre of the border pixels
     radius = torch.logspace(math.log10(1 / resolution), math.log10(outermost), radii, device=device)

@@ -37,11 +37,11 @@ OWN_FOLDERS = (PACKAGE.name, ADAPTERS, EXAMPLES)
 MARK = (HERE / APP_FILE).read_text(encoding="utf-8").partition("\n")[0]
 """By which an app of ours is known, so that nobody else's is overwritten."""
 
-MOST_PICTURES = 24
+MOST_IMAGES = 24
 SIDE = 512
 """Pixels of the longer side of an example: more than most checkpoints look at."""
-MOST_SOUNDS = 12
-SOUND_BYTES = 5_000_000
+MOST_CLIPS = 12
+AUDIO_BYTES = 5_000_000
 """Of all examples together."""
 
 
@@ -98,16 +98,16 @@ def is_ours(app: str) -> bool:
 def fill(folder: Path, offered: Offered) -> None:
     """Write everything but the package into an empty folder."""
     shown = [bring(name, folder) for name in offered.checkpoints]
-    pictures = sounds = None
-    if offered.pictures is not None:
-        pictures = f"{EXAMPLES}/pictures"
-        write_pictures(Examples(offered).pictures(MOST_PICTURES), folder / pictures, offered.pictures)
-    if offered.sounds is not None:
-        sounds = f"{EXAMPLES}/sounds"
-        write_sounds(Examples(offered).sounds(), folder / sounds, Path(offered.sounds))
-    there = Offered(tuple(one.name for one in shown), pictures, sounds, group=offered.group)
+    images = clips = None
+    if offered.images is not None:
+        images = f"{EXAMPLES}/images"
+        write_images(Examples(offered).images(MOST_IMAGES), folder / images, offered.images)
+    if offered.clips is not None:
+        clips = f"{EXAMPLES}/clips"
+        write_clips(Examples(offered).clips(), folder / clips, Path(offered.clips))
+    there = Offered(tuple(one.name for one in shown), images, clips, group=offered.group)
     if there != DEFAULT:
-        said = {"checkpoints": there.checkpoints, "pictures": pictures, "sounds": sounds, "group": there.group}
+        said = {"checkpoints": there.checkpoints, "images": images, "clips": clips, "group": there.group}
         text = json.dumps({name: value for name, value in said.items() if value}, indent=2, ensure_ascii=False)
         (folder / OFFER_FILE).write_text(text + "\n", encoding="utf-8")
     shutil.copyfile(HERE / APP_FILE, folder / APP_FILE)
@@ -190,11 +190,11 @@ def base_on_hub(name: str) -> str | None:
     return base if isinstance(base, str) else None
 
 
-def write_pictures(pictures: Iterable[Example], folder: Path, origin: str) -> None:
-    """Write each picture into a folder for its class, without what a camera wrote beside the pixels.
+def write_images(images: Iterable[Example], folder: Path, origin: str) -> None:
+    """Write each image into a folder for its class, without what a camera wrote beside the pixels.
 
     Args:
-        pictures: to write.
+        images: to write.
         folder: for them.
         origin: where they come from.
 
@@ -202,34 +202,34 @@ def write_pictures(pictures: Iterable[Example], folder: Path, origin: str) -> No
         ValueError: one of them cannot be read.
     """
     try:
-        for number, example in enumerate(pictures, 1):
-            picture = plain(example.content)
-            picture.thumbnail((SIDE, SIDE))
+        for number, example in enumerate(images, 1):
+            image = plain(example.content)
+            image.thumbnail((SIDE, SIDE))
             target = folder / as_folder(example.label) / f"{number}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(target)
+            image.save(target)
     except (OSError, SyntaxError) as error:  # what PIL raises
-        raise ValueError(f"An example picture of {origin!r} cannot be read: {broken_because(error)}") from error
+        raise ValueError(f"An example image of {origin!r} cannot be read: {broken_because(error)}") from error
 
 
-def plain(picture: Any) -> Image.Image:
+def plain(image: Any) -> Image.Image:
     """A copy of the pixels alone."""
-    mode = "RGBA" if "A" in picture.mode or "transparency" in picture.info else "RGB"
-    copy: Image.Image = picture.copy() if picture.mode in ("L", "I;16") else picture.convert(mode)
+    mode = "RGBA" if "A" in image.mode or "transparency" in image.info else "RGB"
+    copy: Image.Image = image.copy() if image.mode in ("L", "I;16") else image.convert(mode)
     copy.info = {}
     return copy
 
 
 def as_folder(label: str | None) -> str:
-    """The name of the folder for a class; of sounds and pictures without a class, the folder above."""
+    """The name of the folder for a class; of clips and images without a class, the folder above."""
     return "" if label is None else re.sub(r"[/\\\0]", "-", label).lstrip(".") or "-"
 
 
-def write_sounds(sounds: Iterable[Example], folder: Path, origin: Path) -> None:
-    """Copy the first few sounds that are short enough to where they were among the others.
+def write_clips(clips: Iterable[Example], folder: Path, origin: Path) -> None:
+    """Copy the first few clips that are short enough to where they were among the others.
 
     Args:
-        sounds: to choose from.
+        clips: to choose from.
         folder: for them.
         origin: where they come from.
 
@@ -237,8 +237,8 @@ def write_sounds(sounds: Iterable[Example], folder: Path, origin: Path) -> None:
         ValueError: each is too large.
     """
     copied, size = 0, 0
-    for path in (Path(str(example.content)) for example in sounds):
-        if copied == MOST_SOUNDS or size + path.stat().st_size > SOUND_BYTES:
+    for path in (Path(str(example.content)) for example in clips):
+        if copied == MOST_CLIPS or size + path.stat().st_size > AUDIO_BYTES:
             continue
         target = folder / path.relative_to(origin)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +246,7 @@ def write_sounds(sounds: Iterable[Example], folder: Path, origin: Path) -> None:
         copied, size = copied + 1, size + path.stat().st_size
     if not copied:
         raise ValueError(
-            f"Each sound in {str(origin)!r} takes more than {SOUND_BYTES / 1e6:g} MB. Cut out what matters, or save "
+            f"Each clip in {str(origin)!r} takes more than {AUDIO_BYTES / 1e6:g} MB. Cut out what matters, or save "
             "it as mp3."
         )
 

@@ -1,4 +1,5 @@
-"""Before anything is trained: what an untouched checkpoint loses when its inputs are moved, and what would help."""
+"""Before anything is trained: what an untouched checkpoint loses when its inputs are transformed, and what would
+help."""
 
 from .audit import audit
 

@@ -1,20 +1,16 @@
-"""Before anything is trained: what an untouched checkpoint loses when its inputs are moved, and what would help."""
+"""Before anything is trained: what an untouched checkpoint loses when its inputs are transformed, and what would
+help."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import torch
-from torch import nn
-
-from ...data.batches import Batches
 from ...data.provenance import describe_dataset
 from ...groups import Group, get_group
-from ...modeling_canonicalized import CanonicalizedModel
-from ...predictors.inputs import input_name
-from ...predictors.untouched import as_found, evaluating
+from ...predictors.untouched import as_found
 from ...reports.audit import AuditReport
-from ..asking import own_processor
+from ..asking import wrapped
 from ..metrics import measure_for
+from ..passes import Passes
 from .findings import summarize
 from .passes import Trial
 
@@ -30,8 +26,9 @@ def audit(
 ) -> AuditReport:
     """Measure what an untouched checkpoint loses under every group that fits its inputs, and say which to repair.
 
-    Nothing is trained. Inputs are moved as `evaluate_robustness` moves them, each element of a group costs one pass of
-    the predictor (shared by all groups that have it), and one more where undoing it does not bring the input back.
+    Nothing is trained. Inputs are transformed as `evaluate_robustness` transforms them, each element of a group costs
+    one pass of the predictor (shared by all groups that have it), and one more where undoing it does not bring the
+    input back.
 
     Three things are said besides the loss. Which elements seem to turn one class into another: most inputs of a class
     that the checkpoint has right become the other class, it is about as sure of that as of real ones, and most inputs
@@ -60,6 +57,7 @@ def audit(
         OSError: there is no such checkpoint.
 
     Example:
+        >>> import torch
         >>> from transformers import ViTConfig, ViTForImageClassification
         >>> from hf_canon import audit
         >>> tiny = ViTConfig(hidden_size=12, num_hidden_layers=1, intermediate_size=12, image_size=16)
@@ -70,21 +68,12 @@ def audit(
     """
     asked = parsed(groups)
     with as_found(checkpoint):
-        described = processor if hasattr(processor, "save_pretrained") else None  # and no function of one's own
-        model = CanonicalizedModel.wrap(checkpoint, processor=described)
-        device = torch.accelerator.current_accelerator(check_available=True)
-        if device is not None and not isinstance(checkpoint, nn.Module):
-            model.to(device)  # type: ignore[arg-type]
-        measure, kind = measure_for(model), model.group.kind
-        config, name = model.predictor.config, input_name(model.predictor)
-        batches = Batches(dataset, processor, batch_size, label_column, config, measure.labels, kind, name)
-        if processor is None and not batches.ready:
-            batches.processor = own_processor(model)
-        trial = Trial(model, measure, asked)
-        with evaluating(model), torch.inference_mode():
-            trial.run(batches)
-            costs = {group.name: trial.cost(group) for group in trial.groups}
-        return summarize(trial, costs, describe_dataset(dataset) or None)
+        model = wrapped(checkpoint, None, processor)
+        passes = Passes(model, measure_for(model), dataset, processor, batch_size, label_column)
+        if processor is None and not passes.batches.ready:
+            passes.batches.processor = model.checkpoint.processor
+        trial = Trial(passes, asked)
+        return summarize(trial, trial.run(), describe_dataset(dataset) or None)
 
 
 def parsed(groups: str | Group | Sequence[str | Group] | None) -> list[Group] | None:

@@ -5,9 +5,10 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...canonicalizers import fitting
-from ...groups import Group, OneParameter, Pictures, Planar
+from ...groups import Group, Images
 from ...reports.audit import (
     CHANGES,
     HARMLESS,
@@ -22,8 +23,8 @@ from ...reports.audit import (
 )
 from ...reports.robustness import Cost, Interval, Score
 from ..asking import name_of
-from ..robustness import bootstrap
-from ..transforms import UPRIGHT, AnyShift, members, moved_by, tried
+from ..statistics import bootstrap
+from ..transforms import UPRIGHT, AnyTransform, members, transformed_by, tried
 from .passes import Trial, Undone, as_seen
 
 LITTLE = 2.0
@@ -46,17 +47,17 @@ def summarize(trial: Trial, costs: dict[str, Cost], dataset: dict[str, Any] | No
     """From single inputs to the report."""
     upright = trial.judged(UPRIGHT)
     shifts = {group.name: members(group) for group in trial.groups}
-    told = {group.name: [Undone.of(group, element) for element in tried(group).tolist()] for group in trial.groups}
-    each = list(dict.fromkeys(as_seen(shift) for several in shifts.values() for shift in several))
-    columns = [upright - trial.judged(shift) for shift in each]
+    oracle = {group.name: [Undone.of(group, element) for element in tried(group).tolist()] for group in trial.groups}
+    each = list(dict.fromkeys(as_seen(transform) for several in shifts.values() for transform in several))
+    columns = [upright - trial.judged(transform) for transform in each]
     surest: dict[str, np.ndarray | None] = {}
     for group in trial.groups:
-        mean = np.mean([trial.judged(shift) for shift in shifts[group.name]], 0)
+        mean = np.mean([trial.judged(transform) for transform in shifts[group.name]], 0)
         surest[group.name] = in_surest_pose(trial, group, "accuracy" if trial.labelled else "agreement")
-        best = [np.mean([trial.judged(one) for one in told[group.name]], 0), surest[group.name]]
+        best = [np.mean([trial.judged(one) for one in oracle[group.name]], 0), surest[group.name]]
         columns += [upright - mean, *(value - mean for value in best if value is not None)]
     intervals = iter(bootstrap(np.stack(columns, 1)))
-    losses = {shift: next(intervals) for shift in each}
+    losses = {transform: next(intervals) for transform in each}
     found = {}
     for group in trial.groups:
         name = group.name
@@ -67,8 +68,8 @@ def summarize(trial: Trial, costs: dict[str, Cost], dataset: dict[str, Any] | No
         # Where inputs come in every pose, what is lost by one more move is not what a canonicalizer would win.
         hidden = spread and len(won) > 1 and won[1].low > LITTLE
         elements = tuple(
-            audited(trial, group, element, losses[as_seen(shift)], hidden)
-            for element, shift in zip(tried(group).tolist(), shifts[name], strict=True)
+            audited(trial, group, element, losses[as_seen(transform)], hidden)
+            for element, transform in zip(tried(group).tolist(), shifts[name], strict=True)
         )
         found[name] = AuditedGroup(
             name=name,
@@ -76,7 +77,7 @@ def summarize(trial: Trial, costs: dict[str, Cost], dataset: dict[str, Any] | No
             elements=elements,
             mean=trial.score(*shifts[name]),
             loss=loss,
-            told=trial.score(*told[name]),
+            oracle=trial.score(*oracle[name]),
             surest=surest_score(trial, group),
             won=max(won, key=lambda interval: interval.value),
             poses=poses,
@@ -84,7 +85,7 @@ def summarize(trial: Trial, costs: dict[str, Cost], dataset: dict[str, Any] | No
             canonicalizer=fitting(group),
             cost=costs[name],
         )
-    unit = "pictures" if isinstance(trial.model.group.kind, Pictures) else "sounds"
+    unit = trial.model.group.kind.unit
     return AuditReport(
         model=name_of(trial.model),
         items=len(upright),
@@ -101,22 +102,22 @@ def summarize(trial: Trial, costs: dict[str, Cost], dataset: dict[str, Any] | No
 
 
 def audited(trial: Trial, group: Group, element: int | float, loss: Interval, hidden: bool) -> AuditedElement:
-    shift = moved_by(group, element)
-    changes = label_changes(trial, shift, moved_by(group, opposite(group, element)))
+    transform = transformed_by(group, element)
+    changes = label_changes(trial, transform, transformed_by(group, opposite(group, element)))
     return AuditedElement(
-        name=shift.name,
-        angle=shift.angle,
-        mirrored=shift.mirrored,
-        score=trial.score(shift),
+        name=transform.name,
+        angle=transform.angle,
+        mirrored=transform.mirrored,
+        score=trial.score(transform),
         loss=loss,
-        told=trial.score(Undone.of(group, element)),
-        verdict=verdict(shift, loss, len(trial.judged(UPRIGHT)), bool(changes), hidden),
+        oracle=trial.score(Undone.of(group, element)),
+        verdict=verdict(transform, loss, len(trial.judged(UPRIGHT)), bool(changes), hidden),
         changes=changes,
     )
 
 
-def verdict(shift: AnyShift, loss: Interval, items: int, changes: bool, hidden: bool) -> str:
-    if shift.identity:
+def verdict(transform: AnyTransform, loss: Interval, items: int, changes: bool, hidden: bool) -> str:
+    if transform.identity:
         return IDENTITY
     if changes:
         return CHANGES
@@ -172,8 +173,8 @@ def is_spread(trial: Trial, group: Group) -> bool:
     upright, others = shares[:, :1], shares[:, 1:]
     nearly = others.mean(0) > NEARLY * upright.mean()
     surely = np.array([interval.low > 0 for interval in bootstrap(others - upright / 2)])
-    moved = [moved_by(group, element) for element in group.elements[1:].tolist()]
-    minded = np.array([trial.get(shift, "agreement").mean() < INDIFFERENT for shift in moved])
+    transformed = [transformed_by(group, element) for element in group.elements[1:].tolist()]
+    minded = np.array([trial.get(transform, "agreement").mean() < INDIFFERENT for transform in transformed])
     return bool((nearly & surely & minded).any())
 
 
@@ -183,9 +184,7 @@ def is_spread(trial: Trial, group: Group) -> bool:
 def opposite(group: Group, element: int | float) -> int | float:
     """Of the elements that were tried, the inverse."""
     elements = tried(group)
-    if isinstance(group, OneParameter):
-        return elements[group.wrap(elements + element).abs().argmin()].item()
-    return int(group.inverse(elements[int(element)]))
+    return elements[group.nearest(group.inverse(torch.tensor(element)), len(elements))].item()
 
 
 def usual_classes(trial: Trial) -> dict[int, np.ndarray]:
@@ -196,14 +195,14 @@ def usual_classes(trial: Trial) -> dict[int, np.ndarray]:
     return {one: right & (answer == one) for one, count in sorted(counts.items()) if count >= FEW}
 
 
-def label_changes(trial: Trial, shift: AnyShift, back: AnyShift) -> tuple[LabelChange, ...]:
+def label_changes(trial: Trial, transform: AnyTransform, back: AnyTransform) -> tuple[LabelChange, ...]:
     """The classes that a shift seems to turn into others, which `back`, its inverse, turns into them again."""
-    if not trial.classes or shift.identity:
+    if not trial.classes or transform.identity:
         return ()
     usual = usual_classes(trial)
     names = getattr(trial.model.predictor.config, "id2label", None) or {}
-    after, before = trial.get(shift, "answer"), trial.get(back, "answer")
-    sure, sure_back, usually = (np.exp(trial.get(one, "sure")) for one in (shift, back, UPRIGHT))
+    after, before = trial.get(transform, "answer"), trial.get(back, "answer")
+    sure, sure_back, usually = (np.exp(trial.get(one, "sure")) for one in (transform, back, UPRIGHT))
     found = []
     for one, inputs in usual.items():
         (other, _), *_ = Counter(after[inputs].tolist()).most_common(1)
@@ -239,8 +238,8 @@ def advise(trial: Trial, groups: dict[str, AuditedGroup], unit: str) -> Advice:
         level = [one for one in allowed if one.won.value > allowed[0].won.value - LITTLE]
         best = min(level, key=lambda one: bound[one.name].order or float("inf"))
         chosen, reason, command = best.name, with_group(best, unit), next_command(trial, best.name, best.spread)
-        planar = isinstance(bound[chosen], Planar)
-        others = [one for one in allowed if one is not best and not (planar and isinstance(bound[one.name], Planar))]
+        planar = bound[chosen].planar is not None
+        others = [one for one in allowed if one is not best and not (planar and bound[one.name].planar is not None)]
         if others:
             each = ", ".join(f"{one.name} {one.won.value:.1f}" for one in others)
             caveats.append(f"Worth it too, where that happens to your {unit} (points to win back at best): {each}.")
@@ -303,7 +302,7 @@ def named_changes(groups: list[AuditedGroup]) -> str:
 def next_command(trial: Trial, group: str, spread: bool) -> str:
     known = trial.model.config.base_name_or_path is not None
     checkpoint = name_of(trial.model) if known else "CHECKPOINT"
-    if isinstance(trial.model.group.kind, Pictures):
+    if isinstance(trial.model.group.kind, Images):
         prior = " --prior predictor" if spread else ""
         return f"hf-canon train {shlex.quote(checkpoint)} --data DATA --group {shlex.quote(group)}{prior}"
     return f"model = CanonicalizedModel.wrap({checkpoint!r}, group={group!r})  # for CanonicalizationTrainer"

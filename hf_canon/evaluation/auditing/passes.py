@@ -1,39 +1,36 @@
 """An untouched checkpoint asked in every pose: the passes of an audit, and what was seen in them."""
 
 import copy
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from transformers.utils import logging
+from torch import Tensor
 
-from ...adapters.pairing import Source, bound_group
 from ...canonicalizers import build_canonicalizer, fitting
 from ...canonicalizers.base import channels_of
-from ...data.batches import Batches
-from ...groups import Group, Pictures, Spectrograms, Waveforms
+from ...groups import Group, Images, Spectrograms, Waveforms
 from ...groups.kinds import Kind
 from ...modeling_canonicalized import CanonicalizedModel
-from ...outputs import Move, moved
-from ...predictors.inputs import input_channels
+from ...outputs import Inputs
 from ...reports.robustness import Cost, Score
-from ..asking import Inputs, first
-from ..metrics import Answer, Classes, Measure, Place
-from ..robustness import measure_cost, mixed, wall_clock
-from ..transforms import UPRIGHT, AnyShift, members, moved_by, tried
+from ..cost import measure_cost, mixed, wall_clock
+from ..metrics import Answer, Classes
+from ..observations import Observations
+from ..passes import Passes, Poses, transformed
+from ..transforms import UPRIGHT, AnyTransform, members, transformed_by, tried
 
 GROUPS: dict[type[Kind], tuple[str, ...]] = {
-    Pictures: ("c4", "d1", "d4", "c8", "channels", "negative", "hue12", "white_balance", "gamma"),
+    Images: ("c4", "d1", "d4", "c8", "channels", "negative", "hue12", "white_balance", "gamma"),
     Waveforms: ("reverse", "polarity", "time_shift4", "gain", "speed12", "pitch12"),
     Spectrograms: ("reverse", "polarity", "time_shift4", "gain", "speed12", "pitch12"),
 }
 """What is tried on each kind of input."""
 
 OBLONG = {"c4": "c2", "d4": "d2"}
-"""What is tried in place of a group that does not fit pictures that are not square."""
+"""What is tried in place of a group that does not fit images that are not square."""
 
 TIMED_ITEMS = 4
 """How many inputs the passes have that are timed, at least."""
@@ -65,77 +62,82 @@ class Undone:
         return self.element == self.group.identity
 
 
-Tried = AnyShift | Undone
+Tried = AnyTransform | Undone
 
 
 class Trial:
     """The passes over a data set, and what they gave for each input.
 
     Args:
-        model: the checkpoint, wrapped.
-        measure: how its answers are judged.
+        passes: of the checkpoint, wrapped.
         asked: the groups to try; None for all that fit.
 
     Raises:
         ValueError: a group that was asked for does not fit.
     """
 
-    def __init__(self, model: CanonicalizedModel, measure: Measure, asked: list[Group] | None):
-        self.model = model
-        self.measure = measure
+    def __init__(self, passes: Passes, asked: list[Group] | None):
+        assert passes.metric is not None
+        self.passes, self.model, self.measure = passes, passes.model, passes.metric
         self.asked = asked
         self.left_out: dict[str, str] = {}
         self.groups: list[Group] = []
         self._sample: Inputs | None = None
-        self._seen: dict[tuple[Tried, str], list[np.ndarray]] = defaultdict(list)
-        for group in GROUPS[type(model.group.kind)] if asked is None else asked:
+        self._seen = Observations()
+        self._models: dict[str, CanonicalizedModel] = {}
+        for group in GROUPS[type(self.model.group.kind)] if asked is None else asked:
             self._admit(group, len(self.groups))
 
     # ------------------------------------------------------------------------------------------------------- passes
 
-    def run(self, batches: Batches) -> None:
+    def run(self) -> dict[str, Cost]:
         """Pass every batch in every pose.
+
+        Returns:
+            For each group, the cost of the canonicalizer that fits it.
 
         Raises:
             ValueError: no group fits these inputs, or one that was asked for does not.
         """
-        # Silent where transformers' own bars are.
-        with logging.tqdm(unit=" passes", desc="audit", leave=False) as bar:
-            for batch in batches:
-                asked = Inputs.of(self.model, batch.inputs)
+        with self.passes.run("audit", "passes", each=None) as (batches, bar):
+            for poses in batches:
                 if self._sample is None:
-                    self._fit(asked.x.shape)
-                    self._sample = asked
-                    bar.total = None if batches.total is None else batches.total * self._passes()
-                self._pass(asked, batch.labels, bar.update)
+                    self._fit(poses.inputs.x.shape)
+                    self._sample = poses.inputs
+                    total = self.passes.batches.total
+                    bar.total = None if total is None else total * self._passes_a_batch()
+                self._pass(poses, bar.update)
+            return {group.name: self.cost(group) for group in self.groups}
 
     def cost(self, group: Group) -> Cost:
-        """Of the canonicalizer that fits a group, on a few inputs that were moved."""
-        inputs = replace(self._timed(), model=self.behind(group))
-        return measure_cost(inputs.model, mixed(inputs, members(group)))
-
-    def _timed(self) -> Inputs:
+        """Of the canonicalizer that fits a group, on a few inputs that were transformed."""
         assert self._sample is not None
-        few = first(self._sample, TIMED_ITEMS)
-        few.untouched()
-        return first(
-            self._sample, max(TIMED_ITEMS, int(TIMED_ITEMS * TIMED_PASS / wall_clock(few.untouched, few.x.device)))
-        )
+        few = self._sample[:TIMED_ITEMS]
 
-    def behind(self, group: Group) -> CanonicalizedModel:
+        def run() -> None:
+            self.model.predict(few)
+
+        run()
+        size = max(TIMED_ITEMS, int(TIMED_ITEMS * TIMED_PASS / wall_clock(run, few.x.device)))
+        return measure_cost(self._behind(group), mixed(self._sample[:size], members(group)))
+
+    def _behind(self, group: Group) -> CanonicalizedModel:
         """The checkpoint behind the untrained canonicalizer that fits a group."""
+        if group.name in self._models:
+            return self._models[group.name]
         model = self.model
-        seen = channels_of(group, input_channels(model.predictor.config))
+        seen = channels_of(group, model.checkpoint.channels)
         canonicalizer = build_canonicalizer(fitting(group), group, **seen)
         config = copy.deepcopy(model.config)
         config.group, config.canonicalizer = group.name, canonicalizer.name
         config.canonicalizer_settings = canonicalizer.settings
-        return type(model)(config, model.predictor, canonicalizer.to(model.device)).eval()
+        behind = type(model)(config, model.checkpoint, canonicalizer.to(model.device)).eval()
+        self._models[group.name] = behind
+        return behind
 
     def _admit(self, group: str | Group, at: int) -> None:
-        source = Source(None, None, None, self.model.processor_files)
         try:
-            bound = bound_group(group, self.model.predictor, source)
+            bound = self.model.checkpoint.bind(group)
             members(bound)
         except ValueError as error:
             self._refuse(group if isinstance(group, str) else group.name, error)
@@ -159,72 +161,59 @@ class Trial:
                 if group.name in OBLONG:
                     self._admit(OBLONG[group.name], at)
 
-    def _passes(self) -> int:
-        return len({as_seen(moved_by(group, element)) for group in self.groups for element in tried(group).tolist()})
+    def _passes_a_batch(self) -> int:
+        return len(
+            {as_seen(transformed_by(group, element)) for group in self.groups for element in tried(group).tolist()}
+        )
 
-    def _pass(self, asked: Inputs, labels: Any, done: Callable[[], Any]) -> None:
-        place = asked.place(UPRIGHT)
-        upright = self.measure.read(asked.untouched())
-        found: dict[Tried, Columns] = {UPRIGHT: self._judged(upright, upright, labels, place)}
+    def _pass(self, poses: Poses, done: Callable[[], Any]) -> None:
+        found: dict[Tried, dict[str, Tensor]] = {UPRIGHT: self._judged(poses, poses.upright, UPRIGHT)}
         done()
         for group in list(self.groups):
             try:
-                group.check_shape(asked.x.shape)
+                group.check_shape(poses.inputs.x.shape)
                 for element in tried(group).tolist():
-                    self._try(group, element, asked, upright, labels, found, done)
+                    self._try(group, element, poses, found, done)
             except ValueError as error:
                 self._refuse(group.name, error)
         if not self.groups:
             raise ValueError(f"No group fits these inputs: {' '.join(self.left_out.values())}")
         for tried_one, columns in found.items():
-            for what, values in columns.items():
-                self._seen[tried_one, what].append(values)
+            self._seen.add(tried_one, columns)
 
     def _try(
         self,
         group: Group,
         element: int | float,
-        asked: Inputs,
-        upright: Answer,
-        labels: Any,
-        found: "dict[Tried, Columns]",
+        poses: Poses,
+        found: "dict[Tried, dict[str, Tensor]]",
         done: Callable[[], Any],
     ) -> None:
         """One element, unless another group has tried it; and what is left of it when it is undone."""
-        shift, undone = as_seen(moved_by(group, element)), Undone.of(group, element)
-        if shift not in found:
-            inputs = asked.moved(shift)
-            place = asked.place(shift)
-            expected = place.carry(upright, self.model.rows, self.model.predictor.config)
-            found[shift] = self._judged(self.measure.read(inputs.untouched()), expected, labels, place)
+        transform, undone = as_seen(transformed_by(group, element)), Undone.of(group, element)
+        if transform not in found:
+            found[transform] = self._judged(poses, poses.untouched(transformed(poses.inputs, transform)), transform)
             done()
         if undone.identity or undone in found:
             return
-        shift = moved_by(group, undone.element)
-        each = torch.full((len(asked.x),), undone.element, device=asked.x.device)
-        back = asked.moved(shift).acted(group, group.inverse(each))
-        if alike(back, asked):
+        transform = transformed_by(group, undone.element)
+        there = transformed(poses.inputs, transform)
+        each = torch.full((len(poses),), undone.element, device=there.x.device)
+        back = there.transformed(group, group.inverse(each))
+        if alike(back, poses.inputs):
             found[undone] = found[UPRIGHT]
-            return
-        height, width = asked.x.shape[-2:]
-        place = asked.place(shift)
-        config = self.model.predictor.config
-        answer = moved(
-            self.measure.read(back.untouched()), self.model.rows, Move(group, each, (height, width), config)
-        )
-        found[undone] = self._judged(answer, place.carry(upright, self.model.rows, config), labels, place)
+        else:
+            found[undone] = self._judged(poses, poses.oracle(there, undone.element, self._behind(group)), transform)
 
-    def _judged(self, answer: Answer, expected: Answer, labels: Any, place: Place) -> "Columns":
-        columns = {"agreement": self.measure.agreement(answer, expected, place)}
-        if labels is not None:
-            columns["accuracy"] = self.measure.accuracy(answer, labels, place)
+    def _judged(self, poses: Poses, answer: Answer, transform: AnyTransform) -> dict[str, Tensor]:
+        columns = poses.judged(answer, transform, poses.expected(transform))
         if self.classes:
             likely = answer["logits"].double().log_softmax(-1)
             columns["sure"], columns["answer"] = likely.max(-1)
-            if labels is not None:
-                right = [one[list(classes)].logsumexp(0) for one, classes in zip(likely, labels, strict=True)]
+            if poses.labels is not None:
+                right = [one[list(classes)].logsumexp(0) for one, classes in zip(likely, poses.labels, strict=True)]
                 columns["label"] = torch.stack(right)
-        return {what: values.cpu().numpy() for what, values in columns.items()}
+        return columns
 
     # ----------------------------------------------------------------------------------------------------- answers
 
@@ -240,7 +229,7 @@ class Trial:
     def get(self, one: "Tried", what: str) -> np.ndarray:
         """`(items,)`; `what` is 'agreement', 'accuracy', and for classes 'answer', and the logarithms of the
         probabilities of that ('sure') and of the right one ('label')."""
-        return np.concatenate(self._seen[UPRIGHT if one.identity else one, what])
+        return self._seen.get(UPRIGHT if one.identity else one, what)
 
     def judged(self, one: "Tried") -> np.ndarray:
         """How right each answer was; without labels, how near to the answer to the input as it came."""
@@ -261,16 +250,12 @@ class Trial:
         """Of a finite group: what was seen when each element was undone in the inputs as they came,
         `(items, order)`."""
         undo = group.inverse(group.elements).tolist()
-        return np.stack([self.get(moved_by(group, element), what) for element in undo], 1)
+        return np.stack([self.get(transformed_by(group, element), what) for element in undo], 1)
 
 
-Columns = dict[str, np.ndarray]
-"""What was seen of a batch, `(items,)` each."""
-
-
-def as_seen(shift: AnyShift) -> AnyShift:
+def as_seen(transform: AnyTransform) -> AnyTransform:
     """The identity of every group is tried once."""
-    return UPRIGHT if shift.identity else shift
+    return UPRIGHT if transform.identity else transform
 
 
 def alike(one: Inputs, other: Inputs) -> bool:

@@ -1,5 +1,5 @@
 """How far incoming data are from reference data."""
 
-from .shift import distribution_shift
+from .comparison import distribution_shift
 
 __all__ = ["distribution_shift"]

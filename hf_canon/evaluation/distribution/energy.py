@@ -3,10 +3,10 @@
     D^2(P, Q) = 2 E|X - Y| - E|X - X'| - E|Y - Y'|
 
 is zero if P = Q and above zero otherwise. Estimated over pairs of different items it has no bias, and so is about as
-often below zero as above where P = Q. It is a squared norm, |mu_P - mu_Q|^2: where a share s of the items has moved, D
-is s times what it is where all have, and D^2 is s^2 times that.
+often below zero as above where P = Q. It is a squared norm, |mu_P - mu_Q|^2: where a share s of the items has
+transformed, D is s times what it is where all have, and D^2 is s^2 times that.
 
-For a group, D_G(P, Q) = D(S^G P, S^G Q), where S^G P is the law of g X with a uniform element g. By
+For a group, D_G(P, Q) = D(S^G P, S^G Q), where S^G P is the distribution of g X with a uniform element g. By
 E_{S^G P}[f] = E_P[S_G f] (Birrell et al., arXiv 2202.01129; Chen et al., arXiv 2305.13517) it is the same formula with
 distances that are averaged over both orbits, and |G| members of each item make it less noisy.
 """

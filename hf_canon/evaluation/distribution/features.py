@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...adaptation.probing import Probe, probe
-from ..asking import Inputs, first
+from ...modeling_canonicalized import CanonicalizedModel
+from ...outputs import Inputs
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 LAYERS = (nn.Linear, *CONVOLUTIONS)
@@ -21,17 +23,18 @@ class LastHidden:
     Nothing is attached between calls. What was added to the predictor (PEFT, attachments) has its say.
 
     Args:
+        model: whose predictor is read.
         inputs: a batch, to see which layer that is.
 
     Raises:
         ValueError: the predictor cannot be asked so, or answers with nothing that belongs to one input each.
     """
 
-    def __init__(self, inputs: Inputs):
-        one = first(inputs, 1)
-        predictor = inputs.model.predictor
+    def __init__(self, model: CanonicalizedModel, inputs: Inputs):
+        self.model = model
+        one, predictor = inputs[:1], model.predictor
         try:
-            found = probe(predictor, inputs.model.arguments(one.x, one.lengths, one.others))
+            found = probe(predictor, model.arguments(one.x, one.lengths, one.others))
         except ValueError as error:
             raise ValueError(
                 f"{type(predictor).__name__} cannot be asked about one of these inputs alone "
@@ -51,19 +54,20 @@ class LastHidden:
         hidden = self._hidden(inputs)
         if hidden is None:
             raise ValueError(
-                f"{type(inputs.model.predictor).__name__} has no last hidden layer with something for each input. "
+                f"{self.model.checkpoint.architecture} has no last hidden layer with something for each input. "
                 "Give a model that has one, such as a classifier, a segmenter or an encoder."
             )
-        return averaged(hidden, self.layer, inputs).float().cpu()
+        return averaged(hidden, self.layer, self.model, inputs).float().cpu()
 
     def _hidden(self, inputs: Inputs) -> Tensor | None:
         """`(batch, ...)`; None where nothing belongs to one input each."""
         if self.layer is None:
-            hidden = last_state(inputs.untouched(output_hidden_states=True))
+            more = {**inputs.others, "output_hidden_states": True}
+            hidden = last_state(self.model.predict(replace(inputs, others=more)))
         else:
             seen: list[Tensor] = []
             with hooked(self.layer, lambda layer, args, kwargs: seen.append(next(iter([*args, *kwargs.values()])))):
-                inputs.untouched()
+                self.model.predict(inputs)
             hidden = seen[-1]
         return hidden if hidden is not None and len(hidden) == len(inputs.x) else None
 
@@ -102,14 +106,14 @@ def last_state(output: Any) -> Tensor | None:
     return next((value for value in output.values() if isinstance(value, Tensor) and value.ndim > 1), None)
 
 
-def averaged(hidden: Tensor, layer: nn.Module | None, inputs: Inputs) -> Tensor:
+def averaged(hidden: Tensor, layer: nn.Module | None, model: CanonicalizedModel, inputs: Inputs) -> Tensor:
     """`(batch, features)`: over places, or over the moments that are no padding."""
     channels_first = isinstance(layer and bare(layer), CONVOLUTIONS) or (hidden.ndim == 4 and layer is None)
     rows = hidden.movedim(1, -1) if channels_first else hidden
     if inputs.lengths is not None and rows.ndim == 3:
-        frames = inputs.model.frames(inputs.x, inputs.lengths)
+        frames = model.frames(inputs.x, inputs.lengths)
         if frames is not None and int(frames[1]) == rows.shape[1]:
             moments = torch.arange(rows.shape[1], device=rows.device)
-            sound = (moments < frames[0].to(rows.device).unsqueeze(1)).unsqueeze(-1).to(rows.dtype)
-            return (rows * sound).sum(1) / sound.sum(1)
+            audio = (moments < frames[0].to(rows.device).unsqueeze(1)).unsqueeze(-1).to(rows.dtype)
+            return (rows * audio).sum(1) / audio.sum(1)
     return rows.flatten(1, -2).mean(1) if rows.ndim > 2 else rows

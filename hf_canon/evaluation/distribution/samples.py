@@ -14,9 +14,8 @@ from ...data.batches import Batches
 from ...data.provenance import describe_dataset
 from ...groups import Group
 from ...modeling_canonicalized import CanonicalizedModel
-from ...predictors.inputs import input_name
+from ...outputs import Inputs
 from ...reports.distribution_shift import Side
-from ..asking import Inputs, own_processor
 
 ITEMS = 500
 """How many items of each side are compared, at most."""
@@ -67,7 +66,7 @@ class Drawn:
     ):
         self.model = model
         about: dict[str, Any] = {"model_config": model.predictor.config, "labels": None}
-        about |= {"kind": model.group.kind, "name": input_name(model.predictor), "batch_size": batch_size}
+        about |= {"kind": model.group.kind, "name": model.checkpoint.input_name, "batch_size": batch_size}
         rows, items, of = drawn(dataset, Batches(dataset, **about), rng)
         if items < FEWEST:
             raise ValueError(
@@ -77,9 +76,9 @@ class Drawn:
         self.side = Side(items, of, describe_dataset(dataset) or None)
         batches = Batches(rows, processor, **about)
         if processor is None and not batches.ready:
-            batches.processor = own_processor(model)
+            batches.processor = model.checkpoint.processor
         self.batches = -(-items // batch_size)
-        inputs = (Inputs.of(model, batch.inputs) for batch in batches)
+        inputs = (model.inputs(batch.inputs) for batch in batches)
         self.first = next(inputs)
         model.group.check_shape(self.first.x.shape)
         self._inputs = chain([self.first], inputs)
@@ -97,12 +96,12 @@ class Drawn:
         for inputs in self._inputs:
             group.check_shape(inputs.x.shape)
             elements = some_elements(group, len(inputs.x), generator).to(inputs.x.device)
-            orbit.append(torch.stack([look(inputs.acted(group, element)) for element in elements], 1))
+            orbit.append(torch.stack([look(inputs.transformed(group, element)) for element in elements], 1))
             # The identity comes first, and leaves an input as it is.
             plain.append(orbit[-1][:, 0] if all_of(group) else look(inputs))
             if adapted:
                 found = self.model.canonicalize(inputs.x, inputs.lengths).element
-                canonicalized.append(look(inputs.acted(group, group.inverse(found))))
+                canonicalized.append(look(inputs.transformed(group, group.inverse(found))))
         return Features(torch.cat(plain), torch.cat(orbit), torch.cat(canonicalized) if adapted else None)
 
 

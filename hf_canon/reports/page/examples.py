@@ -1,4 +1,4 @@
-"""Inputs to look at: which answers were mended, which harmed, and where the canonicalizer is unsure."""
+"""Inputs to look at: which answers were fixed, which harmed, and where the canonicalizer is unsure."""
 
 import base64
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ import numpy as np
 from PIL import Image
 
 SIDE = 224
-"""Pixels of a picture on the page, at most."""
+"""Pixels of an image on the page, at most."""
 SMALL = 96
-"""A picture with fewer is enlarged without smoothing, and kept without loss."""
-SOUND_SIDES = (240, 96)
+"""An image with fewer is enlarged without smoothing, and kept without loss."""
+AUDIO_SIDES = (240, 96)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Example:
     Args:
         number: in the data set, from 1.
         pose: in which it was shown to the model, in words.
-        picture: as a data URI, and `canonical` what the predictor saw.
+        image: as a data URI, and `canonical` what the predictor saw.
         small: whether to enlarge it without smoothing.
         found: the likeliest element.
         confidence: of that.
@@ -48,7 +48,7 @@ class Example:
 
     number: int
     pose: str
-    picture: str
+    image: str
     canonical: str
     small: bool
     found: str
@@ -66,23 +66,23 @@ class Examples:
 
     Args:
         harmed: right answers that canonicalization spoiled.
-        mended: wrong answers that it put right.
+        fixed: wrong answers that it put right.
         unsure: inputs about whose pose it was least sure.
         totals: how many answers there were of each of the first two kinds, shown or not.
     """
 
     harmed: tuple[Example, ...]
-    mended: tuple[Example, ...]
+    fixed: tuple[Example, ...]
     unsure: tuple[Example, ...]
     totals: dict[str, int]
 
 
-def data_uri(picture: np.ndarray) -> str:
-    """A picture `(height, width, 1 or 3)`, 0 to 1, in a form that a page holds in itself."""
-    image = Image.fromarray((255 * picture + 0.5).astype(np.uint8).squeeze(-1) if picture.shape[2] == 1 else
-                            (255 * picture + 0.5).astype(np.uint8))  # fmt: skip
-    if image.mode == "L" and image.width > SIDE:  # long sounds
-        image = image.resize((SOUND_SIDES[0], min(image.height, SOUND_SIDES[1])))
+def data_uri(values: np.ndarray) -> str:
+    """An image `(height, width, 1 or 3)`, 0 to 1, in a form that a page holds in itself."""
+    image = Image.fromarray((255 * values + 0.5).astype(np.uint8).squeeze(-1) if values.shape[2] == 1 else
+                            (255 * values + 0.5).astype(np.uint8))  # fmt: skip
+    if image.mode == "L" and image.width > SIDE:  # long clips
+        image = image.resize((AUDIO_SIDES[0], min(image.height, AUDIO_SIDES[1])))
     image.thumbnail((SIDE, SIDE))
     photo = image.mode == "RGB" and max(image.size) >= SMALL
     buffer = BytesIO()

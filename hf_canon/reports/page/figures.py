@@ -20,21 +20,16 @@ from ..axes import (
     GRID,
     INK,
     NAMES,
-    STYLES,
+    PERCENT,
     VERMILLION,
-    circles,
-    cut,
-    draw_circle,
-    draw_line,
-    draw_rows,
     draw_shift,
-    flat_sets,
-    is_line,
+    panels,
     style,
 )
 from ..diagnosis import Confusion, Diversity, Reliability, RiskCurve, SetSizes
 from ..distribution_shift import ShiftReport
 from ..robustness import RobustnessReport, TransformResult
+from ..text import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,30 +77,27 @@ class Figure:
 
 def draw_scores(report: RobustnessReport) -> list[Figure]:
     """The scores around the circle, along a line, or beside the names of the elements: a figure for each."""
-    methods = [method for method in STYLES if method in report.upright.scores]
     figures = []
-    for mirrored, rows in circles(report).items():
-        drawing = canvas(WIDTH, WIDTH)
-        axes: Any = drawing.add_axes((0.14, 0.12, 0.72, 0.72), projection="polar")
-        axes.set_facecolor("none")
-        draw_circle(axes, rows, methods, "mirrored" if mirrored else "upright")
-        name = "mirrored, then turned" if mirrored else "turned"
-        figures.append(finished(drawing, described(name, rows), f"Inputs {name} by so many degrees"))
-    for one in flat_sets(report):
-        along = is_line(one)
-        height = HEIGHT if along else 0.75 + 0.21 * min(len(one.transforms), 24)
-        drawing = canvas(WIDTH, max(HEIGHT * 0.6, height))
-        left = 0.13 if along else 0.36
-        axes = drawing.add_axes((left, 0.5 / drawing.get_figheight(), 0.93 - left, 1 - 0.65 / drawing.get_figheight()))
-        axes.set_facecolor("none")
-        (draw_line if along else draw_rows)(axes, one, methods)
-        figures.append(finished(drawing, described(one.title, one.transforms), f"Over {one.title}"))
+    for panel in panels(report):
+        if panel.shape == "circle":
+            height, place = WIDTH, (0.14, 0.12, 0.72, 0.72)
+            name = "mirrored, then turned" if panel.title == "mirrored" else "turned"
+            caption = f"Inputs {name} by so many degrees"
+        else:
+            line = panel.shape == "line"
+            height = HEIGHT if line else max(HEIGHT * 0.6, 0.75 + 0.21 * min(len(panel.rows), 24))
+            left = 0.13 if line else 0.36
+            place = (left, 0.5 / height, 0.93 - left, 1 - 0.65 / height)
+            name, caption = panel.title, f"Over {panel.title}"
+        drawing = canvas(WIDTH, height)
+        panel.draw(drawing, place).set_facecolor("none")
+        figures.append(finished(drawing, described(name, panel.rows), caption))
     return figures
 
 
 def has_rows(report: RobustnessReport) -> bool:
     """Whether some scores stand beside the names of elements, where no line joins them."""
-    return any(not is_line(one) for one in flat_sets(report))
+    return any(panel.shape == "rows" for panel in panels(report))
 
 
 def legend(report: RobustnessReport) -> list[tuple[str, str, str]]:
@@ -163,7 +155,7 @@ def draw_risk(curves: dict[str, RiskCurve]) -> Figure:
     axes.set_xlim(0, 100)
     highest = max(100 * max(curve.risk) for curve in curves.values())
     axes.set_ylim(0, max(1.0, 1.1 * highest))
-    axes.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+    axes.set_xticks(*PERCENT)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
     axes.set_xlabel("answers kept, the surest first", fontsize=9, color=INK)
     axes.set_ylabel("wrong among them", fontsize=9, color=INK)
@@ -256,7 +248,7 @@ def draw_bars(counts: Sequence[int], labels: list[str], below: str, alt: str, ca
     axes.set_xticks(range(len(counts)), labels, rotation=90 if upright else 0)
     axes.tick_params(axis="x", length=0)
     axes.set_ylim(0, 112)
-    axes.set_yticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
+    axes.set_yticks(*PERCENT)
     if len(counts) <= 8:
         for place, value in enumerate(values):
             axes.text(

@@ -13,7 +13,7 @@ TRUSTED = 0.05
 """Calibration error up to which confidence may be taken at its word, and `ROUGH` as a rough guide."""
 ROUGH = 0.10
 OFTEN = 0.10
-"""A share of moved inputs from which on it pays that is too large to go without saying."""
+"""A share of transformed inputs from which on it pays that is too large to go without saying."""
 HARMFUL = 0.02
 """The share of right answers that may be spoiled before one should bound it."""
 
@@ -50,32 +50,36 @@ def verdict(report: RobustnessReport) -> Verdict:
 
 
 def advise(report: RobustnessReport, chosen: TransformSet) -> tuple[Literal["yes", "no", "open"], str, list[str]]:
-    """Whether to use the canonicalizer, in a few words, and from which share of moved inputs on it pays."""
+    """Whether to use the canonicalizer, in a few words, and from which share of transformed inputs on it pays."""
     one = report.unit.removesuffix("s")
     if report.items < FEW:
         return "open", f"Too few {report.unit} to decide: measure again on a few hundred", []
     gain, tax = chosen.gain, report.upright_tax
     if gain.high <= 0:
-        return "no", "Do not use it: it does not make moved inputs better", []
+        return "no", "Do not use it: it does not make transformed inputs better", []
     if gain.low <= 0:
         return "open", "Not shown to help: the gain may be chance. Measure on more inputs before you decide", []
     pays = break_even(report, chosen)
     if pays is None:
         return (
             "yes",
-            "Use it: it helps where inputs are moved, and costs nothing that can be seen where they are not",
+            "Use it: it helps where inputs are transformed, and costs nothing that can be seen where they are not",
             [],
         )
-    often = f"It pays as soon as more than {percent(pays)} of the {report.unit} arrive moved"
+    often = f"It pays as soon as more than {percent(pays)} of the {report.unit} arrive transformed"
     if tax.low > 0:
         often += f"; if every {one} arrives as it should, leave it out"
     if pays > OFTEN:
-        return "open", f"Use it only if more than {percent(pays)} of your {report.unit} arrive moved", [f"{often}."]
+        return (
+            "open",
+            f"Use it only if more than {percent(pays)} of your {report.unit} arrive transformed",
+            [f"{often}."],
+        )
     return "yes", f"Use it, unless every {one} already arrives as it should", [f"{often}."]
 
 
 def break_even(report: RobustnessReport, chosen: TransformSet) -> float | None:
-    """The share of moved inputs from which on more is won than lost; None where nothing is lost as they come, or
+    """The share of transformed inputs from which on more is won than lost; None where nothing is lost as they come, or
     nothing is won for sure."""
     if chosen.gain.low <= 0:
         return None
@@ -97,34 +101,34 @@ def costs(report: RobustnessReport) -> str:
         f"On {report.unit} as they come, {measured(report)} goes from {percent(before)} to {percent(after)}: {change} "
         f"({between(spread)})."
     )
-    spoiled, mended = report.upright_right_to_wrong, report.upright_wrong_to_right
+    spoiled, fixed = report.upright_right_to_wrong, report.upright_wrong_to_right
     if report.graded:
-        return f"{text} Of {report.items:,}, {spoiled:,} lose more than 10 points and {mended:,} gain as much."
+        return f"{text} Of {report.items:,}, {spoiled:,} lose more than 10 points and {fixed:,} gain as much."
     right = round(before * report.items)
     if report.labelled:
-        goes, puts = "goes" if spoiled == 1 else "go", counted(mended, "wrong one is", "wrong ones are")
+        goes, puts = "goes" if spoiled == 1 else "go", counted(fixed, "wrong one is", "wrong ones are")
         return f"{text} Of {right:,} right answers {spoiled:,} {goes} wrong, and {puts} put right."
     return f"{text} There are no labels: {spoiled:,} of {report.items:,} answers change, for better or worse."
 
 
 def wins(report: RobustnessReport, chosen: TransformSet) -> str:
-    """What is won on inputs that are moved."""
-    gain, spoiled, mended = chosen.gain, chosen.right_to_wrong, chosen.wrong_to_right
+    """What is won on inputs that are transformed."""
+    gain, spoiled, fixed = chosen.gain, chosen.right_to_wrong, chosen.wrong_to_right
     how = "more" if gain.value >= 0 else "less"
     spread = gain if gain.value >= 0 else Interval(-gain.value, -gain.high, -gain.low)
     text = (
-        f"On the same {report.unit} moved in {len(chosen.transforms)} ways ({chosen.title}), it goes from "
+        f"On the same {report.unit} transformed in {len(chosen.transforms)} ways ({chosen.title}), it goes from "
         f"{percent(chosen.before)} to {percent(chosen.after)}: {spread.value:.1f} points {how} ({between(spread)})."
     )
     if report.graded:
-        return f"{text} {mended:,} answers gain more than 10 points, and {spoiled:,} lose as much."
+        return f"{text} {fixed:,} answers gain more than 10 points, and {spoiled:,} lose as much."
     if report.labelled:
         puts, goes = (
-            counted(mended, "wrong answer is", "wrong answers are"),
+            counted(fixed, "wrong answer is", "wrong answers are"),
             counted(spoiled, "right one goes", "right ones go"),
         )
         return f"{text} {puts} put right, and {goes} wrong."
-    return f"{text} {mended:,} answers become the checkpoint's own again, and {spoiled:,} no longer are."
+    return f"{text} {fixed:,} answers become the checkpoint's own again, and {spoiled:,} no longer are."
 
 
 def takes(report: RobustnessReport) -> str:
@@ -194,7 +198,8 @@ def steps(report: RobustnessReport, tone: str) -> list[str]:
     if looked.found[looked.identity] < total / 2:
         todo.append(
             f"Look at the data first: {percent(looked.found[looked.identity] / total)} of the {report.unit} are found "
-            "to be as they should be, before anything was moved. Either the others come moved, or it cannot tell."
+            "to be as they should be, before anything was done to them. Either the others come transformed, or it "
+            "cannot tell."
         )
     if looked.classes is not None and looked.thin:
         todo.append(

@@ -33,7 +33,7 @@ MARK = '<meta name="generator" content="hf_canon">'
 CLASSES = 12
 """How many classes the page lists: those that fare worst."""
 
-KINDS = ("harmed", "mended", "unsure")
+KINDS = ("harmed", "fixed", "unsure")
 
 
 def require_report_folder(folder: str | os.PathLike[str]) -> Path:
@@ -68,7 +68,7 @@ def require_report_folder(folder: str | os.PathLike[str]) -> Path:
 def is_report(path: Path) -> bool:
     try:
         RobustnessReport.load(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return False
     return True
 
@@ -162,10 +162,11 @@ def render_page(report: RobustnessReport, examples: Examples | None = None) -> s
 
 
 def worst_classes(classes: Sequence[ClassScores]) -> list[ClassScores]:
-    """Those that lose most as they come, then those that win least when moved; of many classes, those that lose."""
+    """Those that lose most as they come, then those that win least when transformed; of many classes, those that
+    lose."""
 
     def change(one: ClassScores) -> tuple[float, float, str]:
-        return one.upright_after - one.upright_before, one.moved_after - one.moved_before, one.name
+        return one.upright_after - one.upright_before, one.transformed_after - one.transformed_before, one.name
 
     ranked = sorted(classes, key=change)
     if len(ranked) > CLASSES:
