@@ -13,7 +13,7 @@ FIGURES ?= $(sort $(wildcard scripts/benchmarks/figure_*.py))
 
 export HF_HUB_OFFLINE := 1
 
-.PHONY: setup assets test-assets quickstart demo test lint bench clean
+.PHONY: setup assets test-assets quickstart demo test test-all lint bench clean
 
 setup: $(VENV)/.installed
 
@@ -46,8 +46,12 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# A covering set of the tests, in minutes; `test-all` has every row, and what is marked slow.
 test: lint test-assets
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+test-all: lint test-assets
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal -m ""
 
 # The other assets (stamps, emoji, MobileNetV2) are built here, from Debian packages too; one figure takes the
 # quickstart's adapter.

@@ -176,6 +176,7 @@ class TestKinds:
 
 
 class TestPadding:
+    @pytest.mark.covering("group", "norm")
     @pytest.mark.parametrize("group", ["reverse", "reverse*polarity", "speed12"])
     @pytest.mark.parametrize("norm", ["layer", "group"])
     def test_a_batch_is_its_clips(self, group: str, norm: str) -> None:
@@ -265,6 +266,7 @@ class TestFrames:
             model(**audio.example(name), num_lookahead_frames=1)
 
 
+@pytest.mark.covering()
 @pytest.mark.filterwarnings("ignore:.*Dynamo detected a call to a `functools.lru_cache`")  # of transformers' own
 @pytest.mark.parametrize("name", ["HubertForCTC", "ASTForAudioClassification"])
 @pytest.mark.parametrize("group", ["reverse", "time_shift4"])
@@ -475,6 +477,7 @@ class TestBatches:
         with pytest.raises(ValueError, match="there is no feature extractor to prepare them"):
             AudioCollator()([{"audio": np.zeros(100)}])
 
+    @pytest.mark.covering()
     @pytest.mark.parametrize(
         ("group", "canonicalizer"), [("reverse", "orbit"), ("pitch12", "shift"), ("speed12", "shift")]
     )

@@ -23,6 +23,7 @@ from transformers import (
 
 from hf_canon import CanonicalizedModel
 from hf_canon.predictors.inputs import input_name
+from hf_canon.tasks import TASKS
 
 WRITING = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False}
 
@@ -32,9 +33,10 @@ def prompts(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in inputs.items() if name != "decoder_input_ids"}
 
 
+@pytest.mark.covering("task")
 @pytest.mark.filterwarnings("ignore:.*attention mask")
-@pytest.mark.parametrize("name", generation.TINY)
-def test_text_is_the_same_in_every_pose(name: str) -> None:
+@pytest.mark.parametrize(("task", "name"), [(TASKS[name].__name__, name) for name in generation.TINY])
+def test_text_is_the_same_in_every_pose(task: str, name: str) -> None:
     model, inputs = wrapped(name)
     inputs = prompts(inputs)
     key = input_name(model.predictor)

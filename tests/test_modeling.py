@@ -81,6 +81,7 @@ def unchanged(module: nn.Module, before: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
+@pytest.mark.covering("architecture, group_name", "architecture, canonicalizer", "group_name, canonicalizer")
 @pytest.mark.parametrize("canonicalizer", CANONICALIZERS)
 @pytest.mark.parametrize("group_name", ["c2", "c4", "d2", "d4"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -210,6 +211,7 @@ def test_nothing_is_remembered_between_calls() -> None:
     assert all(torch.equal(answers[i], expected[i]) for i in range(len(inputs)))
 
 
+@pytest.mark.covering("group_name", "canonicalizer")
 @pytest.mark.parametrize("canonicalizer", CANONICALIZERS)
 @pytest.mark.parametrize("group_name", ["d4", "c8"])
 def test_adapter_round_trip(checkpoint: Path, tmp_path: Path, group_name: str, canonicalizer: str) -> None:
@@ -315,6 +317,7 @@ def test_gradient_checkpointing() -> None:
     assert all(p.grad is not None for p in model.predictor.classifier.parameters())
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("canonicalizer", ["orbit", "equivariant", "shift"])
 @pytest.mark.parametrize("group_name", ["c4", "d4"])
 def test_compiles_without_graph_breaks(group_name: str, canonicalizer: str) -> None:

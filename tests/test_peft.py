@@ -60,6 +60,7 @@ def logits(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return model.eval()(pixel_values=x).logits
 
 
+@pytest.mark.covering("method", "made_by")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("made_by", ["add_adapter", "get_peft_model"])
 def test_round_trip(checkpoint: Path, tmp_path: Path, method: str, made_by: str) -> None:

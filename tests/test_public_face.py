@@ -31,11 +31,15 @@ def test_import_loads_nothing_slow() -> None:
     assert python(code) == "[]"
 
 
+@pytest.mark.covering()  # `hf_canon` itself, which has everything; that there is no circle is held by lint-imports
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_can_be_the_first_import(package: str) -> None:
-    assert python(f"import {package} as package; print([getattr(package, name) for name in package.__all__] != [])")
+    """And matplotlib waits until a figure is drawn."""
+    code = f"import sys, {package} as package; print([getattr(package, name) for name in package.__all__] != [], "
+    assert python(code + "'matplotlib' in sys.modules)") == "True False"
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("first", ["hf_canon", "transformers"])
 def test_auto_classes_know_us_whichever_is_imported_first(first: str) -> None:
     code = {
@@ -47,6 +51,7 @@ def test_auto_classes_know_us_whichever_is_imported_first(first: str) -> None:
     assert python(code) == "CanonicalizedForImageClassification"
 
 
+@pytest.mark.slow
 def test_the_configuration_is_known_before_any_model_is() -> None:
     code = "import hf_canon; from transformers import AutoConfig; print(AutoConfig.for_model('canonicalized').group)"
     assert python(code) == "c4"

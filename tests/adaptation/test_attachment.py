@@ -25,9 +25,11 @@ ATTACHED: dict[str, Attach] = {
 }
 
 
+@pytest.mark.covering("name", "attach")
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("attach", ATTACHED.values(), ids=list(ATTACHED))
 class TestAttachment:
+    @pytest.mark.covering("name", "attach", "dtype")
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
     def test_starts_as_the_checkpoint_to_the_bit(self, name: str, attach: Attach, dtype: torch.dtype) -> None:
         model, x = make(name)
@@ -121,6 +123,7 @@ class TestAttachment:
             assert torch.equal(logits(twin, x), plain)
         assert torch.equal(logits(model, x), answer)  # and this one keeps its own
 
+    @pytest.mark.covering()
     def test_compiles(self, name: str, attach: Attach) -> None:
         model, x = make(name)
         attached = attach(model)
@@ -130,11 +133,11 @@ class TestAttachment:
         compiled = torch.compile(model, fullgraph=whole, backend="eager")
         assert torch.allclose(logits(compiled, x), logits(model, x), atol=1e-5)
 
-    def test_device(self, name: str, attach: Attach, device: torch.device) -> None:
+    def test_device(self, name: str, attach: Attach, second_device: torch.device) -> None:
         model, x = make(name)
         shake(attach(model))
         here = logits(model, x)
-        assert torch.allclose(logits(model.to(device), x.to(device)).cpu(), here, atol=1e-3)
+        assert torch.allclose(logits(model.to(second_device), x.to(second_device)).cpu(), here, atol=1e-3)
 
 
 @pytest.mark.parametrize("first_off", [0, 1])

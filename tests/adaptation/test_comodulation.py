@@ -268,6 +268,7 @@ def test_trained_with_the_canonicalizer_s_trainer(tmp_path: Path) -> None:
     assert Comodulation.of(saved).tasks == ["first", "second"] and Comodulation.of(saved).task == "second"
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("gain", ["comodulated", "deterministic"])
 def test_a_plain_trainer_resumes(gain: Any, tmp_path: Path) -> None:
     """Where it was: couplings, and the running mean of the gains with how many batches it has seen."""

@@ -387,6 +387,7 @@ def test_saved_beside_lora_it_fits_the_plain_checkpoint(tmp_path: Path) -> None:
     assert torch.allclose(logits(plain, x), logits(model, x), atol=1e-6)
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("name", ["vit", "resnet"])
 def test_a_plain_trainer_resumes(name: str, tmp_path: Path) -> None:
     """transformers renames layers as it saves them; a lift comes back whole all the same."""

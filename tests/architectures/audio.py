@@ -65,7 +65,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "projection_dim": 8,
     },
     "data2vec-audio": {**WAV2VEC2, "conv_pos_kernel_size": 3},
-    "granite_speech5_ctc": {},
+    "granite_speech5_ctc": {
+        "encoder_config": {**WIDTH, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": 8},
+        "vocab_size": 8,
+    },
     "hubert": SQUEEZED,
     "lasr_ctc": {"encoder_config": CONFORMER, "vocab_size": 8},
     "lasr_encoder": CONFORMER,

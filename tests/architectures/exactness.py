@@ -2,6 +2,7 @@
 bfloat16."""
 
 import math
+import re
 import tempfile
 from typing import Any
 
@@ -67,6 +68,11 @@ def architectures(task: str) -> list[str]:
     return [name for name in dict.fromkeys(sum(names, [])) if not name.startswith("Canonicalized")]
 
 
+def family(name: str) -> str:
+    """What the classes of one architecture have in common: its layers, and where its tokens are."""
+    return re.split("Model|Backbone|Encoder|For", name)[0]
+
+
 def module_of(name: str) -> Any:
     return next(module for module in MODULES if name in module.TINY)
 
@@ -100,9 +106,9 @@ def answers(model: CanonicalizedModel, inputs: dict[str, Tensor], element: Tenso
         return fields_of(model(**{name: turned}, **model.canonical_arguments(others, element), **how))
 
 
-def violations(name: str) -> dict[str, float]:
+def violations(name: str, enough: float = math.inf) -> dict[str, float]:
     """The largest difference between the answer to a turned image and the turned answer, for each field, over every
-    element; under `untouched`, that of the checkpoint without a canonicalizer."""
+    element; under `untouched`, that of the checkpoint without a canonicalizer, over elements until it is `enough`."""
     model, inputs = wrapped(name)
     x = inputs[input_name(model.predictor)]
     lengths = model.lengths(x, inputs)
@@ -117,6 +123,8 @@ def violations(name: str) -> dict[str, float]:
         there = answers(model, inputs, element)
         for field, expected in carry_back(upright, model.rows, move).items():
             found[field] = max(found[field], difference(expected, there[field]))
+        if found["untouched"] > enough:
+            continue
         there = answers(model, inputs, element, canonicalize=False)
         for field, expected in carry_back(bare, model.rows, move).items():
             found["untouched"] = max(
@@ -133,9 +141,8 @@ def difference(one: Any, other: Any) -> float:
     return max((float((a.float() - b.float()).abs().max()) for a, b in pairs if a.numel()), default=0.0)
 
 
-def survives_saving(name: str) -> bool:
+def survives_saving(model: CanonicalizedModel, inputs: dict[str, Tensor]) -> bool:
     """Whether it gives the same answers when it was saved with its checkpoint and loaded."""
-    model, inputs = wrapped(name)
     element = torch.zeros(len(inputs[input_name(model.predictor)]), dtype=torch.long)
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder, full=True)
@@ -145,9 +152,8 @@ def survives_saving(name: str) -> bool:
     return difference(answers(model, inputs, element), answers(loaded, inputs, element)) == 0.0
 
 
-def lets_gradients_through(name: str) -> bool:
+def lets_gradients_through(model: CanonicalizedModel, inputs: dict[str, Tensor]) -> bool:
     """Whether the input has a gradient that is finite and not zero."""
-    model, inputs = wrapped(name)
     name = input_name(model.predictor)
     x = inputs[name].clone().requires_grad_()
     out = fields_of(model(**{**inputs, name: x}))
@@ -156,9 +162,8 @@ def lets_gradients_through(name: str) -> bool:
     return x.grad is not None and bool(x.grad.isfinite().all() and x.grad.any())
 
 
-def runs_in_bfloat16(name: str) -> bool:
-    """Whether it runs in half precision; also true where the checkpoint itself does not."""
-    model, inputs = wrapped(name)
+def runs_in_bfloat16(model: CanonicalizedModel, inputs: dict[str, Tensor]) -> bool:
+    """Whether it runs in half precision, in which it is left; also true where the checkpoint itself does not."""
     model = model.to(torch.bfloat16)
     half = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in inputs.items()}
     element = torch.zeros(len(inputs[input_name(model.predictor)]), dtype=torch.long)

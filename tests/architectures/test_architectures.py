@@ -14,6 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Support for mismatched key_paddi
 COVERED = list(
     dict.fromkeys(name for task in MAPPINGS for name, how in exactness.coverage(task).items() if how == "works")
 )
+ROWS = [(exactness.family(name), TASKS[name].__name__, name) for name in COVERED]
 
 
 @pytest.mark.parametrize("task", MAPPINGS)
@@ -21,24 +22,23 @@ def test_every_architecture_works_or_says_why_not(task: str) -> None:
     assert "is not covered" not in exactness.coverage(task).values()
 
 
-@pytest.mark.parametrize("name", COVERED)
-def test_answers_move_with_the_image(name: str) -> None:
-    found = exactness.violations(name)
+@pytest.mark.covering("family", "task")
+@pytest.mark.parametrize(("family", "task", "name"), ROWS)
+def test_answers_move_with_the_image(family: str, task: str, name: str) -> None:
+    found = exactness.violations(name, enough=1e-4)
     assert found.pop("untouched") > 1e-4, "the checkpoint does not see turns, and this test could not fail"
     assert found
     for field, violation in found.items():
         assert violation <= (ROUNDING if TASKS[name].rows[field] in (boxes, pixels) else 0.0), field
 
 
-@pytest.mark.parametrize("name", COVERED)
-def test_saved_and_loaded(name: str) -> None:
-    assert exactness.survives_saving(name)
-
-
-@pytest.mark.parametrize("name", COVERED)
-def test_gradients_and_bfloat16(name: str) -> None:
-    assert exactness.lets_gradients_through(name)
-    assert exactness.runs_in_bfloat16(name)
+@pytest.mark.covering("task")
+@pytest.mark.parametrize(("family", "task", "name"), ROWS)
+def test_saved_trained_and_in_bfloat16(family: str, task: str, name: str) -> None:
+    model, inputs = exactness.wrapped(name)
+    assert exactness.survives_saving(model, inputs)
+    assert exactness.lets_gradients_through(model, inputs)
+    assert exactness.runs_in_bfloat16(model, inputs)
 
 
 @pytest.mark.parametrize("name", CANNOT)

@@ -143,8 +143,15 @@ def shares(name: str, rows: Rows) -> dict[str, list[float]]:
     return found
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_tokens_stand_for_the_places_that_their_row_says(name: str) -> None:
+def row_of(name: str) -> str:
+    """The row of `LAYOUTS` that says how the tokens of an architecture are ordered; what has none gives maps."""
+    model_type = exactness.module_of(name).TINY[name].model_type
+    return model_type if model_type in LAYOUTS else "maps"
+
+
+@pytest.mark.covering("row", "task")
+@pytest.mark.parametrize(("row", "task", "name"), [(row_of(name), TASKS[name].__name__, name) for name in NAMES])
+def test_tokens_stand_for_the_places_that_their_row_says(row: str, task: str, name: str) -> None:
     found = shares(name, TASKS[name].rows)
     refused = {field for field, values in found.items() if any(map(math.isnan, values))}
     assert refused == WINDOWED.get(name, set()) & found.keys()
@@ -167,10 +174,12 @@ ANSWERS = (
 OF_LATENTS = ("PerceiverForImageClassification", "ShieldGemma2ForImageClassification")
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in (*CLASSIFIERS, *DENSE) if TASKS.get(name) in ANSWERS and not name.startswith(OF_LATENTS)]
-)
-def test_hidden_states_come_with_the_answer(name: str) -> None:
+ANSWERING = [name for name in (*CLASSIFIERS, *DENSE) if TASKS.get(name) in ANSWERS and not name.startswith(OF_LATENTS)]
+
+
+@pytest.mark.covering("row", "task")
+@pytest.mark.parametrize(("row", "task", "name"), [(row_of(name), TASKS[name].__name__, name) for name in ANSWERING])
+def test_hidden_states_come_with_the_answer(row: str, task: str, name: str) -> None:
     """For the image as it came, in the shapes that the checkpoint gives them."""
     model, inputs = exactness.wrapped(name)
     x = inputs["pixel_values"]

@@ -42,6 +42,7 @@ def log_spectrograms(x: Tensor) -> Tensor:
 
 
 class TestOrbit:
+    @pytest.mark.covering("group_name", "kind")
     @pytest.mark.parametrize("group_name", ["channels", "negative", "hue12", "d4*channels", "d4*negative"])
     @pytest.mark.parametrize("kind", [Images((1.0,) * 3, (0.0,) * 3), IMAGENET], ids=["plain", "imagenet"])
     def test_decisions_move_with_every_exact_element(self, group_name: str, kind: Images) -> None:
@@ -75,6 +76,7 @@ class TestOrbit:
             looks = build("orbit", get_group(group_name)).looks(corner)
             assert bool(looks[..., :2, :2].any()) == seen
 
+    @pytest.mark.covering("group_name", "samples")
     @pytest.mark.parametrize("group_name", ["reverse", "polarity", "time_shift4", "reverse*polarity"])
     @pytest.mark.parametrize("samples", [800, 4000, 16_004])
     def test_a_transformed_audio_has_the_same_looks_to_the_bit(self, group_name: str, samples: int) -> None:
@@ -263,6 +265,7 @@ class TestMoment:
         assert losses[-1] < 0.5 * losses[0]
         assert (canonicalizer.canonical_moment - mean).abs() < 0.05 * canonicalizer.reach
 
+    @pytest.mark.covering("group_name", "channel", "value")
     @pytest.mark.parametrize("group_name", ["white_balance", "gamma", "hue", "hue12"])
     @pytest.mark.parametrize("channel", [0, 1, 2])
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -307,6 +310,7 @@ def train(canonicalizer: Canonicalizer, batches: list[Tensor], rate: float = 3e-
 
 
 class TestTraining:
+    @pytest.mark.covering()
     @pytest.mark.parametrize("heard", ["waveforms", "spectrograms"])
     def test_pitch_is_found_within_half_a_semitone(self, heard: str) -> None:
         """Trained on clips that the group transposed, tested on clips that were made at another pitch."""
@@ -320,6 +324,7 @@ class TestTraining:
             found = canonicalizer.element(canonicalizer(seen(tones(50, 4000, semitones, seed=1000))))
         assert ((found - semitones).abs() < 0.5).float().mean() > 0.9
 
+    @pytest.mark.covering()
     @pytest.mark.parametrize("group_name", ["hue12", "hue"])
     def test_hue_is_found(self, group_name: str) -> None:
         group = get_group(group_name)

@@ -31,6 +31,7 @@ def _with_a_text(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken(adapter):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -93,6 +93,7 @@ def test_an_adapter_without_processor_is_refused(refuses, adapter, photos, tmp_p
     assert "has no image processor" in refuses("predict", tmp_path, photos)
 
 
+@pytest.mark.slow
 def test_python_m_hf_canon_is_the_same_command(adapter, photos):
     done = subprocess.run(
         [sys.executable, "-m", "hf_canon", "predict", str(adapter), str(photos / "dog" / "0.png")],

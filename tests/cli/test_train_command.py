@@ -39,6 +39,7 @@ def test_the_seed_decides_everything(run, train, tmp_path):
     assert not torch.equal(first, other)
 
 
+@pytest.mark.slow
 def test_a_run_resumes_where_it_stopped(run, refuses, train, monkeypatch):
     assert run(*train).code == 0
     assert "is not empty: add --resume to go on" in refuses(*train)
@@ -161,7 +162,7 @@ def test_a_defect_keeps_its_traceback(run, train, monkeypatch):
         return torch.zeros(2).reshape(3)
 
     monkeypatch.setattr(CanonicalizationTrainer, "train", defective)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="shape"):
         run(*train)
 
 

@@ -134,6 +134,7 @@ def test_upload_a_image_turn_it_and_read_both_answers(visit, efficientnet):
     visit.shot("image")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_too_large_is_refused_in_a_sentence(visit, tmp_path):
     (tmp_path / "large.png").write_bytes(bytes(22_000_000))
     visit.page.locator(".source:visible input[type=file]").set_input_files(tmp_path / "large.png")
@@ -141,6 +142,7 @@ def test_a_file_that_is_too_large_is_refused_in_a_sentence(visit, tmp_path):
     visit.complaints.clear()  # Chromium reports the server's refusal too
 
 
+@pytest.mark.slow
 def test_mirror_swap_and_tint(visit, efficientnet):
     page = visit.page
     page.get_by_label("Mirror").locator("visible=true").check()
@@ -159,6 +161,7 @@ def test_mirror_swap_and_tint(visit, efficientnet):
     visit.shot("image-mirrored-tinted")
 
 
+@pytest.mark.slow
 def test_the_slider_is_transformed_by_the_keyboard_and_what_has_focus_is_seen(visit):
     page = visit.page
     slider = page.get_by_label("range slider for Turn", exact=False).locator("visible=true")
@@ -175,6 +178,7 @@ def test_the_slider_is_transformed_by_the_keyboard_and_what_has_focus_is_seen(vi
     visit.answered()
 
 
+@pytest.mark.slow
 def test_try_every_rotation_and_look_for_failures(visit):
     page = visit.page
     visit.tab("Robustness")
@@ -191,6 +195,7 @@ def test_try_every_rotation_and_look_for_failures(visit):
     visit.shot("failures")
 
 
+@pytest.mark.slow
 def test_a_audio_is_uploaded_reversed_and_heard(visit, tmp_path):
     page = visit.page
     visit.tab("Audio")
@@ -207,6 +212,7 @@ def test_a_audio_is_uploaded_reversed_and_heard(visit, tmp_path):
     visit.shot("audio")
 
 
+@pytest.mark.slow
 def test_a_audio_is_recorded(visit):
     page = visit.page
     visit.context.grant_permissions(["microphone"])  # Chromium's own, which beeps
@@ -221,6 +227,7 @@ def test_a_audio_is_recorded(visit):
     expect(page.get_by_test_id("waveform-Canonical")).to_be_visible(timeout=PATIENCE)
 
 
+@pytest.mark.slow
 def test_the_page_for_programs_describes_every_action(chromium, real_demo):
     visit = Visit(chromium, real_demo, DESKTOP)
     visit.page.get_by_role("button", name="Use via API").click()
@@ -233,6 +240,7 @@ def test_the_page_for_programs_describes_every_action(chromium, real_demo):
     visit.close()
 
 
+@pytest.mark.slow
 def test_a_bad_checkpoint_gives_a_sentence_and_a_good_one_opens_in_its_tab(visit, adapter, audio_model):
     page = visit.page
     page.get_by_role("button", name="Another checkpoint").click()
@@ -300,6 +308,7 @@ UNNAMED = """() => [...document.querySelectorAll("input, button, textarea, selec
   .map((it) => it.outerHTML.slice(0, 160))"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_tab_can_be_read_in_both_themes_on_both_screens(chromium, real_demo, theme, size):
@@ -318,6 +327,7 @@ def test_every_tab_can_be_read_in_both_themes_on_both_screens(chromium, real_dem
     visit.close()
 
 
+@pytest.mark.slow
 def test_nothing_jumps_while_a_slider_is_transformed(visit):
     page = visit.page
     page.wait_for_timeout(1500)

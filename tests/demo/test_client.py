@@ -111,6 +111,7 @@ def test_going_through_moves_and_examples(client, photo, melodies):
     assert degrees == 90
 
 
+@pytest.mark.slow
 def test_visitors_at_once_get_their_own_answers(client, demo, tmp_path):
     asked = []
     for seed in range(12):
@@ -254,6 +255,7 @@ def test_the_actions_are_tools_for_agents(demo, photo):
     assert "opens no folders" in told[0].text
 
 
+@pytest.mark.slow
 def test_no_file_of_a_visitor_is_kept(adapter, tmp_path, photo, monkeypatch):
     """While it is in use it stays; afterwards, and when the demo ends, it is gone."""
     code = (

@@ -48,7 +48,7 @@ def vit() -> ViTForImageClassification:
     return ViTForImageClassification(config).eval()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def wrap(vit):
     def make(group: str, canonicalizer="shift", **kwargs) -> CanonicalizedModel:
         torch.manual_seed(0)

@@ -75,6 +75,7 @@ def two_classes(evidence: Tensor) -> Tensor:
 # ----------------------------------------------------------------------------------------------------------- measuring
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("labelled", [True, False])
 def test_scores_are_those_of_an_evaluation(vit, items, labelled):
     groups = ["c4", "d4", "c8", "hue6", "gamma", "hue", "c4*hue6"]
@@ -140,10 +141,12 @@ def test_a_live_model_is_left_as_it_was(vit, items):
     assert [parameter.requires_grad for parameter in model.parameters()] == trained
 
 
+@pytest.mark.slow
 def test_cost_is_that_of_the_canonicalizer_that_fits(vit, items, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr("hf_canon.evaluation.cost.TIMED_PASSES", 1)
     report = audit(vit, items, ["c4", "gamma"], processor=PROCESSOR)
+    assert set(report.groups) == {"c4", "gamma"}
     for name, group in report.groups.items():
         model = CanonicalizedModel.wrap(vit, group=name, processor=PROCESSOR)
         sizes = [sum(p.numel() for p in module.parameters()) for module in (model, model.predictor)]
@@ -348,6 +351,7 @@ def test_a_segmenter_is_measured_without_classes():
     assert "does not say one class for an input" in " ".join(str(report).split())
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_page_fits_a_terminal_and_survives_a_file(vit, items, tmp_path, labelled):
     data = items if labelled else [{"pixel_values": item["pixel_values"]} for item in items]

@@ -136,6 +136,7 @@ def test_a_transform_of_ones_own_is_given_what_the_data_set_holds(colourful):
     assert undone.sets["own transforms"].transforms[0].after.agreement == 1
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("transforms", [{"gamma": [-1, 0, 0.5]}, "channels", ["d2*negative", "c4", 10], "d2*hue12"])
 def test_figures_are_drawn_for_what_is_no_rotation(colourful, items, x, transforms, tmp_path):
     model = colourful("channels", 0)

@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import json
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 
@@ -58,11 +59,17 @@ def page_of(folder) -> str:
     return (folder / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def original(wrap, items, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("original")
+    return evaluate_robustness(wrap("d4", "orbit"), items, ["d4", 10], report=folder, batch_size=10), folder
+
+
 @pytest.fixture
-def made(wrap, items, tmp_path):
-    """A report with its page."""
-    report = evaluate_robustness(wrap("d4", "orbit"), items, ["d4", 10], report=tmp_path / "out", batch_size=10)
-    return report, tmp_path / "out"
+def made(original, tmp_path):
+    """A report, and a copy of its page."""
+    report, folder = original
+    return report, shutil.copytree(folder, tmp_path / "out")
 
 
 def assert_stands_alone(text: str) -> None:
@@ -248,6 +255,7 @@ def test_a_canonicalizer_that_does_nothing_harms_and_mends_nothing(wrap, items, 
     assert verdict(report).tone != "yes"
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize(
     ("group", "transforms"), [("so2", ["c4", 33]), ("d4*channels", "d4*channels"), ("hue", {"hue": [0, 90, 200]})]
 )
@@ -336,7 +344,7 @@ def test_a_page_that_fails_leaves_the_earlier_one(made, monkeypatch):
         raise RuntimeError("no room")
 
     monkeypatch.setattr(RobustnessReport, "save", fail)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError, match="no room"):
         write_page(report, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

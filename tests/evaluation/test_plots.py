@@ -1,4 +1,3 @@
-import subprocess
 import sys
 
 import numpy as np
@@ -27,6 +26,7 @@ def drawn(path) -> np.ndarray:
     return pixels
 
 
+@pytest.mark.covering("transforms", "baselines")
 @pytest.mark.parametrize("transforms", ["c8", ["c4", 10, 20.5], ["d4", "c8", "d2", 77], [15]])
 @pytest.mark.parametrize("baselines", [True, False])
 def test_the_circle_is_drawn_for_every_report(wrap, items, transforms, baselines, tmp_path):
@@ -81,11 +81,6 @@ def test_both_fit_in_one_figure(wrap, items, photos, group, tmp_path):
 def test_as_many_labels_as_images(wrap, photos, tmp_path):
     with pytest.raises(ValueError, match="2 images and 1 labels"):
         plot_strip(wrap("c4"), photos, tmp_path / "strip.png", processor=PROCESSOR, labels=[1])
-
-
-def test_matplotlib_waits_until_a_figure_is_drawn():
-    code = "import sys, hf_canon.evaluation; assert not any(name.startswith('matplotlib') for name in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_figures_are_drawn_without_pyplot(wrap, items, tmp_path):

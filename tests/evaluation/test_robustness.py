@@ -49,6 +49,7 @@ def by_hand(model, x, labels, angle, mirrored):
     return right, agree, after.canonicalization.element
 
 
+@pytest.mark.covering("group", "canonicalizer")
 @pytest.mark.parametrize(
     ("group", "canonicalizer", "transforms"),
     [

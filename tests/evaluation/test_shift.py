@@ -240,6 +240,7 @@ def test_a_turn_is_seen_as_pose_and_a_tint_is_not(reference, others):
     assert neither.modulo.chance < neither.plain.chance
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("group", ["so2", "c4*hue6", "d12"])
 def test_of_many_elements_some_are_drawn_for_each_item(group, reference, others):
     report = compare(reference, transformed(others, group), group)
@@ -251,6 +252,7 @@ def test_of_many_elements_some_are_drawn_for_each_item(group, reference, others)
 def test_the_order_of_the_items_does_not_matter(reference, others):
     order = torch.randperm(len(others))
     one, other = compare(reference, others), compare(reference.flip(0), others[order], batch_size=7)
+    assert one.rows.keys() == other.rows.keys() != set()
     for name, row in one.rows.items():
         assert other.rows[name].squared == pytest.approx(row.squared, abs=1e-6)
         assert other.rows[name].p_value == pytest.approx(row.p_value, abs=0.15)

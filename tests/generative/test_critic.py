@@ -142,7 +142,8 @@ def test_a_frozen_canonicalizer_is_not_trained() -> None:
     c4 = get_group("c4")
     critic = critic_of("canonical", c4, (1, 12, 12), 4, OrbitCanonicalizer(c4, channels=1))
     critic(torch.rand(2, 1, 12, 12)).sum().backward()
-    assert all(one.grad is None for one in critic.canonicalizer.parameters())  # type: ignore[union-attr]
+    parameters = list(critic.canonicalizer.parameters())  # type: ignore[union-attr]
+    assert parameters and all(one.grad is None for one in parameters)
 
 
 @pytest.mark.parametrize(

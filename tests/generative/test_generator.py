@@ -42,6 +42,7 @@ def generator_of(group: str, symmetry: str, shape: tuple[int, ...], width: int =
     return InvariantGenerator(config).eval()
 
 
+@pytest.mark.covering("group", "symmetry")
 @pytest.mark.parametrize(("group", "symmetry", "shape"), DISTRIBUTIONS)
 def test_generated_orbits_are_uniform_whatever_the_weights_are(
     group: str, symmetry: str, shape: tuple[int, ...]
@@ -52,6 +53,7 @@ def test_generated_orbits_are_uniform_whatever_the_weights_are(
     assert orbit_diversity(samples, generator.group) > 0.9
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize(("group", "shape"), [(g, s) for g, y, s in DISTRIBUTIONS if y == "output"])
 def test_a_plain_generator_does_not_pass_that_test(group: str, shape: tuple[int, ...]) -> None:
     generator = generator_of(group, "none", shape)

@@ -119,6 +119,7 @@ def test_mixed_precision(tmp_path: Path, precision: str, computed: torch.dtype) 
     assert InvariantGenerator.from_pretrained(tmp_path).dtype == torch.float32
 
 
+@pytest.mark.covering("divergence", "symmetry", "invariance")
 @pytest.mark.parametrize("divergence", ["lipschitz", "wasserstein", "relativistic"])
 @pytest.mark.parametrize(("symmetry", "invariance"), [("features", "convolution"), ("none", "none")])
 def test_every_divergence_trains_both(tmp_path: Path, divergence: str, symmetry: str, invariance: str) -> None:
@@ -188,6 +189,7 @@ def test_an_invariant_critic_with_a_plain_generator_collapses_and_says_so(tmp_pa
     assert "| stopped | The training shows collapse" in (tmp_path / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_plain_critic_asks_for_the_poses_of_the_data_alone(tmp_path: Path) -> None:
     torch.manual_seed(0)
     generator = InvariantGenerator(GeneratorConfig("c4", "none", SHAPE, latent_size=4, width=4))
@@ -240,6 +242,7 @@ def test_samples_that_look_the_same_in_every_pose_are_in_all_of_them() -> None:
         assert orbit_diversity(samples, d4) > 0.9 and orbit_uniformity(samples, d4) > 1e-3
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("group", ["c4", "d4", "c8", "hue12"])
 def test_the_test_of_uniformity_keeps_its_level(group: str) -> None:
     known = get_group(group).on(Images((1.0,) * 3, (0.0,) * 3))
@@ -351,6 +354,7 @@ def test_a_training_goes_on_from_the_branch_that_was_written_last(tmp_path: Path
     assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [2, 4, 6, 8]
 
 
+@pytest.mark.slow
 def test_checkpoints_of_another_training_are_left(tmp_path: Path) -> None:
     for name in ("a", "b"):
         trainer(tmp_path / name).train()
@@ -368,6 +372,7 @@ def test_other_networks_cannot_be_resumed(tmp_path: Path) -> None:
         one.train(resume_from_checkpoint=True)
 
 
+@pytest.mark.slow
 def test_interruptions_do_not_hide_a_collapse(tmp_path: Path) -> None:
     def collapsing(name: str) -> GANTrainer:
         return trainer(tmp_path / name, "none", "orbit", steps=200, logging_steps=5, save_steps=10)
@@ -443,6 +448,7 @@ torch.save((weights(one.generator), weights(one.critic)), f"{sys.argv[1]}/rank-{
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_generator(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(TWO)

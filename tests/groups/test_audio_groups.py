@@ -106,6 +106,7 @@ class TestAction:
             size = min(transformed.shape[-1], x.shape[-1])
             assert torch.equal(transformed[1, ..., :size], x[1, ..., :size])
 
+    @pytest.mark.covering("name", "kind", "dtype")
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
     def test_dtypes(self, name: str, kind: str, dtype: torch.dtype) -> None:
         group, x = bound(name, kind, dtype=dtype)
@@ -168,10 +169,10 @@ class TestAction:
         transformed, element, offset = group.random_act(x, torch.Generator().manual_seed(0), lengths)
         assert torch.equal(transformed, group.act(x, element, lengths)) and not offset.any()
 
-    def test_every_device(self, name: str, kind: str, device: torch.device) -> None:
+    def test_every_device(self, name: str, kind: str, second_device: torch.device) -> None:
         group, x = bound(name, kind)
-        transformed = group.act(x.to(device), some_elements(group, 3))
-        assert transformed.device.type == device.type
+        transformed = group.act(x.to(second_device), some_elements(group, 3))
+        assert transformed.device.type == second_device.type
         torch.testing.assert_close(transformed.cpu(), group.act(x, some_elements(group, 3)), rtol=1e-3, atol=1e-3)
 
 

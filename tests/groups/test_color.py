@@ -63,6 +63,7 @@ def by_hand(name: str, v: Tensor, element: Tensor) -> Tensor:
     return grey + angle.cos() * (v - grey) + angle.sin() * cross
 
 
+@pytest.mark.covering("name", "kind")
 @pytest.mark.parametrize("kind", KINDS, ids=["plain", "halves", "bytes", "imagenet"])
 @pytest.mark.parametrize("name", COLORS)
 class TestOnEveryNormalisation:
@@ -88,6 +89,7 @@ class TestOnEveryNormalisation:
         back = group.act(group.act(x, a), group.inverse(a))
         assert (shown(back, kind) - v).abs().max() < (1e-4 if name == "gamma" else 5e-6)
 
+    @pytest.mark.covering("name", "kind", "dtype")
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.uint8])
     def test_identity_touches_nothing_among_others(self, name: str, kind: Images, dtype: torch.dtype) -> None:
         group = color(name, kind)
@@ -120,6 +122,7 @@ class TestOnEveryNormalisation:
         torch.autograd.gradcheck(lambda x: group.act(x, element), x.requires_grad_(), eps=1e-4, atol=1e-4)
 
 
+@pytest.mark.covering("name", "kind", "dtype")
 @pytest.mark.parametrize("name", PERMUTING)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64, torch.float16, torch.float32])
 @pytest.mark.parametrize("kind", [PLAIN, HALVES, BYTES], ids=["plain", "halves", "bytes"])

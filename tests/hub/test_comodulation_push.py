@@ -1,7 +1,10 @@
 """Tasks on one frozen predictor: pushed with the adapter, and switched by strangers."""
 
+import pytest
 from hub.conftest import Hub
 from hub.test_round_trip import PRELUDE, said
+
+pytestmark = pytest.mark.slow
 
 PUBLISH = (
     PRELUDE

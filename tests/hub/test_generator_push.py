@@ -1,7 +1,10 @@
 """A generator: pushed with its samples and its card, and drawn from by strangers."""
 
+import pytest
 from hub.conftest import Hub
 from hub.test_round_trip import PRELUDE, said
+
+pytestmark = pytest.mark.slow
 
 PUBLISH = (
     PRELUDE

@@ -270,6 +270,7 @@ def test_rights(hub, token, expected):
     assert hub.files("me/model")["config.json"] == b"{}"
 
 
+@pytest.mark.slow
 def test_a_broken_download_is_resumed(hub):
     weights = bytes(range(256)) * 50
     hub.put("me/model", {"weights.bin": weights, "other.bin": b"12"})
@@ -345,6 +346,7 @@ def test_what_is_not_served_is_named(hub):
     assert "does not serve GET /api/collections" in json.loads(get(hub, "/api/collections"))["error"]
 
 
+@pytest.mark.slow
 def test_the_hf_command(hub, tmp_path):
     (tmp_path / "app.py").write_text("print('hello')")
     assert json.loads(hub.command("hf", "auth", "whoami", "--json"))["user"] == "me"
@@ -358,6 +360,7 @@ def test_the_hf_command(hub, tmp_path):
     assert failed.returncode != 0 and "403" in failed.stderr
 
 
+@pytest.mark.slow
 def test_datasets(hub):
     seen = json.loads(
         hub.run("""
@@ -387,6 +390,7 @@ print(json.dumps({"equal": facts, "rows": loaded.num_rows, "streamed": [row["n"]
     assert len(hub.commits("me/set", "dataset")) == 3  # the second push of the same rows makes none
 
 
+@pytest.mark.slow
 def test_transformers(hub, tmp_path):
     """A model and its processor are pushed, and a process with an empty cache answers the same, pinned or not."""
     code = """

@@ -1,7 +1,10 @@
 """Quadratic neurons in the canonicalizer and a quadratic lift on the predictor: pushed, and loaded by strangers."""
 
+import pytest
 from hub.conftest import Hub
 from hub.test_round_trip import PRELUDE, load, said
+
+pytestmark = pytest.mark.slow
 
 PUBLISH = (
     PRELUDE

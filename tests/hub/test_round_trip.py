@@ -1,5 +1,6 @@
 """An adapter on a Hub, over HTTP: pushed, described, loaded by strangers, renewed, broken off, refused."""
 
+import copy
 import json
 import re
 import signal
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from hub.conftest import Hub
-from hub.loopback import Gate
+from hub.loopback import Gate, LoopbackHub
 from PIL import Image
 
 PRELUDE = """
@@ -88,11 +89,21 @@ def front_matter(card: str) -> dict[str, Any]:
     return found
 
 
-def test_pushed_loaded_renewed_and_broken_off(hub: Hub, tmp_path: Path) -> None:
-    published = said(hub.run(PUBLISH))
-    expected = published["logits"]
+@pytest.fixture(scope="module")
+def publication(tmp_path_factory: pytest.TempPathFactory) -> tuple[LoopbackHub, dict[str, Any]]:
+    """The Hub that `PUBLISH` leaves, and what it says: made once, and copied to the Hub of each test."""
+    with Hub(tmp_path_factory.mktemp("publication")) as hub:
+        return hub, said(hub.run(PUBLISH))
 
-    # What is there, and how big it is.
+
+@pytest.fixture
+def published(hub: Hub, publication: tuple[LoopbackHub, dict[str, Any]]) -> dict[str, Any]:
+    there, facts = publication
+    hub.repositories.update(copy.deepcopy(there.repositories))
+    return facts
+
+
+def test_what_is_pushed(hub: Hub, published: dict[str, Any], tmp_path: Path) -> None:
     files = hub.files("me/adapter")
     assert set(files) - {".gitattributes"} == {
         "README.md",
@@ -112,7 +123,6 @@ def test_pushed_loaded_renewed_and_broken_off(hub: Hub, tmp_path: Path) -> None:
     assert [commit.message for commit in hub.commits("me/adapter")][:-1] == ["The first"]
     assert published["again"] == published["first"]
 
-    # The card.
     card = files["README.md"].decode()
     matter = front_matter(card)
     assert matter["base_model"] == "me/base" and matter["base_model_relation"] == "adapter"
@@ -125,17 +135,25 @@ def test_pushed_loaded_renewed_and_broken_off(hub: Hub, tmp_path: Path) -> None:
     )
     assert "Upright tax" in card and "robustness.png" in card and "When not to use it" in card
 
-    # Its snippets run as they are printed, by somebody who has no token.
+
+def test_every_way_of_loading_gives_the_same_to_the_bit(hub: Hub, published: dict[str, Any]) -> None:
+    assert load(hub) == dict.fromkeys(["ours", "auto", "pipeline"], published["logits"])
+
+
+@pytest.mark.slow
+def test_the_snippets_of_a_card_run_as_they_are_printed(hub: Hub, published: dict[str, Any], tmp_path: Path) -> None:
+    """By somebody who has no token."""
     Image.new("RGB", (40, 40), "red").save(tmp_path / "photo.jpg")
-    snippets = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    snippets = re.findall(r"```python\n(.*?)```", hub.files("me/adapter")["README.md"].decode(), re.DOTALL)
     assert len(snippets) == 2
     out = hub.run(f"import os\nos.chdir({str(tmp_path)!r})\n" + "\n".join(snippets), token=None)
     assert "label" in out and "tensor" in out
 
-    # Every way of loading gives the same, to the bit.
-    assert load(hub) == {"ours": expected, "auto": expected, "pipeline": expected}
 
-    # A base that changes does not change the adapter; nor does its revision when a new one is pushed.
+@pytest.mark.slow
+def test_a_base_that_changes_does_not_change_the_adapter(hub: Hub, published: dict[str, Any]) -> None:
+    """Nor does a revision of the adapter change when a new one is pushed."""
+    expected = published["logits"]
     hub.run(PRELUDE + 'vit(7).push_to_hub("me/base")\n')
     assert len(hub.commits("me/base")) > 2
     assert load(hub)["ours"] == expected
@@ -157,7 +175,10 @@ say(logits=logits(model))
     for revision in ("v1", published["first"]):
         assert load(hub, revision=revision) == dict.fromkeys(["ours", "auto", "pipeline"], expected)
 
-    # A push that is killed, or whose connection breaks, leaves the repository as it was.
+
+@pytest.mark.slow
+def test_a_push_that_breaks_off_leaves_the_repository_as_it_was(hub: Hub, published: dict[str, Any]) -> None:
+    """Whether it is killed, or its connection breaks."""
     before = [commit.oid for commit in hub.commits("me/adapter")]
     push = PRELUDE + 'CanonicalizedModel.wrap("me/base", group="c8").push_to_hub("me/adapter")\n'
     hub.slow_commit = Gate()
@@ -175,13 +196,14 @@ say(logits=logits(model))
         "'me/adapter' was not pushed to, and is what it was before: the connection to the Hub failed" in broken.stderr
     )
     assert [commit.oid for commit in hub.commits("me/adapter")] == before
-    assert load(hub)["ours"] == renewed["logits"]
+    assert load(hub)["ours"] == published["logits"]
 
 
-def test_the_arguments_of_the_base_reach_it(hub: Hub) -> None:
+@pytest.mark.slow
+def test_the_arguments_of_the_base_reach_it(hub: Hub, published: dict[str, Any]) -> None:
     out = said(
         hub.run(
-            PUBLISH
+            PRELUDE
             + """
 seen = {}
 plain = AutoModelForImageClassification.from_pretrained.__func__
@@ -210,8 +232,8 @@ say(seen=seen, dtype=str(model.predictor.dtype), canonicalizer=str(next(model.ca
     assert (out["attention"], out["device"]) == ("eager", "cpu")
 
 
-def test_edited_cards_are_kept_and_untouched_ones_renewed(hub: Hub) -> None:
-    hub.run(PUBLISH)
+@pytest.mark.slow
+def test_edited_cards_are_kept_and_untouched_ones_renewed(hub: Hub, published: dict[str, Any]) -> None:
     again = (
         PRELUDE
         + """
@@ -233,9 +255,9 @@ model.push_to_hub("me/adapter", report=evaluate_robustness(model, items, "c4"), 
     assert "## Use it" in hub.files("me/adapter")["README.md"].decode()
 
 
-def test_what_was_there_is_not_taken_for_a_part_of_what_comes(hub: Hub) -> None:
+@pytest.mark.slow
+def test_what_was_there_is_not_taken_for_a_part_of_what_comes(hub: Hub, published: dict[str, Any]) -> None:
     """An old report stays with the old weights, files of others stay, and a checkpoint is never replaced."""
-    hub.run(PUBLISH)
     hub.put("me/adapter", {**hub.files("me/adapter"), "model_ema.safetensors": b"mine"}, "Something of mine")
     code = PRELUDE + (
         "CanonicalizedModel.wrap('me/base', group='c8').push_to_hub('me/adapter')\n"
@@ -253,8 +275,8 @@ def test_what_was_there_is_not_taken_for_a_part_of_what_comes(hub: Hub) -> None:
     assert "It has not been evaluated" in files["README.md"].decode()
 
 
-def test_the_command_lines(hub: Hub, tmp_path: Path) -> None:
-    hub.run(PUBLISH)
+@pytest.mark.slow
+def test_the_command_lines(hub: Hub, published: dict[str, Any], tmp_path: Path) -> None:
     home = tmp_path / "home"
     hub.command("hf", "download", "me/adapter", "--local-dir", tmp_path / "copy", home=home, token=None)
     assert (tmp_path / "copy" / "model.safetensors").read_bytes() == hub.files("me/adapter")["model.safetensors"]
@@ -322,9 +344,9 @@ REFUSED: dict[str, tuple[str, str | None, str]] = {
 }
 
 
-def test_what_cannot_be_gives_a_sentence(hub: Hub) -> None:
+@pytest.mark.slow
+def test_what_cannot_be_gives_a_sentence(hub: Hub, published: dict[str, Any]) -> None:
     """Each in the same process as the others: they leave nothing behind."""
-    hub.run(PUBLISH)
     hub.put("me/private", hub.files("me/base"), "A private base")
     hub.repository("me/private").private = True
     hub.put("me/gated", hub.files("me/base"), "A gated base")
@@ -373,9 +395,9 @@ def test_what_cannot_be_gives_a_sentence(hub: Hub) -> None:
     assert [commit.oid for commit in hub.commits("me/adapter")] == ahead
 
 
-def test_a_broken_download_and_no_network(hub: Hub, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_broken_download_and_no_network(hub: Hub, published: dict[str, Any], tmp_path: Path) -> None:
     """What was not fetched yet gives a sentence; what was fetched is there without the network."""
-    published = said(hub.run(PUBLISH))
     attempt = PRELUDE + (
         "try:\n"
         '    say(logits=logits(CanonicalizedModel.from_pretrained("me/adapter")))\n'

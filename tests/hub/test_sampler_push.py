@@ -1,7 +1,10 @@
 """A reference sampler: pushed with its adapter, drawn from by strangers, and kept while it fits."""
 
+import pytest
 from hub.conftest import Hub
 from hub.test_round_trip import PRELUDE, said
+
+pytestmark = pytest.mark.slow
 
 PUBLISH = (
     PRELUDE

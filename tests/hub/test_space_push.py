@@ -10,6 +10,8 @@ import yaml
 from hub.conftest import Hub
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 PUBLISH = """
 import sys
 import torch

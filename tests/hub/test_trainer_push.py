@@ -3,9 +3,12 @@
 import json
 from typing import Any
 
+import pytest
 import yaml
 from hub.conftest import Hub
 from hub.test_round_trip import PRELUDE, load, said
+
+pytestmark = pytest.mark.slow
 
 TRAIN = (
     PRELUDE

@@ -175,6 +175,7 @@ def trainer_for(folder: Path, model: CanonicalizedModel | None = None, **changes
     )
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_it_finds_upright_from_inputs_of_any_pose(tmp_path: Path, accumulation: int) -> None:
     trainer = trainer_for(tmp_path, gradient_accumulation_steps=accumulation, max_steps=60 // accumulation)
@@ -191,6 +192,7 @@ class StopAfter(TrainerCallback):
         control.should_training_stop = state.global_step >= self.step
 
 
+@pytest.mark.slow
 def test_resumes_with_its_critic(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Eight steps in one go, or stopped after four, end with the same canonicalizer and the same critic."""
     folder = tmp_path / "checkpoint"

@@ -55,15 +55,18 @@ def build(row: str, form: str, shaken: bool = True) -> tuple[Any, Any, torch.Ten
     return layer, first, torch.randn(shape)
 
 
+@pytest.mark.covering("row", "form")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("row", ROWS)
 class TestLayer:
+    @pytest.mark.covering("row", "form", "dtype")
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
     def test_starts_as_the_linear_layer_to_the_bit(self, row: str, form: str, dtype: torch.dtype) -> None:
         layer, linear, x = build(row, form, shaken=False)
         layer, linear, x = layer.to(dtype), linear.to(dtype), x.to(dtype)
         assert torch.equal(layer(x), linear(x)) and layer(x).dtype == dtype
 
+    @pytest.mark.covering("row", "form", "dtype")
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_starts_as_the_linear_layer_under_autocast(self, row: str, form: str, dtype: torch.dtype) -> None:
         layer, linear, x = build(row, form, shaken=False)
@@ -125,6 +128,7 @@ class TestLayer:
         for parameter, gradient in zip(layer.parameters(), expected, strict=True):
             assert torch.equal(parameter.grad, gradient)
 
+    @pytest.mark.covering("form")
     def test_compiles_without_graph_breaks(self, row: str, form: str) -> None:
         layer, _, x = build(row, form)
         compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
@@ -170,9 +174,9 @@ class TestLayer:
         assert not torch.equal(layer.weight, before)
         assert all((parameter == 0).all() for parameter in layer.second_order())
 
-    def test_device(self, row: str, form: str, device: torch.device) -> None:
+    def test_device(self, row: str, form: str, second_device: torch.device) -> None:
         layer, _, x = build(row, form)
-        assert torch.allclose(layer.to(device)(x.to(device)).cpu(), layer.cpu()(x), atol=1e-5)
+        assert torch.allclose(layer.to(second_device)(x.to(second_device)).cpu(), layer.cpu()(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("row", ROWS)

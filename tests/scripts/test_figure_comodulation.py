@@ -63,6 +63,7 @@ def test_a_mosaic_has_its_digits_row_by_row(monkeypatch: pytest.MonkeyPatch) -> 
     assert x.shape == (5, 1, 56, 56) and torch.equal(corners.long(), y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_modulator_finds_the_units_that_tell(seed: int) -> None:
     found = {m: tasks.decoding(m, seed)["test"]["accuracy"] for m in ("sign alone", "modulator-guided", "oracle")}

@@ -108,6 +108,7 @@ def test_the_frechet_distance_of_covariances_that_do_not_commute() -> None:
     assert gan_digits.frechet(white @ root[0].T, white @ root[1].T) == pytest.approx(known, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_digits_to_learn_from_are_turned_and_are_not_those_of_the_classifier() -> None:
     def members(x: torch.Tensor) -> list[bytes]:
         return [one.numpy().tobytes() for one in x]
@@ -143,6 +144,7 @@ def small(classifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(gan_digits, name, value)
 
 
+@pytest.mark.slow
 def test_the_distance_sees_kinds_and_poses_that_are_left_out(small: None) -> None:
     x, labels = gan_digits.upright("calibration")
     everything = gan_digits.features_of("test")
@@ -151,6 +153,7 @@ def test_the_distance_sees_kinds_and_poses_that_are_left_out(small: None) -> Non
     assert gan_digits.frechet(gan_digits.features(gan_digits.every_pose(x[labels == 3])), everything) > 3 * near
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("model", gan_digits.MODELS)
 def test_every_model_of_digits_is_trained_and_measured(model: str, small: None) -> None:
     row = gan_digits.digits(model, 10, seed=0, lr=1e-3)

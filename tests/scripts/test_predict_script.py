@@ -111,6 +111,7 @@ def torchrun(arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_killed_table_goes_on_with_two_processes(words, undisturbed, tmp_path):
     folder = tmp_path / "answers"
     kill_on_the_way(1, words(folder), folder)
@@ -122,6 +123,7 @@ def test_a_killed_table_goes_on_with_two_processes(words, undisturbed, tmp_path)
     assert not list(folder.glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_killed_stream_of_two_processes_goes_on_with_one(words, undisturbed, tmp_path):
     folder = tmp_path / "answers"
     arguments = words(folder, "--streaming")
@@ -133,6 +135,7 @@ def test_a_killed_stream_of_two_processes_goes_on_with_one(words, undisturbed, t
     assert not list(folder.glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_parts_and_refuse_as_one(words, undisturbed, tmp_path):
     folder = tmp_path / "answers"
     done = torchrun(words(folder, "--num_workers", "1"))

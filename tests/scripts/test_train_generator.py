@@ -35,6 +35,7 @@ def command(monkeypatch: pytest.MonkeyPatch, data: Path, out: Path, *words: str)
     train_generator.main()
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize("invariance", ["orbit", "convolution", "canonical", "none"])
 def test_it_learns_goes_on_and_pushes(
     invariance: str, images: Path, tmp_path: Path, pushed: list[str], monkeypatch: Any, capsys: Any

@@ -136,6 +136,7 @@ class TestData:
         assert set(cache.rglob("*.arrow")) == before
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize(
     "more",
     [

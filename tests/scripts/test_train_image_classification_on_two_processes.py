@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import ViTForImageClassification
 
+pytestmark = pytest.mark.slow
+
 RECORDED = Path(__file__).parent / "recorded_training.py"
 LEVELS = sorted(range(40, 200, 10))
 MODES = {

@@ -208,6 +208,7 @@ def test_clips_of_several_lengths(tmp_path: Path) -> None:
     assert torch.allclose(trainer.realignment.scores, scores, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_resumes_within_a_part(checkpoint: Path, scrambled: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     """Six epochs of two parts in one go, or stopped after the fourth, end with the same weights and beliefs."""
     data = rows(scrambled[0])
@@ -234,6 +235,7 @@ def test_resumes_within_a_part(checkpoint: Path, scrambled: tuple[Tensor, Tensor
         fewer.train(resume_from_checkpoint=True)
 
 
+@pytest.mark.slow
 def test_without_realignment_the_predictor_is_the_prior_of_every_batch(
     checkpoint: Path, scrambled: tuple[Tensor, Tensor], tmp_path: Path
 ) -> None:
@@ -242,6 +244,7 @@ def test_without_realignment_the_predictor_is_the_prior_of_every_batch(
     assert pose_found(trainer) > 0.9
 
 
+@pytest.mark.slow
 def test_evaluation_asks_the_predictor_where_nobody_knows_the_pose(
     checkpoint: Path, scrambled: tuple[Tensor, Tensor], tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def arguments(folder: Path, **changes: Any) -> CanonicalizationArguments:
     return CanonicalizationArguments(str(folder), **{**settings, **changes})
 
 
+@pytest.mark.covering()
 @pytest.mark.parametrize(
     ("group", "canonicalizer"), [("c4", "orbit"), ("c4", "equivariant"), ("c8", "shift"), ("so2", "shift")]
 )
