@@ -393,7 +393,7 @@ class TestSentences:
     def test_nothing_but_padding(self) -> None:
         model = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForCTC"), group="reverse")
         mask = torch.stack([torch.ones(100), torch.zeros(100)])
-        with pytest.raises(ValueError, match="A audio of 0 samples .* is too short"):
+        with pytest.raises(ValueError, match="An audio clip of 0 samples .* is too short"):
             model(input_values=torch.randn(2, 100), attention_mask=mask)
 
     def test_adapter_for_something_else(self, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def class_for(architectures: list[str] | None, what: str) -> Any:
                 return model_class
     raise ValueError(
         f"{what} is a {', '.join(architectures or ['checkpoint that names no architecture'])}{reads(architectures)}; "
-        "hf_canon wraps what reads images or reads audio, such as ViTForImageClassification, "
+        "hf_canon wraps what reads images or audio, such as ViTForImageClassification, "
         "SegformerForSemanticSegmentation, CLIPModel or Wav2Vec2ForCTC. Give it one of those."
     )
 

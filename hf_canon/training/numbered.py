@@ -40,6 +40,7 @@ class NumberedCollator:
         collator: makes one input of each example, in their order.
 
     Example:
+        >>> from hf_canon.data.collators import ImageCollator
         >>> batch = NumberedCollator(ImageCollator())([(7, {"pixel_values": torch.rand(3, 8, 8)})])
         >>> batch[NUMBER]
         tensor([7])

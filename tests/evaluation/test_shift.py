@@ -450,7 +450,7 @@ def test_what_cannot_be_compared_is_refused(reference, others):
     refused(r"has the shape \(3, 16, 16\), and one that is incoming \(3, 8, 8\)", other=items(others[..., ::2, ::2]))
     refused("turns height into width", *(items(x[..., :12]) for x in (reference, others)))
     refused("With 18 permutations no p-value can be below 5 %", permutations=18)
-    refused("numbers in it that are none", other=items(others * float("nan")))
+    refused("has NaN or infinite numbers in it", other=items(others * float("nan")))
     refused("is the same for all images", items(reference[:1].expand(N, 3, 16, 16)))
     model = CanonicalizedModel.wrap(tiny(), group="c4", canonicalizer="shift")
     refused("canonicalizes over c4, and would be compared modulo d4", group="d4", model=model)
