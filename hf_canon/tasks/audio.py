@@ -218,8 +218,8 @@ class CanonicalizedAudioModel(CanonicalizedModel):
         if shortest < fewest:
             rate = getattr(self.group.kind, "sampling_rate", 16_000)
             raise ValueError(
-                f"An audio clip of {shortest} samples ({1000 * shortest / rate:.0f} ms) is too short for {reads}, which "
-                f"hears {fewest} at a time ({1000 * fewest / rate:.0f} ms). Leave it out, or pad it with silence."
+                f"An audio clip of {shortest} samples ({1000 * shortest / rate:.0f} ms) is too short for {reads}, "
+                f"reading {fewest} at a time ({1000 * fewest / rate:.0f} ms). Leave it out, or pad it with silence."
             )
 
 
