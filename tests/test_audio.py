@@ -356,7 +356,7 @@ class TestSentences:
         model = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForCTC"), group="reverse")
         assert model(input_values=torch.randn(1, 15)).logits.shape[1] == 1
         with pytest.raises(
-            ValueError, match="14 samples .* is too short for Wav2Vec2ForCTC, which hears 15 at a time"
+            ValueError, match="14 samples .* is too short for Wav2Vec2ForCTC, reading 15 at a time"
         ):
             model(input_values=torch.randn(1, 14))
         faster = CanonicalizedModel.wrap(
@@ -367,7 +367,7 @@ class TestSentences:
         speakers = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForXVector"), group="reverse")
         fewest = 10 * 3 + 15
         assert speakers(input_values=torch.randn(1, fewest)).logits.isfinite().all()
-        with pytest.raises(ValueError, match=f"which hears {fewest} at a time"):
+        with pytest.raises(ValueError, match=f"reading {fewest} at a time"):
             speakers(input_values=torch.randn(1, fewest - 1))
 
     def test_not_of_the_size_of_the_predictor(self) -> None:
