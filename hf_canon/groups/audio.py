@@ -29,7 +29,7 @@ class Audio(Group):
             if len(shape) != 2:
                 raise ValueError(
                     f"{self.name} acts on waveforms (batch, samples), and this input is {tuple(shape)}. Give a single "
-                    "audio a batch dimension of one, and mix channels into one."
+                    "clip a batch dimension of one, and mix channels into one."
                 )
             return
         axis, bins = self.kind.frequency_axis, len(self.kind.frequencies)
