@@ -355,9 +355,7 @@ class TestSentences:
     def test_too_short(self) -> None:
         model = CanonicalizedModel.wrap(audio.build("Wav2Vec2ForCTC"), group="reverse")
         assert model(input_values=torch.randn(1, 15)).logits.shape[1] == 1
-        with pytest.raises(
-            ValueError, match="14 samples .* is too short for Wav2Vec2ForCTC, reading 15 at a time"
-        ):
+        with pytest.raises(ValueError, match="14 samples .* is too short for Wav2Vec2ForCTC, reading 15 at a time"):
             model(input_values=torch.randn(1, 14))
         faster = CanonicalizedModel.wrap(
             audio.build("Wav2Vec2ForCTC"), group="speed12", canonicalizer=Told(get_group("speed12"), -12.0)
