@@ -256,7 +256,7 @@ class TestFrames:
         assert torch.corrcoef(torch.stack([out.logits.flatten(), expected.flatten()]))[0, 1] > 0.95
 
     def test_labels_of_frames_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="would have to transform with the audio under reverse"):
+        with pytest.raises(ValueError, match="would have to follow the audio under reverse"):
             self.loudness("reverse")(input_values=torch.randn(1, 100), labels=torch.zeros(1, 10, 1))
 
     def test_streams_are_refused(self) -> None:

@@ -396,7 +396,7 @@ def failures_tab(actions: Actions, image: Asking, audio: Asking) -> None:
             on_gpu(action),
             asking.how,
             [tally, gallery, table],
-            api_name=f"failing_{asking.name}s",
+            api_name=action.__name__,
             concurrency_limit=2,
             show_progress_on=tally,
         )

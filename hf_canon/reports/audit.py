@@ -195,7 +195,7 @@ class AuditReport(Record):
         what = self.measure if self.labelled else "agreement with its own answers to them as they came"
         if not self.labelled and self.measure != "accuracy":
             what = f"{self.measure}, {what}"
-        yield f"{end(self.model, 48)}, untouched: what it loses when inputs are transformed"
+        yield f"{end(self.model, 46)}, untouched: what it loses when inputs are transformed"
         yield f"{self.items:,} {self.unit}, {what} in %; as they came {100 * self.score.value:.1f}"
         yield ""
         header = row(TABLE, TABLE.values())

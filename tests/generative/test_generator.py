@@ -171,7 +171,7 @@ def test_another_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
         ),
         ({"group": "hue12", "symmetry": "features", "shape": (3, 8, 8)}, "hue12 does not"),
         ({"symmetry": "outptu"}, "symmetry is 'output', 'features' or 'none', and this is 'outptu'"),
-        ({"shape": (512,), "group": "speed4"}, "speed4 changes how long an audio clip is"),
+        ({"shape": (512,), "group": "speed4"}, "speed4 changes how long a clip is"),
         ({"width": 0}, "has noise and channels, and not 64 and 0"),
         ({"kind": describe_kind(Images((2.0,), (-1.0,)))}, r"are from 0 \(black\) to 1"),
         ({"shape": (1, 8, 12)}, "c4 turns height into width"),
