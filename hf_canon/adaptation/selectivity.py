@@ -7,7 +7,7 @@ a modulator of unit j alone (Methods of arXiv 2311.15053), and p(j | u) = |T[u, 
     selectivity = I(u; j) / log(min(number of u, number of j)),    u uniform
 
 which is 0 where all units of the last hidden layer listen to the same ones in the same proportions (a dense read-out),
-and 1 where each listens to its own.
+and 1 where each reads its own.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Selectivity:
     Attributes:
         layer: its name.
         units: how many it has.
-        value: from 0, a dense read-out, to 1, where every unit of the last hidden layer listens to its own.
+        value: from 0, a dense read-out, to 1, where every unit of the last hidden layer feeds its own.
         verdict: the gain that is advised: "comodulated" or "deterministic"; or "nothing" where no unit of the last
             hidden layer depends on these at all.
     """

@@ -25,7 +25,7 @@ def load_clips(data: str, split: str | None, usual: tuple[str, ...]) -> "Dataset
         loaded = loaded[chosen]
     if "audio" not in loaded.features:
         raise ValueError(
-            f"The checkpoint listens, and none of the columns of {data!r} is called 'audio' "
+            f"The checkpoint reads audio, and none of the columns of {data!r} is called 'audio' "
             f"({', '.join(loaded.features)}). Rename the one that holds audio."
         )
     if isinstance(loaded.features["audio"], datasets.Audio):

@@ -45,15 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoints",
         nargs="*",
         metavar="ADAPTER_OR_CHECKPOINT",
-        help="a folder, or the id of a repository on the Hub; the first that looks and the first that reads audio are "
-        "open at first",
+        help="a folder, or the id of a repository on the Hub; the first that reads images and the first that reads "
+        "audio are open at first",
     )
     parser.add_argument(
         "--group",
         default="",
         help="for a checkpoint without adapter: what happens to its inputs (c8, d4, reverse, ...)",
     )
-    parser.add_argument("--data", metavar="PICTURES", help=f"example images: {DATA_HELP}")
+    parser.add_argument("--data", metavar="IMAGES", help=f"example images: {DATA_HELP}")
     parser.add_argument(
         "--clips", metavar="FOLDER", help="example clips: wav, flac, ogg or mp3 files, perhaps in a folder a class"
     )

@@ -64,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
         args.canonicalizer, args.decision = "predictor", None
         model = load_model(args)
         config = model.predictor.config
-    listens = issubclass(class_for(config.architectures, args.model), CanonicalizedAudioModel)
-    processor = None if listens else load_processor(args.model)
+    reads_audio = issubclass(class_for(config.architectures, args.model), CanonicalizedAudioModel)
+    processor = None if reads_audio else load_processor(args.model)
     with ExitStack() as broken:
         sides = {}
         for side in ("reference", "incoming"):
-            sides[side] = load(args, side, listens, config)
-            if not listens:
+            sides[side] = load(args, side, reads_audio, config)
+            if not reads_audio:
                 broken.enter_context(naming_broken_images(sides[side]))
         report = distribution_shift(
             sides["reference"],
@@ -88,9 +88,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def load(args: argparse.Namespace, side: str, listens: bool, config: "PreTrainedConfig") -> "Dataset":
+def load(args: argparse.Namespace, side: str, reads_audio: bool, config: "PreTrainedConfig") -> "Dataset":
     """The data of one side, without labels."""
     data, split = getattr(args, side), getattr(args, f"{side}_split")
-    if listens:
+    if reads_audio:
         return load_clips(data, split, SPLITS[side])
     return load_images(data, split, SPLITS[side], config, labelled=False)

@@ -245,7 +245,7 @@ class Actions:
             rate = rate_of(opened)
             transformed = transformed_audio(read_audio(audio, rate), rate, pitch, speed, backwards, gain)
             said, canonical = answer_audio(opened, transformed, chosen(rule))
-            drawn = draw_spectrograms({"As the checkpoint hears it": transformed, "Canonical": canonical}, rate)
+            drawn = draw_spectrograms({"As the checkpoint receives it": transformed, "Canonical": canonical}, rate)
             posterior = draw_posterior(said, opened.model.group)
             judged = (drawn, posterior, words.verdict(said), said.record())
             return top(said.before), top(said.after), (transformed, canonical, rate), *judged

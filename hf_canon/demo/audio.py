@@ -88,7 +88,7 @@ def rate_of(opened: Opened) -> int:
 
 def answer_audio(opened: Opened, audio: Waveform, rule: str | None) -> tuple[Answer, Waveform]:
     """Both answers to an audio clip, and its canonical version: what was found is undone in the audio itself, and the
-    checkpoint listens to that.
+    checkpoint receives that.
 
     A rule that averages asks about the spectrogram in several poses; the audio is then that of the likeliest.
 

@@ -280,7 +280,7 @@ def audio_tab(page: gr.Blocks, actions: Actions) -> Asking:
             verdict = gr.HTML(words.empty(ASK_AUDIO), label="What was found and done")
             before, after = both_answers()
             with gr.Row(equal_height=True):
-                heard = gr.Audio(label="As the checkpoint hears it", interactive=False, buttons=[], min_width=260)
+                heard = gr.Audio(label="As the checkpoint receives it", interactive=False, buttons=[], min_width=260)
                 canonical = gr.Audio(label="Canonical", interactive=False, buttons=[], min_width=260)
             with gr.Row(equal_height=True):
                 with gr.Column(min_width=300, scale=3):

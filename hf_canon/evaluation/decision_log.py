@@ -33,7 +33,7 @@ from .metrics import Answer
 from .transforms import STEPS, UPRIGHT, AnyTransform, GroupTransform, Rotation
 
 Judged = Callable[[AnyTransform, str], np.ndarray]
-"""How right the answers of a method were after a shift, `(items,)`."""
+"""How right the answers of a method were after a transform, `(items,)`."""
 
 
 class DecisionLog:
@@ -55,7 +55,7 @@ class DecisionLog:
         self._labelled = False
 
     def add(self, transform: AnyTransform, output: Any) -> None:
-        """Record what the canonicalizer said of a batch, after a shift."""
+        """Record what the canonicalizer said of a batch, after a transform."""
         said, group = output.canonicalization, self.group
         likeliest = self.model.canonicalizer.element(said.logits)
         ranking = rank(said.probabilities, group, likeliest)

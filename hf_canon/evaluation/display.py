@@ -49,7 +49,7 @@ def displayed(
 
 
 def drawn_audio(audio: Tensor, kind: Waveforms | Spectrograms, loudest: float, faintest: float) -> np.ndarray:
-    """What a predictor hears, to look at: time runs to the right.
+    """What a predictor reads of audio, to look at: time runs to the right.
 
     Args:
         audio: `(samples,)`, or a spectrogram: low frequencies are drawn at the bottom, and loud places dark.

@@ -62,11 +62,11 @@ class Galleries:
         judged: dict[str, Tensor],
         expected: Sequence[str] | None,
     ) -> None:
-        """Look at a batch, after a shift.
+        """Look at a batch, after a transform.
 
         Args:
-            shift: that happened.
-            place: which of the shifts it is, and which input of the data set the first of the batch.
+            transform: that happened.
+            place: which of the transforms it is, and which input of the data set the first of the batch.
             x: `(batch, ...)`, as the predictor reads it.
             lengths: `(batch,)`, how much of it is audio.
             output: of the model.

@@ -66,8 +66,8 @@ def evaluate_robustness(
             of `pixel_values` and `labels`. A label may be a list of classes that are all right; that of a segmenter is
             a map, that of a detector a dictionary with `class_labels` and `boxes`. Without labels, agreement with the
             untouched model's own answers counts.
-        transforms: a group, whose elements are the shifts (nine of a continuous one, evenly spread over its reach); an
-            angle in degrees; a `Transform` of your own; a sequence of them; or a dictionary, in which the name of a
+        transforms: a group, for its elements (nine of a continuous one, evenly spread over its reach); an angle in
+            degrees; a `Transform` of your own; a sequence of them; or a dictionary, in which the name of a
             group leads to some of its elements, as in `{"pitch12": [-7, 0, 7]}` (degrees, for circles such as `hue`),
             and a title of yours to your own transforms. By default `c8` for a model that turns images, and the
             model's own group for others.

@@ -203,7 +203,7 @@ class Transform:
 
 @dataclass(frozen=True)
 class CustomTransform:
-    """A user's transform, among the shifts."""
+    """A user's transform, among ours."""
 
     transform: Transform
     group: Group
@@ -361,7 +361,7 @@ def steps_of(group: Group, element: int | float) -> list[Step]:
 
 
 def check_shape(shifts: Sequence[AnyTransform], shape: torch.Size) -> None:
-    """Raise ValueError if the shifts of a set cannot be made on inputs of this shape."""
+    """Raise ValueError if the transforms of a set cannot be made on inputs of this shape."""
     for transform in shifts:
         transform.check_shape(shape)
 

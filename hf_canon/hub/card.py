@@ -36,7 +36,7 @@ class AdapterFacts:
         parameters: how many numbers the saved weights hold.
         size: bytes of the saved weights.
         includes_predictor: whether those hold the checkpoint too.
-        audio: whether the checkpoint listens, and does not read images.
+        audio: whether the checkpoint reads audio, and not images.
         second_order: how many of its numbers are of second order: what quadratic neurons and a quadratic lift have in
             addition to linear ones.
         peft: the kinds of PEFT adapter that the predictor carries.

@@ -43,7 +43,7 @@ class Distillation(Objective):
 
 
 def predictor_scores(model: CanonicalizedModel, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """How sure the predictor is of each input with each element undone, `(batch, |G|)`; it is asked |G| times.
+    """How sure the predictor is of each input with each element undone, `(batch, |G|)`; |G| forward passes.
 
     Raises:
         ValueError: the group is continuous, or the predictor names no classes.

@@ -28,7 +28,7 @@ class Canonicalization(ModelOutput):
         set: bool `(batch, |G|)`, the elements of which one is the true one with the probability that the adapter was
             calibrated for; None if it was not.
         size: `(batch,)`, how many elements are in the set, or for a continuous group modes of the posterior.
-        passes: `(batch,)`, about how many elements the predictor was asked.
+        passes: `(batch,)`, forward passes of the predictor.
         action: `(batch,)`, what the decision rule did: an `Action`, and `actions` in words.
     """
 

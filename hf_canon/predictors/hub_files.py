@@ -179,7 +179,7 @@ def feature_extractor(files: dict[str, bytes], model_type: str, bins: int | None
         None where none is known.
     """
     with TemporaryDirectory() as folder, catch_warnings():
-        simplefilter("ignore")  # that some filters are empty, which whoever uses the extractor hears from it
+        simplefilter("ignore")  # that some filters are empty: the extractor says so to whoever uses it
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
         try:

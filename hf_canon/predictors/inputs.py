@@ -16,7 +16,7 @@ INPUT_NAMES = ("pixel_values", "input_values", "input_features")
 
 
 def input_name(predictor: Any) -> str:
-    """The argument that holds what a predictor looks at or listens to.
+    """The argument that holds the image or the audio of a predictor.
 
     Raises:
         ValueError: it does neither.
@@ -117,7 +117,7 @@ def mel_bins(config: Any) -> int | None:
 def expected_size(config: Any) -> tuple[int, ...]:
     """What a predictor was made for, as far as it says: height and width of images, frames of a spectrogram."""
     if hasattr(config, "max_source_positions"):
-        return (2 * config.max_source_positions,)  # Whisper, which hears two frames at a time
+        return (2 * config.max_source_positions,)  # Whisper, which reads two frames at a time
     if getattr(config, "model_type", None) == "audio-spectrogram-transformer":
         return (config.max_length,)
     if hasattr(config, "conv_kernel"):

@@ -52,7 +52,7 @@ class Predictor:
         self.module = module
         self.source = Source() if source is None else source
         self.input_name = input_name(module)
-        """The argument that holds what it looks at or listens to."""
+        """The argument that holds its image or audio."""
 
     @property
     def config(self) -> Any:

@@ -35,7 +35,7 @@ class Decision:
 
     Args:
         element: `(batch,)`, the element that is undone first.
-        passes: `(batch,)` long: about how many it is asked, which are the first so many of the ranking.
+        passes: `(batch,)` long: how many forward passes it takes: the first so many of the ranking.
         action: `(batch,)` long, of `Action`.
     """
 

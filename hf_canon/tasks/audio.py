@@ -59,7 +59,7 @@ ENCODERS = {
 
 
 class CanonicalizedAudioModel(CanonicalizedModel):
-    """What listens: clips have a length each, and are padded to one."""
+    """What reads audio: clips have a length each, and are padded to one."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)

@@ -171,7 +171,7 @@ class CanonicalizedForSpeechSeq2Seq(CanonicalizedGenerationModel, CanonicalizedA
         timed = [name for name in asked if kwargs.get(name, getattr(self.generation_config, name, False))]
         if canonicalize and timed and self.group.temporal is not None:
             raise ValueError(
-                f"{', '.join(timed)} asks when words were said, and under {self.group.name} the predictor hears them "
+                f"{', '.join(timed)} asks when words were said, and under {self.group.name} the predictor reads them "
                 "at other times than they have in the audio as it came. Leave it out, or pass canonicalize=False."
             )
         return super().generate(*args, canonicalize=canonicalize, **kwargs)

@@ -41,7 +41,7 @@ class Realignment(TrainerCallback):
     `prior="predictor"` the predictor decides alone, with `prior="identity"` everything is believed to be upright.
     From the second part on, it is the canonicalizer that was trained until then, whatever the prior was.
 
-    The predictor is asked once, |G| passes over the training set, and of that only the scores are kept, `(n, |G|)`
+    The predictor runs once, |G| forward passes over the training set, and of that only the scores are kept, `(n, |G|)`
     numbers. Nothing is written to the data set: `poses` holds what is believed of each of its examples. Every part
     logs `poses_moved`, the share that is not believed to be upright, and from the second part on `poses_changed` and
     `pose_agreement`, the share for which canonicalizer and predictor, each alone, name the same element.

@@ -206,7 +206,7 @@ def test_a_audio_is_uploaded_reversed_and_heard(visit, tmp_path):
     page.locator("input[type=file][accept*=audio]").locator("nth=0").set_input_files(tmp_path / "melody.wav")
     visit.answered()
     page.get_by_role("checkbox", name="Backwards").check()
-    expect(page.get_by_role("img", name="Spectrograms. As the checkpoint hears it")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("img", name="Spectrograms. As the checkpoint receives it")).to_be_visible(timeout=PATIENCE)
     visit.answered()
     page.wait_for_timeout(1000)
     visit.shot("audio")

@@ -1,4 +1,4 @@
-"""An untouched checkpoint asked in every pose: the passes of an audit, and what was seen in them."""
+"""An untouched checkpoint run in every pose: the passes of an audit, and what was seen in them."""
 
 import copy
 from collections.abc import Callable
@@ -259,7 +259,7 @@ def as_seen(transform: AnyTransform) -> AnyTransform:
 
 
 def alike(one: Inputs, other: Inputs) -> bool:
-    """Whether two batches are the same up to rounding, so that a checkpoint need not be asked twice."""
+    """Whether two batches are the same up to rounding, so that a checkpoint need not run twice."""
     if one.x.shape != other.x.shape:
         return False
     if one.lengths is not None and other.lengths is not None and not torch.equal(one.lengths, other.lengths):
