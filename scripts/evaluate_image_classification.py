@@ -31,7 +31,7 @@ from hf_canon import CanonicalizedModel, RobustnessReport, evaluate_robustness
 from hf_canon.cli.checkpoints import load_processor
 from hf_canon.cli.destinations import require_writable_file
 from hf_canon.cli.evaluate import SPLITS, STRIP, is_number
-from hf_canon.cli.images import check_fit, naming_broken_images
+from hf_canon.data.errors import check_fit, naming_broken_images
 from hf_canon.evaluation import plot_report
 
 

@@ -10,8 +10,11 @@ import datasets
 from datasets import Dataset, IterableDataset
 from transformers import HfArgumentParser
 
+from hf_canon.data.columns import image_column_of as image_column
+from hf_canon.data.columns import label_column_of as label_column
 from hf_canon.data.images import image_mode
-from hf_canon.data.named import DATA_HELP, image_column, label_column, read_dataset, with_known_classes
+from hf_canon.data.labels import with_known_classes
+from hf_canon.data.named import DATA_HELP, read_dataset
 
 Images = Dataset | IterableDataset
 """A data set with the column `image`, and `label` where it has labels."""

@@ -30,8 +30,7 @@ from transformers import HfArgumentParser, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from hf_canon.canonicalizers import EquivariantCanonicalizer
-from hf_canon.cli.audio import load_clips
-from hf_canon.data.named import load_rows
+from hf_canon.data.named import load_clips, load_rows
 from hf_canon.generative import GANArguments, GANTrainer, GeneratorConfig, InvariantGenerator, critic_of
 from hf_canon.groups import Group
 

@@ -82,7 +82,7 @@ from hf_canon import (
 )
 from hf_canon.cli.checkpoints import load_processor, read_config
 from hf_canon.cli.evaluate import is_number
-from hf_canon.cli.images import check_fit, naming_broken_images
+from hf_canon.data.errors import check_fit, naming_broken_images
 from hf_canon.hub import add_report
 from hf_canon.predictors.hub_files import where_of
 

@@ -242,12 +242,12 @@ def test_missing_parts_are_written_again_and_nothing_else_is(answer, read, tmp_p
     for part in gone:
         (tmp_path / "answers" / f"part-00000{part}.parquet").unlink()
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "answers").glob("*.parquet")}
-    decoded, decode = count(), batches.decode
-    monkeypatch.setattr(batches, "decode", lambda value: next(decoded) is None or decode(value))
+    opened, open_image = count(), batches.open_image
+    monkeypatch.setattr(batches, "open_image", lambda value: next(opened) is None or open_image(value))
     summary = answer(make())
     missing = sum(5 if part < 4 else 3 for part in gone)
     assert (summary.rows, summary.errors, summary.answered) == (ROWS, 1, missing)
-    assert next(decoded) == missing
+    assert next(opened) == missing
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert read().to_list() == read("whole").to_list()
 

@@ -1,7 +1,6 @@
 """What the layers of a model answer with: one pass tells what units they have, and which layer is the last."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from ..outputs.tokens import grid_of, layout_of
 from ..predictors.inputs import example_input
+from ..predictors.untouched import evaluating
 from .attachment import Attachment
 from .coupling import Coupled, Units
 
@@ -97,18 +97,6 @@ def own_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules of a model by name, itself and what is attached to it left out."""
     attached = {id(module) for one in model.modules() if isinstance(one, Attachment) for module in one.modules()}
     return ((name, module) for name, module in model.named_modules() if name and id(module) not in attached)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Every module in evaluation, and afterwards in the mode that it was in."""
-    before = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before.items():
-            module.training = training
 
 
 def blocks_of(found: Probe, model: nn.Module, output: str) -> list[str]:

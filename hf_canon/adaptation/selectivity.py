@@ -17,9 +17,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..predictors.untouched import evaluating
 from .comodulation import Comodulation, described, target_names
 from .coupling import Units
-from .probing import blocks_of, evaluating, output_layer, probe, units_of
+from .probing import blocks_of, output_layer, probe, units_of
 from .read_out import Caught
 from .tags import above_rounding
 from .targets import plain_name

@@ -4,11 +4,10 @@ import argparse
 import shlex
 from dataclasses import replace
 
-from ..data.named import DATA_HELP, load_images
-from .audio import load_clips
+from ..data.errors import naming_broken_images
+from ..data.named import DATA_HELP, load_clips, load_images
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_file
-from .images import naming_broken_images
 from .numbers import count
 
 NAME = "audit"

@@ -3,9 +3,9 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from ..data.errors import check_fit, naming_broken_images
 from ..data.named import DATA_HELP, load_images
 from .checkpoints import load_processor, read_config
-from .images import check_fit, naming_broken_images
 from .numbers import count
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from ..data.errors import check_fit, naming_broken_images
 from ..data.named import DATA_HELP, load_images
 from .checkpoints import add_model_arguments, load_model, load_processor, read_config
 from .destinations import require_writable_file
-from .images import check_fit, naming_broken_images
 from .numbers import count
 
 NAME = "evaluate"

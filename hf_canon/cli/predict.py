@@ -2,12 +2,14 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
-from ..data.named import DATA_HELP, load_rows
+from ..data.columns import IMAGE_SUFFIXES
+from ..data.errors import readable
+from ..data.named import DATA_HELP, files_in, load_rows
 from .checkpoints import add_model_arguments, load_model, load_processor
 from .destinations import require_writable_folder
-from .images import find_images, open_image
 from .numbers import count
 
 NAME = "predict"
@@ -94,7 +96,7 @@ def answer_images(args: argparse.Namespace) -> int:
     import torch
     from tqdm.auto import tqdm
 
-    from ..data.images import image_mode
+    from ..data.images import open_image, process
 
     paths = find_images(args.images)
     model = load_model(args)
@@ -105,20 +107,42 @@ def answer_images(args: argparse.Namespace) -> int:
         )
     processor = load_processor(args.model)
     names: dict[Any, str] = model.config.id2label or {}
-    mode = image_mode(model.predictor.config)
     exit_code = 0
     for path in tqdm(paths, unit="image", disable=None if len(paths) > 1 else True):
         try:
-            image = open_image(path, mode)
+            with readable(f"The image {str(path)!r}"):
+                image = open_image(path)
         except ValueError as error:
             tqdm.write(f"hf-canon predict: {error}", file=sys.stderr)
             exit_code = 2
             continue
         # One at a time: processors that keep the aspect ratio make no batches, and answers appear as they are found.
+        x = process([image], processor, model.predictor.config)
         with torch.inference_mode():
-            out = model(**processor(image, return_tensors="pt").to(model.device, model.dtype))
+            out = model(pixel_values=x.to(model.device, model.dtype))
         probability, label = out.logits[0].float().softmax(-1).max(-1)
         element = model.group.describe(out.canonicalization.element[0].item())
         action = out.canonicalization.actions[0]
         tqdm.write(f"{path}\t{names[int(label)]}\t{probability:.3f}\t{element}\t{action}", file=sys.stdout)
     return exit_code
+
+
+def find_images(names: list[str]) -> list[Path]:
+    """The image files that are named, and those in the folders that are named.
+
+    Raises:
+        ValueError: there is no such file or folder, or no image in a folder.
+    """
+    found = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            inside = files_in(path, IMAGE_SUFFIXES)
+            if not inside:
+                raise ValueError(f"There is no image in the folder {name!r}.")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise ValueError(f"There is no image file or folder {name!r}.")
+    return found

@@ -4,11 +4,10 @@ import argparse
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ..data.named import DATA_HELP, load_images
-from .audio import load_clips
+from ..data.errors import naming_broken_images
+from ..data.named import DATA_HELP, load_clips, load_images
 from .checkpoints import load_model, load_processor, read_config
 from .destinations import require_writable_file
-from .images import naming_broken_images
 from .numbers import count
 
 if TYPE_CHECKING:

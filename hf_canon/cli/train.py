@@ -3,10 +3,10 @@
 import argparse
 import shutil
 
+from ..data.errors import check_fit, naming_broken_images
 from ..data.named import DATA_HELP, load_images
 from .checkpoints import load_processor, read_config
 from .destinations import require_writable_folder
-from .images import check_fit, naming_broken_images
 from .numbers import count, positive
 
 NAME = "train"

@@ -1,23 +1,44 @@
-"""From the clips of a data set to the tensors that a predictor takes."""
+"""From audio, wherever it is, to the tensors that a predictor takes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ..predictors.inputs import INPUT_NAMES
 
 
-def extracted(clips: Sequence[Any], extractor: Any) -> dict[str, Tensor]:
-    """Clips as the checkpoint's feature extractor makes them, with a mask that says what is padding.
+def extractor_of(processor: Any) -> Any:
+    """The feature extractor, which may be a part of a processor that reads texts too."""
+    return getattr(processor, "feature_extractor", processor)
+
+
+def audio_inputs(clips: Sequence[Any], column: str, processor: Any) -> dict[str, Tensor]:
+    """The audio of a column, finished or not, as a batch of one length, with a mask that says what is padding."""
+    if column in INPUT_NAMES:
+        return padded(column, [torch.as_tensor(np.asarray(audio)) for audio in clips])
+    if extractor_of(processor) is None:
+        raise ValueError(
+            "These are clips, and there is no feature extractor to prepare them: pass the checkpoint's own, "
+            "AutoFeatureExtractor.from_pretrained(...), as processing_class."
+        )
+    return extracted(clips, processor)
+
+
+def extracted(clips: Sequence[Any], processor: Any) -> dict[str, Tensor]:
+    """Audio as the checkpoint's feature extractor makes it, with a mask that says what is padding.
 
     Args:
         clips: arrays `(samples,)` at the checkpoint's sampling rate, or `{"array": ..., "sampling_rate": ...}`.
-        extractor: the checkpoint's feature extractor.
+        processor: the checkpoint's feature extractor, or a processor that has one.
 
     Raises:
         ValueError: an audio clip has another sampling rate, several channels, or whole numbers for samples.
     """
+    extractor = extractor_of(processor)
     rate = extractor.sampling_rate
     # The extractors of spectrograms know themselves how far to fill up.
     fill = {"padding": True} if extractor.model_input_names[0] == "input_values" else {}
@@ -52,16 +73,13 @@ def samples(audio: Any, rate: int) -> "np.ndarray[Any, Any]":
     return array
 
 
-AUDIO_COLUMNS = ("input_values", "input_features", "audio")
-
-
-def audio_column(item: Mapping[str, Any]) -> str:
-    """The name under which an item of a data set holds its audio."""
-    for name in AUDIO_COLUMNS:
-        if name in item:
-            return name
-    columns = ", ".join(repr(name) for name in item)
-    raise ValueError(f"There is no audio among the columns {columns}; name the right one 'audio' or 'input_values'.")
+def padded(name: str, clips: list[Tensor]) -> dict[str, Tensor]:
+    """Waveforms filled up with zeros, and what of them is none; spectrograms, which are of one size, as they are."""
+    if clips[0].ndim > 1:
+        return {name: torch.stack(clips).float()}
+    lengths = torch.tensor([len(audio) for audio in clips])
+    x = pad_sequence(clips, batch_first=True).float()
+    return {name: x, "attention_mask": (torch.arange(x.shape[1]) < lengths.unsqueeze(1)).long()}
 
 
 def unpadded(audio: Any, mask: Any) -> Tensor:

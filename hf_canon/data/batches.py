@@ -1,7 +1,7 @@
 """From whatever holds the inputs to batches of what a predictor reads, and right answers."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from itertools import chain, islice
@@ -10,17 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import ImageOps
+from PIL import Image
 from torch import Tensor
 
 from ..groups import Images, Kind
 from ..predictors.inputs import INPUT_NAMES
-from .audio import audio_column, changed, unpadded
-from .collators import AudioCollator
-from .images import class_numbers, image_column, process, stack
-
-Answer = tuple[int, ...]
-"""The classes that are right for one image."""
+from .audio import audio_inputs, changed, unpadded
+from .columns import audio_column, image_column, label_column
+from .images import image_inputs, upright
+from .labels import label_reader
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Batches:
         self.input_column = image_column(first) if self.images else audio_column(first)
         self.label_column = _label_column(first, label_column, labels)
         self.labels = labels
-        self.to_label = _answers(dataset, self.label_column, model_config) if labels == "classes" else READ[labels]
+        self.to_label = label_reader(labels, dataset, self.label_column, model_config)
         self.ready = self.input_column in INPUT_NAMES
         self.finished = self.ready and np.ndim(first[self.input_column]) == self.kind.item_ndim + 1
         self.batch_size = 1 if self.finished else batch_size
@@ -113,16 +111,16 @@ class Batches:
 
     def prepare(self, raw: list[Any]) -> dict[str, Tensor]:
         """What the predictor is given for inputs as the data set holds them."""
-        if isinstance(self.kind, Images):
-            return {self.name: stack(raw) if self.ready else process(raw, self.processor, self.model_config)}
-        return prepare_clips(raw, self.input_column, self.processor)
+        if self.images:
+            return {self.name: image_inputs(raw, self.input_column, self.processor, self.model_config)}
+        return audio_inputs(raw, self.input_column, self.processor)
 
     def _moving(self, raw: list[Any]) -> Callable[[Callable[[Any], Any]], dict[str, Tensor]]:
         def transformed(function: Callable[[Any], Any]) -> dict[str, Tensor]:
             if not self.images:
                 return self.prepare([changed(audio, function) for audio in raw])
-            upright = [ImageOps.exif_transpose(one) if hasattr(one, "getexif") else _as_tensor(one) for one in raw]
-            return self.prepare([function(one) for one in upright])
+            images = [upright(one) if isinstance(one, Image.Image) else _as_tensor(one) for one in raw]
+            return self.prepare([function(one) for one in images])
 
         return transformed
 
@@ -136,27 +134,14 @@ class Batches:
         made: Any = {}
         if prepares is not None and "segmentation_maps" in signature(prepares).parameters:
             assert self.processor is not None
-            upright = [ImageOps.exif_transpose(one).convert("RGB") for one in raw]
-            made = self.processor(images=upright, segmentation_maps=known, return_tensors="pt")
+            images = [upright(one, "RGB") for one in raw]
+            made = self.processor(images=images, segmentation_maps=known, return_tensors="pt")
         if "labels" not in made:
             raise ValueError(
                 "These maps belong to images, and the processor does not prepare the two together; give finished "
                 "'pixel_values' with 'labels', or remove the column to measure agreement alone."
             )
         return torch.stack([_as_tensor(one) for one in made["labels"]])
-
-
-def _map(label: Any) -> Any:
-    """Values at each place; None for a number, which is a class at most."""
-    return label if label is not None and np.ndim(label) > 1 else None
-
-
-def _boxes(label: Any) -> Any:
-    return label if isinstance(label, Mapping) and {"boxes", "class_labels"} <= set(label) else None
-
-
-READ: dict[str | None, Callable[[Any], Any]] = {"maps": _map, "boxes": _boxes, None: lambda label: None}
-"""From what a data set holds to a label, or None; classes need to know how they are called."""
 
 
 def _items(dataset: Any) -> tuple[Mapping[str, Any], Iterator[Any]]:
@@ -184,38 +169,11 @@ def _items(dataset: Any) -> tuple[Mapping[str, Any], Iterator[Any]]:
 
 def _label_column(item: Mapping[str, Any], wanted: str | None, labels: str | None) -> str | None:
     if wanted is None:
-        usual = ("label", "labels", *(("annotation",) if labels == "maps" else ()))
-        return next((name for name in usual if name in item), None)
+        return label_column(item, *(("annotation",) if labels == "maps" else ()))
     if wanted not in item:
         columns = ", ".join(repr(name) for name in item)
         raise ValueError(f"There is no column {wanted!r} for the labels; the columns are {columns}.")
     return wanted
-
-
-def _answers(dataset: Any, label_column: str | None, model_config: Any) -> Callable[[Any], Answer | None]:
-    """What turns a label into the right classes of the model."""
-    translation = class_numbers(getattr(dataset, "features", None), label_column, model_config)
-    classes = getattr(model_config, "num_labels", None)
-
-    def to_answer(label: Any) -> Answer | None:
-        right = tuple(-1 if one is None else int(one) for one in (label if np.ndim(label) else [label]))
-        if not right or any(one < 0 for one in right):  # how data sets mark what has no label
-            return None
-        if translation:
-            right = tuple(translation[one] for one in right)
-        if classes is not None and any(one >= classes for one in right):
-            raise ValueError(
-                f"The label {max(right)} has no class in this model, which has {classes}; "
-                "evaluate on the data that it was trained for, or remove the column to measure agreement alone."
-            )
-        return right
-
-    return to_answer
-
-
-def prepare_clips(clips: Sequence[Any], column: str, processor: Any) -> dict[str, Tensor]:
-    """What a predictor is given for the clips of one column."""
-    return AudioCollator(processor)([{column: audio} for audio in clips])
 
 
 def _as_list(values: Any) -> list[Any]:

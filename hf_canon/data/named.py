@@ -1,8 +1,13 @@
 """A data set by the name that a user gives it: a folder, a file, or an id on the Hub."""
 
 import os
+from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .columns import first_row, image_column_of, label_column_of
+from .errors import first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -13,7 +18,6 @@ DATA_HELP = (
     "datasets.save_to_disk; a parquet or csv file; or the id of a data set on the Hub. The image column is found by "
     "itself"
 )
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 def load_images(
@@ -35,9 +39,10 @@ def load_images(
     import datasets
 
     from .images import image_mode
+    from .labels import with_known_classes
 
     dataset = load_rows(data, split, usual)
-    image, label = image_column(dataset, data), label_column(dataset) if labelled else None
+    image, label = image_column_of(dataset, data), label_column_of(dataset) if labelled else None
     dataset = dataset.select_columns([image] if label is None else [image, label])
     renamed = {old: new for old, new in ((image, "image"), (label, "label")) if old is not None and old != new}
     if renamed:
@@ -63,18 +68,11 @@ def load_rows(data: str, split: str | None, usual: tuple[str, ...], streaming: b
     import datasets
 
     loaded = read_dataset(data, streaming)
-    if isinstance(loaded, datasets.DatasetDict | datasets.IterableDatasetDict):
-        if split is None:
-            only = list(loaded) if len(loaded) == 1 else []
-            split = next((name for name in [*usual, *only] if name in loaded), usual[0])
-        if split not in loaded:
-            raise ValueError(f"{data!r} has no split {split!r}; choose with --split from: {', '.join(loaded)}.")
-        dataset = loaded[split]
-    else:
-        dataset = loaded
+    only = list(loaded) if isinstance(loaded, dict) and len(loaded) == 1 else []
+    dataset = one_split(loaded, data, split, (*usual, *only))
     if isinstance(dataset, datasets.Dataset) and len(dataset) == 0:
         raise ValueError(f"The data set {data!r} is empty.")
-    image = image_column(dataset, data)
+    image = image_column_of(dataset, data)
     feature = (dataset.features or {}).get(image)
     if isinstance(feature, datasets.Value) and isinstance(first_row(dataset)[image], str):
         # A table names its images relative to itself.
@@ -83,31 +81,52 @@ def load_rows(data: str, split: str | None, usual: tuple[str, ...], streaming: b
     return dataset if feature is None else dataset.cast_column(image, datasets.Image())
 
 
-def first_row(dataset: Any) -> dict[str, Any]:
-    return next(iter(dataset.with_format(None)), {})
+def load_clips(data: str, split: str | None, usual: tuple[str, ...]) -> "Dataset":
+    """A data set with the column `audio`, as feature extractors take it, and `label` where it has labels.
 
-
-def with_known_classes(dataset: "Dataset", config: "PreTrainedConfig", data: str) -> "Dataset":
-    """The data set, when its classes are the checkpoint's; otherwise every answer would count as wrong.
+    Args:
+        data: as `DATA_HELP` says.
+        split: the one to read, or None for the first of `usual` that exists, or the first of all.
+        usual: names of splits.
 
     Raises:
-        ValueError: a class has a name that the checkpoint does not know.
+        ValueError: there is nothing there, no such split, no column `audio`, or nothing that can decode it.
     """
     import datasets
 
-    if getattr(dataset.features["label"], "dtype", None) in ("string", "large_string"):  # the latter from csv files
-        dataset = dataset.cast_column("label", datasets.Value("string")).class_encode_column("label")
-    names = getattr(dataset.features["label"], "names", [])
-    known = config.label2id or {}
-    unnamed = all(str(name).startswith("LABEL_") for name in known)  # then only the order can be meant
-    stranger = next((name for name in names if name not in known), None)
-    if stranger is not None and not unnamed:
-        examples = ", ".join(repr(name) for name in list(known)[:3])
+    loaded = read_dataset(data)
+    dataset = one_split(loaded, data, split or None, (*usual, *loaded) if isinstance(loaded, dict) else usual)
+    if "audio" not in dataset.features:
         raise ValueError(
-            f"The checkpoint has no class {stranger!r}, as {data!r} has it; call the classes what the checkpoint "
-            f"calls them ({examples}, ...)."
+            f"The checkpoint reads audio, and none of the columns of {data!r} is called 'audio' "
+            f"({', '.join(dataset.features)}). Rename the one that holds audio."
         )
-    return dataset
+    if isinstance(dataset.features["audio"], datasets.Audio):
+        if find_spec("torchcodec") is None:
+            raise ValueError(f"The clips of {data!r} are encoded files; install torchcodec, which reads them.")
+        return dataset
+    return dataset.with_transform(_with_sampling_rate) if "sampling_rate" in dataset.features else dataset
+
+
+def _with_sampling_rate(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Samples and their rate in one column, so that a wrong rate is noticed."""
+    clips = zip(rows.pop("audio"), rows.pop("sampling_rate"), strict=True)
+    return {**rows, "audio": [{"array": array, "sampling_rate": rate} for array, rate in clips]}
+
+
+def one_split(loaded: Any, data: str, split: str | None, usual: tuple[str, ...]) -> Any:
+    """A data set, or the one of several splits that was asked for, or else the first of `usual` that exists.
+
+    Raises:
+        ValueError: there is no such split.
+    """
+    if not isinstance(loaded, dict):
+        return loaded
+    if split is None:
+        split = next((name for name in usual if name in loaded), usual[0])
+    if split not in loaded:
+        raise ValueError(f"{data!r} has no split {split!r}; choose with --split from: {', '.join(loaded)}.")
+    return loaded[split]
 
 
 def read_dataset(data: str, streaming: bool = False) -> Any:
@@ -148,40 +167,11 @@ def read_dataset(data: str, streaming: bool = False) -> Any:
         ) from error
 
 
-def image_column(dataset: Any, data: str) -> str:
-    """The column that holds images: declared so, or by the look of its first row (a path, bytes, or both)."""
-    import datasets
-
-    features = dataset.features or {}
-    columns = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
-    if not columns:
-        first = first_row(dataset)
-        columns = [name for name, value in first.items() if looks_like_image(value)]
-        if not columns:
-            raise ValueError(f"None of the columns of {data!r} holds images ({', '.join(first)}).")
-    return next((name for name in ("image", "img") if name in columns), columns[0])
-
-
-def looks_like_image(value: Any) -> bool:
-    if isinstance(value, dict):
-        return set(value) == {"bytes", "path"}
-    return isinstance(value, bytes) or (isinstance(value, str) and Path(value).suffix.lower() in IMAGE_SUFFIXES)
-
-
-def label_column(dataset: "Dataset") -> str | None:
-    import datasets
-
-    named = [name for name in ("label", "labels") if name in dataset.features]
-    return next(
-        iter(named + [name for name, f in dataset.features.items() if isinstance(f, datasets.ClassLabel)]), None
-    )
+def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files of a kind in a folder and in those below it, in order."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
 
 
 def looks_like_path(name: str) -> bool:
     """Whether a name cannot be the id of a Hub repository, `owner/name`, and so has to be a file or folder."""
     return name.startswith((".", os.sep)) or name.count("/") > 1 or name.endswith("/") or os.sep == "\\" in name
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".") + "."

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.audio import extracted
+from ..data.audio import extracted, extractor_of
 from ..groups import Waveforms, get_group
 from ..groups.resampling import resample
 from ..outputs import Canonicalization
@@ -83,7 +83,7 @@ def transformed(
 
 
 def rate_of(opened: Opened) -> int:
-    return int(extractor_of(opened).sampling_rate)
+    return int(extractor_of(opened.processor).sampling_rate)
 
 
 def answer_audio(opened: Opened, audio: Waveform, rule: str | None) -> tuple[Answer, Waveform]:
@@ -112,9 +112,4 @@ def answer_audio(opened: Opened, audio: Waveform, rule: str | None) -> tuple[Ans
 
 def heard(opened: Opened, *clips: Waveform) -> Inputs:
     """Clips as the checkpoint reads them, with a mask that says what is padding."""
-    return extracted(clips, extractor_of(opened))
-
-
-def extractor_of(opened: Opened) -> Any:
-    """The feature extractor, which may be a part of a processor that reads texts too."""
-    return getattr(opened.processor, "feature_extractor", opened.processor)
+    return extracted(clips, opened.processor)

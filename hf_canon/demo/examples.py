@@ -8,7 +8,10 @@ from typing import Any, Generic, TypeVar
 
 from PIL import Image
 
-from ..data.named import image_column, label_column, load_rows
+from ..data.columns import image_column_of, label_column_of
+from ..data.images import open_image
+from ..data.labels import class_names
+from ..data.named import files_in, load_rows
 from .offered import Offered
 
 SPLITS = ("test", "validation", "train")
@@ -64,8 +67,8 @@ class Examples:
         if self.offered.images is None:
             return Lazy([partial(photograph, media(name)) for name in OWN_IMAGES[:most]])
         rows = self._rows
-        image, label = image_column(rows, self.offered.images), label_column(rows)
-        names = getattr(rows.features[label], "names", None) if label else None
+        image, label = image_column_of(rows, self.offered.images), label_column_of(rows)
+        names = class_names(rows.features, label)
         classes = list(rows[label]) if label else [None] * len(rows)
 
         def at(index: int) -> Example[Image.Image]:
@@ -84,7 +87,7 @@ class Examples:
         if self.offered.clips is None:
             return Lazy([partial(recording, media(name), None) for name in OWN_CLIPS[:most]])
         folder = Path(self.offered.clips)
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        files = files_in(folder, SUFFIXES)
         if not files:
             raise ValueError(f"There is no audio in the folder {self.offered.clips!r} ({', '.join(SUFFIXES)}).")
         classes = [None if path.parent == folder else path.parent.name for path in files]
@@ -109,8 +112,7 @@ def recording(path: Path, label: str | None) -> Example[Path]:
 
 
 def photograph(path: Path) -> Example[Image.Image]:
-    with Image.open(path) as image:
-        return Example(path.stem, image.convert("RGB"), None)
+    return Example(path.stem, open_image(path).convert("RGB"), None)
 
 
 def in_turns(classes: list[Any]) -> list[int]:

@@ -8,7 +8,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..data.images import broken_because, image_mode
+from ..data.errors import readable
+from ..data.images import image_mode, process, upright
 from ..evaluation.display import displayed
 from ..groups import Images, get_group
 from ..outputs import Canonicalization
@@ -36,18 +37,15 @@ def open_image(path: str | Path, mode: str) -> Image.Image:
     Raises:
         ValueError: it is no image, is damaged, or has too many pixels.
     """
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise ValueError(
-                    f"This image has {width} x {height} pixels, and this page takes {MOST_PIXELS / 1e6:.0f} "
-                    "million. Scale it down first: the checkpoint looks at far fewer."
-                )
-            image.draft(None, (2 * SIDE, 2 * SIDE))  # a JPEG is read at the size that is wanted
-            return squared(ImageOps.exif_transpose(image), mode)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"This image cannot be read: {broken_because(error)}") from error
+    with readable("This image"), Image.open(path, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise ValueError(
+                f"This image has {width} x {height} pixels, and this page takes {MOST_PIXELS / 1e6:.0f} "
+                "million. Scale it down first: the checkpoint looks at far fewer."
+            )
+        image.draft(None, (2 * SIDE, 2 * SIDE))  # a JPEG is read at the size that is wanted
+        return squared(upright(image), mode)
 
 
 def squared(image: Image.Image, mode: str) -> Image.Image:
@@ -111,7 +109,7 @@ def mode_of(opened: Opened) -> str:
 
 def prepared(opened: Opened, images: list[Image.Image]) -> Tensor:
     """As the checkpoint reads them, `(images, channels, height, width)`."""
-    return torch.as_tensor(opened.processor(images=images, return_tensors="pt")["pixel_values"])
+    return process(images, opened.processor, opened.model.predictor.config)
 
 
 def answer_image(opened: Opened, image: Image.Image, rule: str | None) -> tuple[Answer, Image.Image, Image.Image]:

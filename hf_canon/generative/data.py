@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from ..data.audio import samples
-from ..data.images import MODES, image_column
+from ..data.columns import image_column
+from ..data.images import MODES, upright
 from ..groups import Images, Kind, Waveforms
 from ..predictors.inputs import INPUT_NAMES
 
@@ -108,7 +109,7 @@ class Samples(Dataset[Tensor]):
                 f"An image of the data set is {what}, and images of 1, 3 or 4 channels are made from those of 8 "
                 "bits. Convert it first."
             )
-        fitted = ImageOps.fit(ImageOps.exif_transpose(image).convert(MODES[channels]), (width, height))
+        fitted = ImageOps.fit(upright(image, MODES[channels]), (width, height))
         values = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
         return values.view(height, width, channels).permute(2, 0, 1) / 255
 

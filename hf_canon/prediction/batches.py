@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import datasets
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..data.images import broken_because, process
+from ..data.errors import broken_because
+from ..data.images import open_image, process
 from ..modeling_canonicalized import CanonicalizedModel
 from .rows import Row
 
@@ -72,7 +72,7 @@ class Preparation(Dataset):
     def prepare(self, image: Any) -> tuple[Tensor | None, str | None]:
         """`(1, channels, height, width)` and None, or None and why."""
         try:
-            pixel_values = process([decode(image)], self.processor, self.model_config)
+            pixel_values = process([open_image(image)], self.processor, self.model_config)
         except Exception as error:  # decoders raise anything; that the processor works with images was tried before
             return None, f"The image cannot be read: {broken_because(error)}"
         try:
@@ -80,17 +80,6 @@ class Preparation(Dataset):
         except ValueError as misfit:  # what the processor makes of this image
             return None, str(misfit)
         return pixel_values, None
-
-
-def decode(value: Any) -> Any:
-    """The image in a row, which may be encoded, named, or decoded by its stream."""
-    if value is None:
-        raise ValueError("there is none")
-    if isinstance(value, bytes):
-        value = {"bytes": value, "path": None}
-    elif isinstance(value, str):
-        value = {"bytes": None, "path": value}
-    return datasets.Image().decode_example(value)
 
 
 def file_name(value: Any) -> str | None:

@@ -17,7 +17,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from transformers.utils import logging
 
-from ..data.images import image_mode, process
+from ..data.errors import check_fit
+from ..data.images import image_mode
 from ..modeling_canonicalized import CanonicalizedModel
 from ..predictors.untouched import evaluating
 from .batches import Preparation, answer
@@ -113,7 +114,8 @@ def predict_dataset(
     state = processes()
     rows, image, kept = encoded_images(dataset, columns)
     source = source_of(rows, rows_per_part, batch_size)
-    require_fit(model, processor)
+    square = Image.new(image_mode(model.predictor.config), (64, 64))
+    check_fit(model, processor, [{"image": square}])  # if not even that can be answered, nothing can
     folder = AnswerFolder(Path(output), rows_per_part, source.total)
 
     def open_folder() -> Any:
@@ -198,13 +200,6 @@ def on_main(state: PartialState, call: Callable[[], Any]) -> Any:
     if isinstance(told[0], ValueError):
         raise told[0]
     return told[0]
-
-
-def require_fit(model: CanonicalizedModel, processor: Callable[..., Any]) -> None:
-    """Raise ValueError, before any long work, if not even a square image can be answered."""
-    config = model.predictor.config
-    square = Image.new(image_mode(config), (64, 64))
-    model.group.check_shape(process([square], processor, config).shape)
 
 
 def as_it_is(batch: Any) -> Any:

@@ -10,7 +10,7 @@ import datasets
 from datasets.features.features import require_decoding
 from datasets.iterable_dataset import BufferShuffledExamplesIterable
 
-from ..data.images import image_column
+from ..data.columns import declared_image_column, image_column
 from ..groups import Group
 from .parts import Progress
 
@@ -49,11 +49,8 @@ def encoded_images(dataset: Any, columns: list[str] | None) -> tuple[Any, str, d
     # A format of the user's would decode images, and one broken file would end it all.
     dataset = dataset.with_format(None)
     features = dataset.features
-    declared = [name for name, feature in (features or {}).items() if isinstance(feature, datasets.Image)]
-    if declared:
-        image = next((name for name in ("image", "img") if name in declared), declared[0])
-        names = list(features)
-    else:
+    image, names = declared_image_column(features), list(features or ())
+    if image is None:
         first = next(iter(dataset), None)
         if first is None:
             raise ValueError("The data set is empty; there is nothing to answer.")

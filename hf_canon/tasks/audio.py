@@ -22,7 +22,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CTC_MAPPING_NAMES,
 )
 
-from ..data.audio import extracted, samples
+from ..data.audio import extracted, extractor_of, samples
 from ..groups import Waveforms
 from ..modeling_canonicalized import CanonicalizedModel
 from ..outputs import (
@@ -134,12 +134,11 @@ class CanonicalizedAudioModel(CanonicalizedModel):
             >>> [len(audio) for audio in model.canonical_clips(clips, Wav2Vec2FeatureExtractor())]
             [800, 500]
         """
-        extractor = getattr(feature_extractor, "feature_extractor", feature_extractor)
-        read = extracted(clips, extractor)
+        read = extracted(clips, feature_extractor)
         x = read.pop(self.checkpoint.input_name).to(self.device)
         found = self.canonicalize(x, self.lengths(x, read))
         assert found.element is not None
-        return self.undo(found.element, clips, extractor.sampling_rate)
+        return self.undo(found.element, clips, extractor_of(feature_extractor).sampling_rate)
 
     def undo(self, element: Tensor, clips: Sequence[Any], rate: int) -> "list[np.ndarray[Any, Any]]":
         """The clips themselves, with an element of the group undone in each, which `canonicalize` has found.

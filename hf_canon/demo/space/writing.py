@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from PIL import Image
 
-from ...data.images import broken_because
+from ...data.errors import readable
 from ...hub.folder import is_repository
 from ...hub.push import FILES, read_config, require_base_on_hub
 from ...predictors.hub_files import UNREADABLE
@@ -201,15 +201,13 @@ def write_images(images: Iterable[Example], folder: Path, origin: str) -> None:
     Raises:
         ValueError: one of them cannot be read.
     """
-    try:
+    with readable(f"An example image of {origin!r}"):
         for number, example in enumerate(images, 1):
             image = plain(example.content)
             image.thumbnail((SIDE, SIDE))
             target = folder / as_folder(example.label) / f"{number}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             image.save(target)
-    except (OSError, SyntaxError) as error:  # what PIL raises
-        raise ValueError(f"An example image of {origin!r} cannot be read: {broken_because(error)}") from error
 
 
 def plain(image: Any) -> Image.Image:
