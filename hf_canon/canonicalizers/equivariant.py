@@ -173,9 +173,8 @@ class GroupConv2d(nn.Module):
 
 
 class QuadraticGroupConv2d(QuadraticNeuron, GroupConv2d):
-    """Of quadratic neurons, all of whose kernels are transformed alike. Squares are taken value by value, which a move
-    of
-    the values does not change: the equivariance survives."""
+    """Of quadratic neurons, all of whose kernels are transformed alike. Squares are taken value by value, and do not
+    depend on where a value is: the equivariance survives."""
 
 
 GROUP_CONVOLUTIONS: dict[str, Callable[..., GroupConv2d]] = {

@@ -14,9 +14,8 @@ ROWS, COLUMNS, GAP = 6, 8, 3
 
 @torch.no_grad()
 def draw_samples(generator: Any, path: Path, seed: int = 0) -> None:
-    """Draw a grid into a file: rows of random samples and, for an invariant generator, a last row of one noise
-    transformed
-    by elements of the group.
+    """Draw a grid into a file: rows of random samples and, for an invariant generator, a last row of one noise,
+    transformed by elements of the group.
 
     Args:
         generator: an `InvariantGenerator`.

@@ -89,9 +89,8 @@ def counted(samples: Tensor, templates: Tensor, group: Group, generator: torch.G
 
 def orbit_diversity(samples: Tensor, group: Group) -> Tensor:
     """How many of the exact elements there effectively are among the poses, as a share of what a uniform distribution
-    shows in
-    as many samples: 1 for an invariant distribution, 1 / |G| for a single pose. The exponential of the entropy of
-    poses, under the template that sees it least. Always 1 where no element but the identity is exact."""
+    shows in as many samples: 1 for an invariant distribution, 1 / |G| for a single pose. The exponential of the
+    entropy of poses, under the template that sees it least. Always 1 where no element but the identity is exact."""
     counts = pose_counts(samples, group).float()
     n = counts.sum(1, keepdim=True).clamp(min=1)
     entropy = torch.special.entr(counts / n).sum(1)

@@ -75,7 +75,7 @@ class Planar(Group):
         interpolation: str = "bilinear",
         crop: int | tuple[int, int] | None = None,
     ) -> Tensor:
-        """Move each image of the batch by its own element.
+        """Transform each image of the batch by its own element.
 
         Args:
             x: `(batch, channels, height, width)`.

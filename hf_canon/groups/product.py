@@ -166,9 +166,10 @@ class Product(Group):
     def random_act(
         self, x: Tensor, generator: torch.Generator | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Each input transformed by every factor's own `random_act`. How much further is that of the first factor
-        which is
-        not exact."""
+        """Each input transformed by every factor's own `random_act`.
+
+        How much further is that of the first factor which is not exact.
+        """
         parts, further = [], torch.zeros(len(x), device=x.device)
         known = False
         for factor in self.factors:

@@ -243,7 +243,7 @@ class RobustnessReport(Record):
         cost = self.cost
         time = (
             f"{cost.latency_ratio:.2f} x time ({cost.bare_ms:.2f} -> {cost.canonicalized_ms:.2f} ms "
-            f"a {self.unit.removesuffix('s')}, batch {cost.batch_size}, {cost.device})"
+            f"per {self.unit.removesuffix('s')}, batch {cost.batch_size}, {cost.device})"
         )
         memory = f"{cost.parameter_ratio:.3f} x parameter bytes"
         if cost.peak_memory_ratio is None:

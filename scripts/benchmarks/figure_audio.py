@@ -87,9 +87,8 @@ def untouched_head(model: CanonicalizedModel, features: Tensor) -> Tensor:
 
 
 def training_features(name: str, model: CanonicalizedModel, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the training clips, as they are and transformed, and of calibration clips that are treated alike: features
-    and
-    labels."""
+    """Of the training clips, as they are and transformed, and of calibration clips that are treated alike:
+    features and labels."""
     found = []
     for split, transformed in (("train", x), ("calibration", Clips("calibration").transformed_at_random(name, 2)[0])):
         clips = Clips(split)

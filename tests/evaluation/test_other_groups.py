@@ -185,7 +185,7 @@ def test_clips_of_several_lengths_are_measured_as_if_each_were_alone(audio_model
     assert (forwards.pose_accuracy, backwards.pose_accuracy) == (0, 1)
     assert backwards.after.agreement == 1 and backwards.scores["oracle"].agreement == 1
     assert forwards.after == backwards.before
-    assert "5 clips" in str(report) and "ms a clip" in str(report)
+    assert "5 clips" in str(report) and "ms per clip" in str(report)
 
 
 def test_ones_own_transform_of_a_waveform(audio_model, clips):
