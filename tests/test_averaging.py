@@ -25,6 +25,15 @@ def test_probabilities_of_classes_are_averaged_and_the_other_answer_is_left_to_t
     assert torch.equal(found[1], first[1])
 
 
+@pytest.mark.parametrize(
+    "config", [{"problem_type": "multi_label_classification"}, {"model_type": "siglip"}, {"model_type": "siglip2"}]
+)
+def test_each_text_of_siglip_and_each_of_several_labels_has_a_probability_of_its_own(config: dict[str, str]) -> None:
+    first, further = torch.randn(2, 5), torch.randn(1, 5)
+    found = average("logits_per_image", first.tolist(), further.tolist(), **config)
+    torch.testing.assert_close(found[0].sigmoid(), 0.25 * first[0].sigmoid() + 0.75 * further[0].sigmoid())
+
+
 @pytest.mark.parametrize("name", ["logits", "logits_per_image"])
 def test_an_average_of_equals_is_what_it_was(name: str) -> None:
     """Also far out, where a probability has no digits left, and for one text alone."""

@@ -175,11 +175,13 @@ def test_averages_are_those_of_weighted_frames(vit, group):
         found = out.canonicalization
         weights = found.probabilities * (found.set if name == "conformal" else 1)
         weights = weights / weights.sum(1, keepdim=True)
-        expected = torch.zeros(5, 5)
+        expected, level = torch.zeros(5, 5), torch.zeros(5)
         for g in model.group.elements:
-            undone = model.group.act(x, model.group.inverse(g.expand(5)))
-            expected += weights[:, g : g + 1] * vit(pixel_values=undone).logits.softmax(1)
+            logits = vit(pixel_values=model.group.act(x, model.group.inverse(g.expand(5)))).logits
+            expected += weights[:, g : g + 1] * logits.softmax(1)
+            level += weights[:, g] * logits.logsumexp(1)
         torch.testing.assert_close(out.logits.softmax(1), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(out.logits.logsumexp(1), level, atol=1e-4, rtol=0)  # so answers stay comparable
 
 
 @torch.no_grad()
@@ -334,6 +336,14 @@ def test_sets_are_never_empty_hold_ties_and_back_off(logits, threshold, alpha):
     for row, members in zip(probabilities, inside, strict=True):
         least = row[members].min()
         assert bool(members[row >= least].all())  # ties are taken together
+
+
+@pytest.mark.parametrize("rounding", [-5e-6, 0, 5e-6])
+def test_elements_at_the_threshold_are_in_whatever_rounding_does(rounding):
+    probabilities = torch.tensor([[2.0, 1.0, 1.0, 0.0]]).softmax(1)
+    ranking = rank(probabilities, get_group("c4"), torch.tensor([0]))
+    threshold = float(probabilities[0, 1]) * (1 + rounding)
+    assert set_size(ranking, Calibration(**calibration(threshold=threshold))).tolist() == [3]
 
 
 def test_actions_have_words():
