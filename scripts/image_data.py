@@ -10,8 +10,7 @@ import datasets
 from datasets import Dataset, IterableDataset
 from transformers import HfArgumentParser
 
-from hf_canon.data.columns import image_column_of as image_column
-from hf_canon.data.columns import label_column_of as label_column
+from hf_canon.data.columns import image_column_of, label_column_of
 from hf_canon.data.images import image_mode
 from hf_canon.data.labels import with_known_classes
 from hf_canon.data.named import DATA_HELP, read_dataset
@@ -94,8 +93,8 @@ def prepare(images: Images, args: DataArguments, config: Any) -> Images:
     for wanted in (args.image_column, args.label_column):
         if wanted is not None and wanted not in first.column_names:
             raise ValueError(f"{args.data!r} has no column {wanted!r}; choose from: {', '.join(first.column_names)}.")
-    image = args.image_column or image_column(first, args.data)
-    label = args.label_column or label_column(first)
+    image = args.image_column or image_column_of(first, args.data)
+    label = args.label_column or label_column_of(first)
     if images.features is None:  # some streams know their columns by their first row only
         images = images.cast(first.features)
     if isinstance(first.features[image], datasets.Value) and isinstance(first[0][image], str):
