@@ -1,6 +1,5 @@
-"""How well a model answers when its inputs are transformed, how equivariant it is, how far inputs are from those that
-it
-knows, and images of all that."""
+"""How well a model answers when its inputs are transformed, how equivariant it is, how far inputs are
+from those that it knows, and plots of all that."""
 
 from ..reports.audit import Advice, AuditedElement, AuditedGroup, AuditReport, LabelChange
 from ..reports.diagnosis import Diagnosis
