@@ -96,9 +96,8 @@ class Actions:
         return paths
 
     def telling(self, senses: Senses) -> int:
-        """The first example about which the checkpoint alone says something else once it is transformed: what a page
-        begins
-        with. The canonicalizer has no say in it."""
+        """The first example about which the checkpoint alone says something else once it is transformed: a page begins
+        with it. The canonicalizer has no say in it."""
         if senses not in self._telling:
             self._telling[senses] = self._first_that_changes(senses)
         return self._telling[senses]
